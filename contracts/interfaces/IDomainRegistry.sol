@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+/// @notice Which app may serve a domain, what CAA must pin for it, and every certificate that was issued.
+///
+/// Powers. The owner of a registered app: approve and release that app's domains. The registry's owner: evict a squatter,
+/// name who may record certificates. Non-powers: nobody can approve a domain for somebody else's app.
+interface IDomainRegistry {
+    struct Domain {
+        string name;
+        address app;
+        uint40 approvedAt;
+        string issuer;
+        string accountUri;
+        bytes32 certificate;
+        bytes32 spkiHash;
+        uint40 notAfter;
+    }
+
+    event DomainApproved(bytes32 indexed domainHash, address indexed app, string name);
+    event DomainReleased(bytes32 indexed domainHash, address indexed app, address indexed by);
+    event AccountPinned(bytes32 indexed domainHash, string issuer, string accountUri);
+    event CertificateRecorded(
+        bytes32 indexed domainHash, bytes32 indexed fingerprint, bytes32 spkiHash, uint40 notAfter
+    );
+    event RecorderSet(address indexed recorder, bool allowed);
+    event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
+
+    error NotAuthorized(address caller);
+    error NotRegistered(address app);
+    /// @notice A name is 1 to 253 bytes of lower-case letters, digits, hyphens and dots, with no empty label.
+    error InvalidDomain(string name);
+    error AlreadyApproved(string name, address app);
+    error NotApproved(string name);
+    error NothingToChange();
+
+    /// @notice Lets `app` serve `name`. Only by the app's owner.
+    function approveDomain(string calldata name, address app) external;
+    function releaseDomain(string calldata name) external;
+    /// @notice Pins the ACME account that CAA names (RFC 8657). App owner or recorder.
+    function pinAccount(string calldata name, string calldata issuer, string calldata accountUri) external;
+    /// @notice Records a certificate: SHA-256 of its DER and of its SPKI. Recorder only.
+    function recordCertificate(string calldata name, bytes32 fingerprint, bytes32 spkiHash, uint40 notAfter) external;
+    function setRecorder(address recorder, bool allowed) external;
+
+    function owner() external view returns (address);
+    function isRecorder(address recorder) external view returns (bool);
+    function domain(string calldata name) external view returns (Domain memory);
+    /// @notice The app that may serve `name`, zero for none.
+    function appOf(string calldata name) external view returns (address);
+    function domains(uint256 offset, uint256 limit) external view returns (Domain[] memory page, uint256 total);
+}

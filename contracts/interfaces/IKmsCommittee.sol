@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+/// @notice The nodes that hold the shares of the root key, the bulletin board of their key ceremonies, and the epochs.
+///
+/// A node is known by `nodeKey`, a secp256k1 address that it controls: what it wants on chain it signs (EIP-712), and
+/// anyone may send it. Admission of a node after the first epoch waits for the notice.
+///
+///   openCeremony --dealer logs until dealUntil--> confirmations until confirmUntil --quorum--> Epoch
+///                                                                     \--time--> Aborted (abort)
+interface IKmsCommittee {
+    enum CeremonyKind {
+        None,
+        Genesis,
+        Refresh,
+        Reshare,
+        Rotate
+    }
+
+    enum CeremonyState {
+        None,
+        Dealing,
+        Confirming,
+        Finished,
+        Aborted
+    }
+
+    /// @param nodeKey address of the node's secp256k1 key
+    /// @param operator who may change the URL and remove the node
+    /// @param dealingKey Ed25519 public key under which the node deals and acknowledges
+    /// @param sealingKey X25519 public key to which messages for the node are sealed (HPKE)
+    /// @param url where guests reach the node
+    /// @param evidenceDigest SHA-256 of the evidence with which it was admitted
+    /// @param admittedFrom when the node may take part, seconds since the epoch
+    /// @param expiresAt when its admission ends unless it is renewed
+    struct Node {
+        address nodeKey;
+        address operator;
+        bytes32 dealingKey;
+        bytes32 sealingKey;
+        string url;
+        bytes32 evidenceDigest;
+        uint40 admittedFrom;
+        uint40 expiresAt;
+    }
+
+    struct Ceremony {
+        CeremonyKind kind;
+        CeremonyState state;
+        uint64 round;
+        uint40 dealUntil;
+        uint40 confirmUntil;
+        address[] dealers;
+        address[] players;
+        uint32 quorum;
+    }
+
+    /// @param groupKey BLS12-381 G1 point, 48 bytes compressed
+    /// @param polynomial encoded public polynomial, against which partials are verified
+    struct Epoch {
+        uint64 number;
+        uint64 round;
+        uint40 startedAt;
+        uint40 validUntil;
+        uint32 quorum;
+        bytes groupKey;
+        bytes polynomial;
+        address[] members;
+    }
+
+    event NodeAdmitted(address indexed nodeKey, address indexed operator, uint40 admittedFrom, uint40 expiresAt);
+    event NodeEvicted(address indexed nodeKey, address indexed by);
+    event NodeUrlSet(address indexed nodeKey, string url);
+    event CeremonyOpened(uint64 indexed round, CeremonyKind indexed kind, uint40 dealUntil, uint40 confirmUntil);
+    event DealerLogPosted(uint64 indexed round, address indexed dealer, bytes log);
+    event OutputConfirmed(uint64 indexed round, address indexed player, bytes32 outputHash);
+    event EpochStarted(uint64 indexed epoch, uint64 indexed round, bytes groupKey, bytes polynomial);
+    event CeremonyAborted(uint64 indexed round);
+    event NoncePublished(address indexed nodeKey, bytes32 nonce);
+    event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
+
+    error NotAuthorized(address caller);
+    error ZeroKey();
+    error AlreadyAdmitted(address nodeKey);
+    error UnknownNode(address nodeKey);
+    error NotADealer(uint64 round, address nodeKey);
+    error NotAPlayer(uint64 round, address nodeKey);
+    error InvalidSignature(address nodeKey);
+    error AlreadyPosted(uint64 round, address nodeKey);
+    error WrongState(uint64 round, CeremonyState state);
+    error CeremonyRunning(uint64 round);
+    error TooFewNodes(uint256 given, uint256 least);
+    error LogTooLong(uint256 given, uint256 max);
+    error OutputTooLong(uint256 given, uint256 max);
+    error WrongOutput(bytes32 expected, bytes32 given);
+    error WrongKind(CeremonyKind kind);
+    error GroupKeyChanged();
+    error BelowQuorum(uint256 remaining, uint256 quorum);
+    error WindowTooShort(uint40 given, uint40 least);
+
+    /// @notice Admits a node: at once before the first epoch, after the notice from then on. Owner only.
+    function admitNode(Node calldata node) external;
+    /// @notice Evicts a node at once. Not below the quorum of the current epoch. Owner or guardian.
+    function evictNode(address nodeKey) external;
+    function setNodeUrl(address nodeKey, string calldata url) external;
+
+    /// @notice Opens a ceremony among the admitted nodes. Owner only.
+    function openCeremony(CeremonyKind kind, uint40 dealWindow, uint40 confirmWindow) external returns (uint64 round);
+
+    /// @notice Posts a dealer's signed log; anyone may send it. EIP-712: DealerLog(uint64 round,bytes32 logHash).
+    function postDealerLog(uint64 round, address dealer, bytes calldata log, bytes calldata signature) external;
+
+    /// @notice Confirms the output that a player computed from the logs on chain, after the dealing window. EIP-712:
+    /// Confirmation(uint64 round,bytes32 outputHash) with outputHash = keccak256(abi.encode(groupKey, polynomial)).
+    /// The quorum-th confirmation of one output starts the epoch.
+    function confirmOutput(
+        uint64 round,
+        address player,
+        bytes calldata groupKey,
+        bytes calldata polynomial,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Ends a ceremony that missed its confirmation window. Anyone may.
+    function abortCeremony(uint64 round) external;
+
+    /// @notice Publishes a node's fresh nonce. EIP-712: Nonce(bytes32 nonce). Anyone may send it.
+    function publishNonce(address nodeKey, bytes32 nonce, bytes calldata signature) external;
+
+    function owner() external view returns (address);
+    function notice() external view returns (uint40);
+    function nodes() external view returns (Node[] memory);
+    function node(address nodeKey) external view returns (Node memory);
+    function isAdmitted(address nodeKey) external view returns (bool);
+    function nonceOf(address nodeKey) external view returns (bytes32);
+    function round() external view returns (uint64);
+    function ceremony(uint64 round) external view returns (Ceremony memory);
+    function dealerLog(uint64 round, address dealer) external view returns (bytes32 logHash);
+    function confirmations(uint64 round, bytes32 outputHash) external view returns (uint32);
+    /// @notice The epoch in force; number 0 before the first.
+    function currentEpoch() external view returns (Epoch memory);
+    function epoch(uint64 number) external view returns (Epoch memory);
+    function domainSeparator() external view returns (bytes32);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Bindings, typed events, folded state and wire types of the Mandate contracts.
+//!
+//! Everything that two services say to each other is a type of [`wire`]; nothing here does I/O.
+
+pub mod outcome;
+pub mod receipt;
+pub mod signed;
+pub mod wire;
+
+pub use outcome::{Outcome, Reason};

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A gateway's API: `POST /v1/register`, `POST /v1/revocations` (a [`super::kms::RevocationNotice`]),
+//! `POST /v1/domains`, `GET /v1/routes`.
+
+use alloy::primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Outcome;
+
+/// An instance asks for a route. The evidence's report data is SHA-512("ratls-cert:" ‖ `spki`), so the gateway can pin
+/// the key that the instance's TLS server will prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// `mandate_attestation::Evidence`, encoded.
+    pub evidence: Bytes,
+    /// DER of the SubjectPublicKeyInfo of the instance's TLS certificate.
+    pub spki: Bytes,
+    /// `host:port` where the instance serves TLS.
+    pub upstream: String,
+}
+
+impl RegisterRequest {
+    /// What the quote must carry as report data.
+    pub fn report_data(&self) -> [u8; 64] {
+        use sha2::{Digest, Sha512};
+        Sha512::new().chain_update(b"ratls-cert:").chain_update(&self.spki).finalize().into()
+    }
+}
+
+/// The gateway's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegisterResponse {
+    /// What was decided; a route exists exactly when `Allowed`.
+    pub outcome: Outcome,
+    /// The names under which the instance is reached.
+    pub names: Vec<String>,
+    /// Seconds after which the instance must register again.
+    pub lease: u64,
+}
+
+/// A relayer saw a domain approved at finality: please order. The gateway reads the registry itself, with proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DomainOrder {
+    /// The domain.
+    pub name: String,
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IssuedCertificate {
+    /// The domain.
+    pub name: String,
+    /// The app it was issued for.
+    pub app: Address,
+    /// Who issued it, for CAA.
+    pub issuer: String,
+    /// The ACME account's URI, for CAA (RFC 8657); empty when the issuer has no accounts.
+    pub account_uri: String,
+    /// SHA-256 of the leaf's DER.
+    pub fingerprint: B256,
+    /// SHA-256 of the leaf's SPKI.
+    pub spki_hash: B256,
+    /// End of validity, Unix seconds.
+    pub not_after: u64,
+}
+
+/// One live route, for `GET /v1/routes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// The app.
+    pub app: Address,
+    /// The instance.
+    pub instance: Address,
+    /// The code it proved.
+    pub code_hash: B256,
+    /// Where it is.
+    pub upstream: String,
+    /// Open connections.
+    pub connections: u64,
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A KMS node's API: `POST /v1/nonce`, `POST /v1/release`, `POST /v1/revocations`, `GET /v1/receipts?after=N`,
+//! `GET /v1/node`.
+
+use alloy::primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use crate::{outcome::Outcome, receipt::Receipt};
+
+/// The answer to `POST /v1/nonce`: single use, short-lived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NonceResponse {
+    /// The node's key.
+    pub node: Address,
+    /// 32 random bytes that the evidence must bind.
+    pub nonce: B256,
+    /// Seconds for which the node remembers it.
+    pub ttl: u64,
+}
+
+/// One node's nonce inside a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeNonce {
+    /// Whose.
+    pub node: Address,
+    /// Which.
+    pub nonce: B256,
+}
+
+/// What the guest asks for; the evidence's report data is [`ReleaseRequest::report_data`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// Chain of the policy.
+    pub chain_id: u64,
+    /// The `KmsAuth` that decides.
+    pub kms_auth: Address,
+    /// Key generation that is asked for; 0 stands for the current one.
+    pub generation: u64,
+    /// X25519 public key to which partials are sealed, 32 bytes, made for this request alone.
+    pub transport_key: B256,
+    /// Nonces of all nodes that are asked, in ascending order of `node`.
+    pub nonces: Vec<NodeNonce>,
+    /// `mandate_attestation::Evidence`, encoded. The app, code, device … are what it proves.
+    pub evidence: Bytes,
+}
+
+impl ReleaseRequest {
+    /// The bytes that the evidence's 64 bytes of report data are the SHA-512 of: every field but the evidence, each of
+    /// fixed length or preceded by its count, after the tag `mandate-release-v1`.
+    pub fn binding(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96 + self.nonces.len() * 52);
+        out.extend_from_slice(b"mandate-release-v1");
+        out.extend_from_slice(self.transport_key.as_slice());
+        out.extend_from_slice(&(self.nonces.len() as u64).to_be_bytes());
+        for n in &self.nonces {
+            out.extend_from_slice(n.node.as_slice());
+            out.extend_from_slice(n.nonce.as_slice());
+        }
+        out.extend_from_slice(&self.chain_id.to_be_bytes());
+        out.extend_from_slice(self.kms_auth.as_slice());
+        out.extend_from_slice(&self.generation.to_be_bytes());
+        out
+    }
+
+    /// What the quote must carry as report data.
+    pub fn report_data(&self) -> [u8; 64] {
+        use sha2::{Digest, Sha512};
+        Sha512::digest(self.binding()).into()
+    }
+}
+
+/// A node's answer. `partial` is there exactly when the outcome is `Allowed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseResponse {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The partial signature, sealed to the transport key.
+    pub partial: Option<SealedPartial>,
+    /// The signed receipt; missing only when the outcome is `Undecided`.
+    pub receipt: Option<Receipt>,
+}
+
+/// A partial signature sealed by HPKE (RFC 9180, base mode) to the guest's transport key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealedPartial {
+    /// Epoch whose share signed.
+    pub epoch: u64,
+    /// Key generation that was signed, never 0.
+    pub generation: u64,
+    /// `mandate_threshold::seal` output with the request's binding as associated data.
+    pub sealed: Bytes,
+}
+
+/// What a relayer tells a node at head: look at these again. The node believes only what it verifies itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevocationNotice {
+    /// The app.
+    pub app: Address,
+    /// The code hashes that were revoked in it; empty for a pause or suspension.
+    pub code_hashes: Vec<B256>,
+    /// Height at which the relayer saw it.
+    pub block_number: u64,
+}
+
+/// The answer to `GET /v1/node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// The node's key.
+    pub node: Address,
+    /// Epoch whose share it holds, 0 for none.
+    pub epoch: u64,
+    /// Finalised height that it verified last.
+    pub finalized: u64,
+    /// Whether its freshness lease runs.
+    pub fresh: bool,
+    /// Number of receipts.
+    pub receipts: u64,
+    /// Whether its trust anchors are those of a development PKI.
+    pub dev_anchors: bool,
+}

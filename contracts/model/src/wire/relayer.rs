@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A relayer's API: `POST /v1/witness`, `POST /v1/mailbox`, `GET /v1/mailbox/{node}?after=N&wait=SECONDS`,
+//! `POST /v1/submissions`, `GET /v1/committee`, `GET /v1/status`.
+
+use alloy::primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use super::ViewCall;
+
+/// Asks for the witness of `call` at the block with `block_hash`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WitnessRequest {
+    /// Which block.
+    pub block_hash: B256,
+    /// Which call.
+    pub call: ViewCall,
+}
+
+/// The answer: `mandate_witness::Witness`, encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WitnessResponse {
+    /// Encoded witness.
+    pub witness: Bytes,
+}
+
+/// What a letter of a key ceremony holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LetterKind {
+    /// Dealer to player: public and private part, sealed to the player.
+    Dealing,
+    /// Player to dealer: the signed acknowledgement.
+    Ack,
+}
+
+impl LetterKind {
+    /// The text that is signed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dealing => "dealing",
+            Self::Ack => "ack",
+        }
+    }
+}
+
+/// One message between two nodes, carried by any relayer. Signed by `from` as [`crate::signed::Letter`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Letter {
+    /// Sender's node key.
+    pub from: Address,
+    /// Recipient's node key.
+    pub to: Address,
+    /// Ceremony round.
+    pub round: u64,
+    /// What it holds.
+    pub kind: LetterKind,
+    /// The sealed or signed body.
+    pub body: Bytes,
+    /// 65 bytes, EIP-712.
+    pub signature: Bytes,
+}
+
+/// A letter with its place in the recipient's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// Ask for `after = cursor` next.
+    pub cursor: u64,
+    /// The letter.
+    pub letter: Letter,
+}
+
+/// What a node wants on chain: it signs, any relayer pays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Submission {
+    /// `KmsCommittee.postDealerLog`.
+    DealerLog {
+        /// Ceremony round.
+        round: u64,
+        /// Dealer's node key.
+        node: Address,
+        /// Signed log.
+        log: Bytes,
+        /// EIP-712 by `node`.
+        signature: Bytes,
+    },
+    /// `KmsCommittee.confirmOutput`.
+    Confirmation {
+        /// Ceremony round.
+        round: u64,
+        /// Player's node key.
+        node: Address,
+        /// 48 bytes.
+        group_key: Bytes,
+        /// Encoded public polynomial.
+        polynomial: Bytes,
+        /// EIP-712 by `node`.
+        signature: Bytes,
+    },
+    /// `KmsCommittee.publishNonce`.
+    Nonce {
+        /// Node key.
+        node: Address,
+        /// Fresh random bytes.
+        nonce: B256,
+        /// EIP-712 by `node`.
+        signature: Bytes,
+    },
+}
+
+/// The answer to a submission: it is in the outbox, durably.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// The effect's key; submitting the same thing again gives the same key.
+    pub effect: String,
+}
+
+/// What a guest needs to know to ask for its secret, as of a finalised block. Untrusted but for the group key that the
+/// guest was given with its own measured configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitteeView {
+    /// Chain id.
+    pub chain_id: u64,
+    /// The policy contract.
+    pub kms_auth: Address,
+    /// The registry of nodes.
+    pub committee: Address,
+    /// Current epoch, 0 before the first.
+    pub epoch: u64,
+    /// Partials needed.
+    pub quorum: u32,
+    /// 48 bytes, compressed G1.
+    pub group_key: Bytes,
+    /// Encoded public polynomial.
+    pub polynomial: Bytes,
+    /// Members of the epoch in the ceremony's order.
+    pub members: Vec<Member>,
+}
+
+/// A member and where it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Node key.
+    pub node: Address,
+    /// Ed25519 dealing key, which fixes the member's index.
+    pub dealing_key: B256,
+    /// Base URL.
+    pub url: String,
+}
+
+/// The answer to `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayerStatus {
+    /// Chain id.
+    pub chain_id: u64,
+    /// Head height that was processed.
+    pub head: u64,
+    /// Finalised height that was processed.
+    pub finalized: u64,
+    /// Effects that wait.
+    pub outbox: u64,
+}

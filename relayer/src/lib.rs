@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Watches the chain and carries what it shows to nodes, gateways and back.
