@@ -78,8 +78,8 @@ interface IAppPolicy {
     /// @notice Ends `codeHash` for good, at once. With `rotate`, the key generation is raised as well.
     function revokeCode(bytes32 codeHash, bool rotate) external;
 
-    /// @notice Lets `codeHash` retire at `at`, not later than it was going to.
-    function retireCode(bytes32 codeHash, uint40 at) external;
+    /// @notice Lets `codeHash` retire at `retireAt`, not later than it was going to.
+    function retireCode(bytes32 codeHash, uint40 retireAt) external;
 
     /// @notice Stops every release until `until`, which nobody can bring forward. The guardian can do this once per arming.
     function pause(uint40 until) external;

@@ -54,7 +54,7 @@ interface IKmsAuth {
     function liftSuspension(address app) external;
 
     function scheduleOsImage(bytes32 osImageHash, string calldata sourceUri) external;
-    function retireOsImage(bytes32 osImageHash, uint40 at) external;
+    function retireOsImage(bytes32 osImageHash, uint40 retireAt) external;
     function revokeOsImage(bytes32 osImageHash) external;
     /// @notice Names the KMS's own app. At once while there is none, after the notice otherwise.
     function setKmsApp(address app) external;
