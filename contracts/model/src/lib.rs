@@ -3,6 +3,8 @@
 //!
 //! Everything that two services say to each other is a type of [`wire`]; nothing here does I/O.
 
+pub mod abi;
+pub mod bindings;
 pub mod outcome;
 pub mod receipt;
 pub mod signed;

@@ -43,7 +43,7 @@ macro_rules! policy_reasons {
         /// `Reason` of the contracts, by number.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[repr(u8)]
-        pub enum PolicyReason { $($(#[$doc])* #[doc = $text] $name = $n),* }
+        pub enum PolicyReason { $($(#[$doc])* #[doc = concat!("Told as \"", $text, "\".")] $name = $n),* }
 
         impl PolicyReason {
             /// Every reason, in the order of the contract's enum.
