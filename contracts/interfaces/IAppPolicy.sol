@@ -2,6 +2,8 @@
 pragma solidity 0.8.37;
 
 import {BootRequest, Reason, TcbStatus, TeeKind, Verdict, Version, VersionState} from "../types/Boot.sol";
+import {IGoverned} from "./IGoverned.sol";
+import {IVersions} from "./IVersions.sol";
 
 /// @notice The rules of one app: which code, devices, TEE kinds and TCB levels get its keys, and who may change that.
 ///
@@ -10,7 +12,7 @@ import {BootRequest, Reason, TcbStatus, TeeKind, Verdict, Version, VersionState}
 /// Powers. Owner: all of the below. Guardian: `revokeCode`, `pause` (once per arming), `denyDevice`, `removeTee`.
 /// Non-powers. Nobody can shorten a notice that is running, bring back a revoked code hash, end a pause early, or
 /// change the rules of this contract.
-interface IAppPolicy {
+interface IAppPolicy is IGoverned, IVersions {
     /// @param owner who governs the app: an EOA, a Safe, an AppGovernor or a RoleCouncil
     /// @param guardian who may tighten at once; zero for none
     /// @param notice seconds between the decision to loosen and its effect
@@ -42,43 +44,32 @@ interface IAppPolicy {
     event TeeScheduled(TeeKind indexed tee, uint40 allowedFrom);
     event TeeRemoved(TeeKind indexed tee, address indexed by);
     event TcbFloorSet(TcbStatus floor, uint40 from);
-    event NoticeSet(uint40 notice, uint40 from);
-    event GuardianSet(address indexed guardian, uint40 from);
-    event OwnershipTransferStarted(address indexed newOwner, uint40 acceptableFrom);
-    event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
     event KeysRotated(uint64 indexed generation, uint40 previousUntil);
 
-    /// @notice The caller has neither the owner's nor, where that suffices, the guardian's power.
-    error NotAuthorized(address caller);
-    /// @notice The call would leave everything as it is.
-    error NothingToChange();
+    error InvalidInitialization();
     error ZeroCodeHash();
-    error ZeroOwner();
     error ZeroDevice();
     error InvalidTee();
     error InvalidTcbFloor();
-    /// @notice `codeHash` was revoked: that is for good.
-    error Revoked(bytes32 codeHash);
-    /// @notice `codeHash` retires at `retireAt`, before the notice ends: schedule it again after that.
-    error StillRetiring(bytes32 codeHash, uint40 retireAt);
     /// @notice `codeHash` is not known here.
     error UnknownCode(bytes32 codeHash);
-    /// @notice At most `max` versions can be live (scheduled, active or retiring) at once.
-    error TooManyVersions(uint256 max);
-    error DurationTooLong(uint40 given, uint40 max);
     error PauseTooLong(uint40 until, uint40 max);
     /// @notice The guardian has used its pause; the owner must arm it again.
     error GuardianPauseNotArmed();
-    error NotYetAcceptable(uint40 acceptableFrom);
 
-    /// @notice Lets `codeHash` run after the notice. With `supersede`, every live version retires `handover` seconds
-    /// after this one becomes active.
+    /// @notice Sets up a clone, once. Whoever deploys a clone calls this in the same transaction, as `KmsAuth` does.
+    function initialize(address kmsAuth, Init calldata init) external;
+
+    /// @notice Lets `codeHash` run after the notice. With `supersede`, every other live version retires `handover` seconds
+    /// after this one becomes active; without it, `handover` means nothing. A version that retires no sooner than the
+    /// notice can be scheduled again: its retirement is dropped. Revoking this one later leaves those retirements as they are.
     function scheduleCode(bytes32 codeHash, string calldata sourceUri, bool supersede, uint40 handover) external;
 
-    /// @notice Ends `codeHash` for good, at once. With `rotate`, the key generation is raised as well.
+    /// @notice Ends `codeHash` for good, at once, also when it was never scheduled. With `rotate`, the key generation is
+    /// raised as well, without a handover; that takes the owner.
     function revokeCode(bytes32 codeHash, bool rotate) external;
 
-    /// @notice Lets `codeHash` retire at `retireAt`, not later than it was going to.
+    /// @notice Lets `codeHash` retire at `retireAt`, not later than it was going to; a time that is past stands for now.
     function retireCode(bytes32 codeHash, uint40 retireAt) external;
 
     /// @notice Stops every release until `until`, which nobody can bring forward. The guardian can do this once per arming.
@@ -96,11 +87,6 @@ interface IAppPolicy {
     function removeTee(TeeKind tee) external;
     /// @notice Raising takes effect at once, lowering after the notice.
     function setTcbFloor(TcbStatus floor) external;
-    /// @notice Lengthening takes effect at once, shortening after the present notice.
-    function setNotice(uint40 notice) external;
-    function setGuardian(address guardian) external;
-    function transferOwnership(address newOwner) external;
-    function acceptOwnership() external;
     /// @notice Raises the key generation: new instances get new secrets, the previous generation's only for `handover`.
     function rotateKeys(uint40 handover) external;
 
@@ -114,10 +100,6 @@ interface IAppPolicy {
         returns (Verdict verdict, Reason reason, uint64 validUntil);
 
     function kmsAuth() external view returns (address);
-    function owner() external view returns (address);
-    function pendingOwner() external view returns (address newOwner, uint40 acceptableFrom);
-    function guardian() external view returns (address);
-    function notice() external view returns (uint40);
     function pausedUntil() external view returns (uint40);
     function tcbFloor() external view returns (TcbStatus);
     function generation() external view returns (uint64 current, uint40 previousUntil);

@@ -3,12 +3,14 @@ pragma solidity 0.8.37;
 
 import {AppBootInfo, BootRequest, Reason, Verdict, Version, VersionState} from "../types/Boot.sol";
 import {IAppPolicy} from "./IAppPolicy.sol";
+import {IGoverned} from "./IGoverned.sol";
+import {IVersions} from "./IVersions.sol";
 
 /// @notice One per deployment: the registry of apps, the OS images, the system apps and the protocol's notice.
 ///
 /// Powers. Owner: OS images, system apps, suspension. Guardian: `revokeOsImage`, `suspendApp`. Anyone: register an app.
 /// Non-powers. Nobody here can let a code hash run in somebody's app.
-interface IKmsAuth {
+interface IKmsAuth is IGoverned, IVersions {
     event AppRegistered(address indexed app, address indexed registrar, bool foreign);
     event AppSuspensionSet(address indexed app, bool suspended, uint40 from);
     event OsImageScheduled(bytes32 indexed osImageHash, uint40 activeFrom, string sourceUri);
@@ -16,26 +18,18 @@ interface IKmsAuth {
     event OsImageRevoked(bytes32 indexed osImageHash, address indexed by);
     event KmsAppSet(address indexed app, uint40 from);
     event GatewayAppSet(address indexed app, uint40 from);
-    event NoticeSet(uint40 notice, uint40 from);
-    event GuardianSet(address indexed guardian, uint40 from);
-    event OwnershipTransferStarted(address indexed newOwner, uint40 acceptableFrom);
-    event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
 
-    error NotAuthorized(address caller);
-    error NothingToChange();
     error ZeroOsImage();
-    error ZeroOwner();
-    error Revoked(bytes32 osImageHash);
-    error StillRetiring(bytes32 osImageHash, uint40 retireAt);
     error UnknownOsImage(bytes32 osImageHash);
     error AlreadyRegistered(address app);
     error NotRegistered(address app);
-    /// @notice `app` is no clone of the blessed implementation: register it as foreign, knowingly.
+    /// @notice `app` is no clone of the blessed implementation that was initialised for this contract. Other code can be
+    /// registered as foreign, knowingly.
     error NotAClone(address app);
+    /// @notice `app` is a clone of the blessed implementation, which nobody can flag as foreign.
+    error IsAClone(address app);
     /// @notice `app` does not answer as an `IAppAuth` (ERC-165 0x1e079198).
     error NotAnAppAuth(address app);
-    error DurationTooLong(uint40 given, uint40 max);
-    error NotYetAcceptable(uint40 acceptableFrom);
 
     /// @notice Deploys a clone of the blessed `AppAuth` with `init` and registers it. Its address is the app id.
     function deployAndRegisterApp(IAppPolicy.Init calldata init, bytes32 salt) external returns (address app);
@@ -59,10 +53,6 @@ interface IKmsAuth {
     /// @notice Names the KMS's own app. At once while there is none, after the notice otherwise.
     function setKmsApp(address app) external;
     function setGatewayApp(address app) external;
-    function setNotice(uint40 notice) external;
-    function setGuardian(address guardian) external;
-    function transferOwnership(address newOwner) external;
-    function acceptOwnership() external;
 
     /// @notice The whole decision at the block's timestamp: registry, OS image, then the app's own rules.
     function decide(BootRequest calldata request)
@@ -70,17 +60,13 @@ interface IKmsAuth {
         view
         returns (Verdict verdict, Reason reason, uint64 validUntil);
 
-    /// @notice Upstream's question about an app, with upstream's ABI.
+    /// @notice Upstream's question about an app, with upstream's ABI. It does not say the kind of TEE: taken as TDX.
     function isAppAllowed(AppBootInfo calldata bootInfo) external view returns (bool isAllowed, string memory reason);
 
     /// @notice Upstream's question about a KMS node: the KMS's own app decides.
     function isKmsAllowed(AppBootInfo calldata bootInfo) external view returns (bool isAllowed, string memory reason);
 
     function appImplementation() external view returns (address);
-    function owner() external view returns (address);
-    function pendingOwner() external view returns (address newOwner, uint40 acceptableFrom);
-    function guardian() external view returns (address);
-    function notice() external view returns (uint40);
     function kmsApp() external view returns (address);
     function gatewayApp() external view returns (address);
     function isRegistered(address app) external view returns (bool registered, bool foreign);

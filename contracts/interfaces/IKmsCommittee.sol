@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {IGoverned} from "./IGoverned.sol";
+
 /// @notice The nodes that hold the shares of the root key, the bulletin board of their key ceremonies, and the epochs.
 ///
 /// A node is known by `nodeKey`, a secp256k1 address that it controls: what it wants on chain it signs (EIP-712), and
 /// anyone may send it. Admission of a node after the first epoch waits for the notice.
 ///
+/// Powers. Owner: admit and evict nodes, open ceremonies. Guardian: evict. A node's operator: its URL, its own leaving.
+/// Non-powers. Nobody can change the group key but through a ceremony that the owner opened as `Rotate`, and which a quorum
+/// of the nodes confirmed; nobody can evict below the quorum of the current epoch.
+///
 ///   openCeremony --dealer logs until dealUntil--> confirmations until confirmUntil --quorum--> Epoch
 ///                                                                     \--time--> Aborted (abort)
-interface IKmsCommittee {
+interface IKmsCommittee is IGoverned {
     enum CeremonyKind {
         None,
         Genesis,
@@ -77,11 +83,16 @@ interface IKmsCommittee {
     event EpochStarted(uint64 indexed epoch, uint64 indexed round, bytes groupKey, bytes polynomial);
     event CeremonyAborted(uint64 indexed round);
     event NoncePublished(address indexed nodeKey, bytes32 nonce);
-    event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
 
-    error NotAuthorized(address caller);
     error ZeroKey();
+    error ZeroOperator();
+    /// @notice `nodeKey`, or another node with the same dealing key, is in the list.
     error AlreadyAdmitted(address nodeKey);
+    error TooManyNodes(uint256 max);
+    error UrlTooLong(uint256 given, uint256 max);
+    error ExpiresTooSoon(uint40 given, uint40 least);
+    /// @notice `nonce` was published before: a replayed one would hide the node's newest.
+    error NonceSpent(address nodeKey, bytes32 nonce);
     error UnknownNode(address nodeKey);
     error NotADealer(uint64 round, address nodeKey);
     error NotAPlayer(uint64 round, address nodeKey);
@@ -92,19 +103,25 @@ interface IKmsCommittee {
     error TooFewNodes(uint256 given, uint256 least);
     error LogTooLong(uint256 given, uint256 max);
     error OutputTooLong(uint256 given, uint256 max);
-    error WrongOutput(bytes32 expected, bytes32 given);
     error WrongKind(CeremonyKind kind);
     error GroupKeyChanged();
+    error GroupKeyUnchanged();
+    error InvalidGroupKey(uint256 length);
     error BelowQuorum(uint256 remaining, uint256 quorum);
     error WindowTooShort(uint40 given, uint40 least);
 
-    /// @notice Admits a node: at once before the first epoch, after the notice from then on. Owner only.
+    /// @notice Admits a node: at once before the first epoch, after the notice from then on; `admittedFrom` is set here.
+    /// Renews the admission of a node that is in the list with the same keys and would be so through the notice anyway.
+    /// Owner only.
     function admitNode(Node calldata node) external;
-    /// @notice Evicts a node at once. Not below the quorum of the current epoch. Owner or guardian.
+    /// @notice Evicts a node at once, and aborts a ceremony in which it takes part. Not below the quorum of the current
+    /// epoch. Owner, guardian or, while it takes part in no ceremony, the node's operator.
     function evictNode(address nodeKey) external;
+    /// @notice Says where guests reach the node. Its operator only.
     function setNodeUrl(address nodeKey, string calldata url) external;
 
-    /// @notice Opens a ceremony among the admitted nodes. Owner only.
+    /// @notice Opens a ceremony. Genesis and Rotate: all admitted nodes deal and play. Reshare: the current epoch's members
+    /// that are still admitted deal to all admitted nodes. Refresh: the current members, all of them. Owner only.
     function openCeremony(CeremonyKind kind, uint40 dealWindow, uint40 confirmWindow) external returns (uint64 round);
 
     /// @notice Posts a dealer's signed log; anyone may send it. EIP-712: DealerLog(uint64 round,bytes32 logHash).
@@ -112,7 +129,7 @@ interface IKmsCommittee {
 
     /// @notice Confirms the output that a player computed from the logs on chain, after the dealing window. EIP-712:
     /// Confirmation(uint64 round,bytes32 outputHash) with outputHash = keccak256(abi.encode(groupKey, polynomial)).
-    /// The quorum-th confirmation of one output starts the epoch.
+    /// Accepted as soon as every dealer has posted. The quorum-th confirmation of one output starts the epoch.
     function confirmOutput(
         uint64 round,
         address player,
@@ -127,8 +144,6 @@ interface IKmsCommittee {
     /// @notice Publishes a node's fresh nonce. EIP-712: Nonce(bytes32 nonce). Anyone may send it.
     function publishNonce(address nodeKey, bytes32 nonce, bytes calldata signature) external;
 
-    function owner() external view returns (address);
-    function notice() external view returns (uint40);
     function nodes() external view returns (Node[] memory);
     function node(address nodeKey) external view returns (Node memory);
     function isAdmitted(address nodeKey) external view returns (bool);
