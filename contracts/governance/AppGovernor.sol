@@ -17,6 +17,8 @@ import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 ///   propose --delay--> Active --period--> Succeeded --queue--> Queued (veto window) --execute--> Executed
 ///                                   \--> Defeated        any of them --veto--> Canceled
 ///
+/// What passed and is not queued, or is queued and not executed, within `EXECUTION_WINDOW` expires: an old mandate is none.
+///
 /// There is no timelock: the app that is governed makes loosening wait by itself, and a timelock would delay an
 /// emergency revocation as well. An emergency proposal needs a governor whose veto window is short or zero.
 ///
@@ -51,6 +53,9 @@ contract AppGovernor is
     /// @notice The veto window can be at most this long.
     uint48 public constant MAX_VETO_WINDOW = 30 days;
 
+    /// @notice How long a proposal that passed can be queued, and then executed.
+    uint48 public constant EXECUTION_WINDOW = 14 days;
+
     uint48 private _vetoWindow;
 
     event VetoWindowSet(uint48 vetoWindow);
@@ -78,6 +83,18 @@ contract AppGovernor is
     /// @notice Seconds between queueing and execution.
     function vetoWindow() external view returns (uint48) {
         return _vetoWindow;
+    }
+
+    /// @inheritdoc Governor
+    function state(uint256 proposalId) public view override returns (ProposalState) {
+        ProposalState present = super.state(proposalId);
+        if (present == ProposalState.Succeeded && clock() > proposalDeadline(proposalId) + EXECUTION_WINDOW) {
+            return ProposalState.Expired;
+        }
+        if (present == ProposalState.Queued && clock() > proposalEta(proposalId) + EXECUTION_WINDOW) {
+            return ProposalState.Expired;
+        }
+        return present;
     }
 
     /// @notice Always: the veto window opens with `queue`.
@@ -127,6 +144,7 @@ contract AppGovernor is
     }
 
     function _checkVetoWindowClosed(uint256 proposalId) private view {
+        // The core keeps it as a uint48.
         uint48 eta = uint48(proposalEta(proposalId));
         if (clock() < eta) revert VetoWindowOpen(proposalId, eta);
     }

@@ -24,18 +24,23 @@ interface IDomainRegistry {
         bytes32 indexed domainHash, bytes32 indexed fingerprint, bytes32 spkiHash, uint40 notAfter
     );
     event RecorderSet(address indexed recorder, bool allowed);
+    event OwnershipTransferStarted(address indexed newOwner);
     event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
 
     error NotAuthorized(address caller);
     error NotRegistered(address app);
-    /// @notice A name is 1 to 253 bytes of lower-case letters, digits, hyphens and dots, with no empty label.
+    /// @notice A name is 1 to 253 bytes of lower-case letters, digits, hyphens and dots. Its labels have 1 to 63 of them and
+    /// neither begin nor end with a hyphen. Wildcards are no names here.
     error InvalidDomain(string name);
     error AlreadyApproved(string name, address app);
     error NotApproved(string name);
     error NothingToChange();
+    error ZeroOwner();
+    error TextTooLong(uint256 given, uint256 max);
 
     /// @notice Lets `app` serve `name`. Only by the app's owner.
     function approveDomain(string calldata name, address app) external;
+    /// @notice Ends that at once. App owner or the registry's owner.
     function releaseDomain(string calldata name) external;
     /// @notice Pins the ACME account that CAA names (RFC 8657). App owner or recorder.
     function pinAccount(string calldata name, string calldata issuer, string calldata accountUri) external;
@@ -43,8 +48,14 @@ interface IDomainRegistry {
     function recordCertificate(string calldata name, bytes32 fingerprint, bytes32 spkiHash, uint40 notAfter) external;
     function setRecorder(address recorder, bool allowed) external;
 
+    function transferOwnership(address newOwner) external;
+    function acceptOwnership() external;
+
     function owner() external view returns (address);
+    /// @notice Who may accept the ownership; zero for nobody.
+    function pendingOwner() external view returns (address);
     function isRecorder(address recorder) external view returns (bool);
+    /// @notice What is known of `name`; all zero when it is not approved.
     function domain(string calldata name) external view returns (Domain memory);
     /// @notice The app that may serve `name`, zero for none.
     function appOf(string calldata name) external view returns (address);
