@@ -1,2 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! TEE evidence: formats, verification and the development PKI.
+//!
+//! [`verify`] turns [`Evidence`] into [`Verified`], the only type whose facts may be believed. Nothing here knows a policy:
+//! which app, code, image or TCB status is acceptable is for the contracts to say. What *is* refused here is evidence
+//! that proves nothing, whatever the policy: a debuggable TD, a service TD, a revoked platform, a log that does not
+//! replay to RTMR3, an image whose measurements were not the ones booted.
+//!
+//! There is no mock variant. Development mints real quotes under a root of its own (feature `dev-pki`), and only the
+//! [`TrustAnchors`] differ.
+
+mod anchors;
+#[cfg(feature = "dev-pki")]
+pub mod dev_pki;
+mod error;
+pub mod event_log;
+pub mod evidence;
+pub mod image;
+mod measurements;
+pub mod tdx;
+mod verified;
+
+pub use anchors::TrustAnchors;
+pub use error::{EvidenceError, Part, QuoteError};
+pub use event_log::{DigestVersion, Event};
+pub use evidence::{Collateral, Evidence, MAX_EVIDENCE, TdxEvidence};
+pub use image::{ImageMeasurements, OsImage};
+pub use verified::{Tee, Verified};
+
+/// Verifies evidence at `now_unix` against `anchors`, and that it was made for `expected_report_data`.
+///
+/// # Errors
+/// One [`EvidenceError`] variant per defect; whoever presents refused evidence gets nothing.
+pub fn verify(
+    evidence: &Evidence,
+    anchors: &TrustAnchors,
+    now_unix: u64,
+    expected_report_data: &[u8; 64],
+) -> Result<Verified, EvidenceError> {
+    evidence.check_caps()?;
+    match evidence {
+        Evidence::Tdx(tdx) => tdx::verify(tdx, anchors, now_unix, expected_report_data),
+    }
+}

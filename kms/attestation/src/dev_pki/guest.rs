@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A guest as development describes it.
+
+use alloy::primitives::{Address, B256, FixedBytes};
+use sha2::{Digest, Sha256, Sha384};
+
+use super::{Defect, quote::td_report};
+use crate::{
+    event_log::{self, DigestVersion, Event},
+    image::{ImageMeasurements, OsImage},
+    measurements,
+};
+
+/// Hardware shapes of every development image; guests boot on the first.
+const SHAPES: [&str; 2] = ["small", "large"];
+
+/// What boots, where, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevGuest {
+    /// The app.
+    pub app_id: Address,
+    /// Its code hash.
+    pub compose_hash: B256,
+    /// The instance.
+    pub instance_id: Address,
+    /// Name of the OS image; its registers, manifest and hash follow from it.
+    pub os_image: String,
+    /// The platform's provisioning id.
+    pub device: [u8; 16],
+    /// What the OS records about its key provider.
+    pub key_provider: Vec<u8>,
+    /// Format of the quote.
+    pub quote_version: QuoteVersion,
+    /// How digests of events are made.
+    pub digest_version: DigestVersion,
+    /// How Intel rates the platform.
+    pub tcb: DevTcb,
+    /// Events that the app extends after `system-ready`.
+    pub app_events: Vec<Event>,
+    /// What is wrong, if anything.
+    pub defect: Option<Defect>,
+}
+
+/// How Intel rates the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevTcb {
+    /// The status, in Intel's words.
+    pub status: String,
+    /// The advisories.
+    pub advisories: Vec<String>,
+}
+
+/// Format of a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuoteVersion {
+    /// With a TDX 1.0 report.
+    V4,
+    /// With a TDX 1.5 report.
+    V5,
+}
+
+impl QuoteVersion {
+    pub(super) const fn number(self) -> u16 {
+        match self {
+            Self::V4 => 4,
+            Self::V5 => 5,
+        }
+    }
+}
+
+impl DevGuest {
+    /// A guest without defects: image `dev-os`, the first development device, an up-to-date platform, and the instance id
+    /// that an unnamed first instance of the app gets.
+    pub fn new(app_id: Address, compose_hash: B256) -> Self {
+        Self {
+            app_id,
+            compose_hash,
+            instance_id: Self::instance_id_of(app_id, b"0"),
+            os_image: "dev-os".to_owned(),
+            device: [1; 16],
+            key_provider: br#"{"name":"mandate","id":"development"}"#.to_vec(),
+            quote_version: QuoteVersion::V4,
+            digest_version: DigestVersion::V1,
+            tcb: DevTcb { status: "UpToDate".to_owned(), advisories: Vec::new() },
+            app_events: Vec::new(),
+            defect: None,
+        }
+    }
+
+    /// The same guest with a defect.
+    pub fn with_defect(self, defect: Defect) -> Self {
+        Self { defect: Some(defect), ..self }
+    }
+
+    /// SHA-256(seed ‖ app id)[..20].
+    pub fn instance_id_of(app_id: Address, seed: &[u8]) -> Address {
+        let digest = Sha256::new().chain_update(seed).chain_update(app_id).finalize();
+        Address::from_slice(digest.get(..20).unwrap_or_default())
+    }
+
+    /// The hash of its OS image: what is scheduled on chain.
+    pub fn os_image_hash(&self) -> B256 {
+        Self::os_image_hash_of(&self.os_image)
+    }
+
+    /// The hash of a development image.
+    pub fn os_image_hash_of(name: &str) -> B256 {
+        OsImage::hash(&manifest(name))
+    }
+
+    /// Its device id.
+    pub fn device_id(&self) -> B256 {
+        measurements::device_id(&self.device)
+    }
+
+    /// The `mr_system` that it boots into.
+    pub fn mr_system(&self) -> B256 {
+        measurements::mr_system(&td_report(self, [0; 64]), &self.key_provider)
+    }
+
+    /// The `mr_aggregated` that it boots into.
+    pub fn mr_aggregated(&self) -> B256 {
+        measurements::mr_aggregated(&td_report(self, [0; 64]))
+    }
+
+    /// What it extends into RTMR3.
+    pub(super) fn event_log(&self) -> Vec<Event> {
+        let mut events = self.boot_events();
+        match self.defect {
+            Some(Defect::DuplicateEvent) => events.insert(3, self.event("compose-hash", &[9; 32])),
+            Some(Defect::EventOrder) => events.swap(1, 2),
+            Some(Defect::NoSystemReady) => events.retain(|event| event.name != "system-ready"),
+            _ => {}
+        }
+        events.extend(self.app_events.iter().cloned());
+        events
+    }
+
+    fn boot_events(&self) -> Vec<Event> {
+        let compose_hash = match self.defect {
+            Some(Defect::ShortComposeHash) => self.compose_hash.get(1..).unwrap_or_default(),
+            _ => self.compose_hash.as_slice(),
+        };
+        vec![
+            self.event("system-preparing", b""),
+            self.event("app-id", self.app_id.as_slice()),
+            self.event("compose-hash", compose_hash),
+            self.event("instance-id", self.instance_id.as_slice()),
+            self.event("boot-mr-done", b""),
+            self.event("os-image-hash", self.os_image_hash().as_slice()),
+            self.event("key-provider", &self.key_provider),
+            self.event("storage-fs", b"ext4"),
+            self.event("system-ready", b""),
+        ]
+    }
+
+    fn event(&self, name: &str, payload: &[u8]) -> Event {
+        Event::runtime(self.digest_version, name, payload)
+    }
+
+    pub(super) fn rtmr3(&self) -> [u8; 48] {
+        event_log::replay(&self.event_log())
+    }
+
+    pub(super) fn image_manifest(&self) -> Vec<u8> {
+        manifest(&self.os_image)
+    }
+
+    /// What it boots into.
+    pub(super) fn booted(&self) -> ImageMeasurements {
+        match self.defect {
+            Some(Defect::OtherOsBooted) => row("an attacker's OS", SHAPES[0]),
+            _ => row(&self.os_image, SHAPES[0]),
+        }
+    }
+
+    pub(super) fn config_id(&self) -> [u8; 48] {
+        let mut config_id = [0; 48];
+        if self.defect == Some(Defect::OtherConfigId) {
+            config_id[0] = 1;
+        }
+        config_id
+    }
+}
+
+fn manifest(image: &str) -> Vec<u8> {
+    OsImage::new(image, SHAPES.iter().map(|shape| row(image, shape)).collect()).to_bytes()
+}
+
+fn row(image: &str, shape: &str) -> ImageMeasurements {
+    let register = |name: &str, of: &str| {
+        let digest = Sha384::new().chain_update(name).chain_update(b":").chain_update(of).finalize();
+        FixedBytes::<48>::from_slice(&digest)
+    };
+    ImageMeasurements {
+        mrtd: register("mrtd", image),
+        rtmr0: register("rtmr0", shape),
+        rtmr1: register("rtmr1", image),
+        rtmr2: register("rtmr2", image),
+    }
+}
