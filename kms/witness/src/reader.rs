@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Typed reads of contracts, each proven at one block.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use alloy::{primitives::Address, sol_types::SolCall};
+use mandate_model::wire::{BlockRef, ViewCall};
+
+use crate::{
+    error::Undecided,
+    execute::{TrustedHeader, execute_at},
+    header::HeaderSource,
+    source::WitnessSource,
+    spec::ChainSpec,
+};
+
+/// At which block to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The newest finalised one: for everything that grants.
+    Finalized,
+    /// The newest one: for everything that revokes.
+    Head,
+}
+
+/// A value, and the block at which it was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    /// What the contract answered.
+    pub value: T,
+    /// At which block.
+    pub block: BlockRef,
+    /// That block's timestamp.
+    pub timestamp: u64,
+}
+
+type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Reads contracts at blocks that its header source trusts, through witnesses that it verifies itself.
+#[derive(Clone)]
+pub struct VerifiedReader {
+    headers: Arc<dyn HeaderSource>,
+    witnesses: Arc<dyn WitnessSource>,
+    spec: ChainSpec,
+    max_age: Option<(u64, Now)>,
+}
+
+impl fmt::Debug for VerifiedReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedReader")
+            .field("headers", &self.headers)
+            .field("witnesses", &self.witnesses)
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl VerifiedReader {
+    /// A reader without a limit to a header's age.
+    pub fn new(headers: Arc<dyn HeaderSource>, witnesses: Arc<dyn WitnessSource>, spec: ChainSpec) -> Self {
+        Self { headers, witnesses, spec, max_age: None }
+    }
+
+    /// Refuses headers whose timestamp is more than `max_age` before `now` (Unix seconds).
+    pub fn with_max_age(self, max_age: Duration, now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { max_age: Some((max_age.as_secs(), Arc::new(now))), ..self }
+    }
+
+    /// The chain's rules.
+    pub fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// The block that is trusted now. Read several things at it with [`VerifiedReader::read_at`].
+    pub async fn block(&self, at: At) -> Result<BlockRef, Undecided> {
+        Ok(match at {
+            At::Finalized => self.headers.finalized().await?,
+            At::Head => self.headers.head().await?,
+        })
+    }
+
+    /// Reads at the newest trusted block of this kind.
+    pub async fn read<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        at: At,
+    ) -> Result<Read<C::Return>, Undecided> {
+        let block = self.block(at).await?;
+        self.read_at(block, to, call).await
+    }
+
+    /// Reads at `block`, which must come from [`VerifiedReader::block`] or an earlier read.
+    pub async fn read_at<C: SolCall>(
+        &self,
+        block: BlockRef,
+        to: Address,
+        call: &C,
+    ) -> Result<Read<C::Return>, Undecided> {
+        let view = ViewCall { to, data: call.abi_encode().into() };
+        let witness = self.witnesses.witness(block.hash, &view).await?;
+        let header = TrustedHeader::verify(witness.header(), block)?;
+        self.check_age(header.timestamp())?;
+        let output = execute_at(&header, &witness, &self.spec, &view)?;
+        let value = C::abi_decode_returns_validate(&output).map_err(|e| Undecided::Malformed {
+            contract: to,
+            function: C::SIGNATURE,
+            why: e.to_string(),
+        })?;
+        Ok(Read { value, block, timestamp: header.timestamp() })
+    }
+
+    fn check_age(&self, timestamp: u64) -> Result<(), Undecided> {
+        let Some((max_age, now)) = &self.max_age else { return Ok(()) };
+        let (max_age, now) = (*max_age, now());
+        if now.saturating_sub(timestamp) > max_age {
+            return Err(Undecided::Stale { timestamp, now, max_age });
+        }
+        Ok(())
+    }
+}

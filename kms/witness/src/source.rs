@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where witnesses come from. Nobody here is trusted.
+
+use std::fmt::Debug;
+
+use alloy::{primitives::B256, providers::DynProvider};
+use futures::future::BoxFuture;
+use mandate_model::wire::ViewCall;
+use thiserror::Error;
+
+use crate::{build::build, codec::Witness, spec::ChainSpec};
+
+/// A source failed; says which and why.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{source_name}: {why}")]
+pub struct SourceError {
+    /// The source.
+    pub source_name: String,
+    /// What went wrong.
+    pub why: String,
+}
+
+/// Gives the witness of a call at a block.
+pub trait WitnessSource: Send + Sync + Debug {
+    /// The witness of `call` at the block with `block_hash`.
+    fn witness<'a>(
+        &'a self,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>>;
+}
+
+/// Builds witnesses itself, over an RPC endpoint that has `eth_getProof`.
+#[derive(Debug, Clone)]
+pub struct RpcWitnessSource {
+    name: String,
+    provider: DynProvider,
+    spec: ChainSpec,
+}
+
+impl RpcWitnessSource {
+    /// `name` tells of the endpoint in errors; it should hold no credentials.
+    pub fn new(name: impl Into<String>, provider: DynProvider, spec: ChainSpec) -> Self {
+        Self { name: name.into(), provider, spec }
+    }
+}
+
+impl WitnessSource for RpcWitnessSource {
+    fn witness<'a>(
+        &'a self,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        Box::pin(async move {
+            build(&self.provider, &self.spec, block_hash, call)
+                .await
+                .map_err(|e| SourceError { source_name: self.name.clone(), why: e.to_string() })
+        })
+    }
+}
