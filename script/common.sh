@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+# shellcheck shell=bash
+# What the scripts share. Sourced, never run; the caller is at the root of the repository.
+
+say() { printf '==> %s\n' "$*" >&2; }
+fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Prints the usage: the comment block at the head of the calling script.
+usage() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; elif have sudo; then sudo "$@"; else return 1; fi
+}
+
+# Debian packages for the commands that are missing: `apt_for cc:build-essential curl:curl`.
+apt_for() {
+  local pair missing=()
+  for pair in "$@"; do
+    have "${pair%%:*}" || missing+=("${pair#*:}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  have apt-get || { say "not a Debian: please install ${missing[*]}"; return 1; }
+  say "installing ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null || say "apt-get update failed; trying anyway"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# What every build needs. rustup and Node are the reader's own choice of version and are not installed here.
+need_toolchain() {
+  export PATH="$HOME/.cargo/bin:$PATH"
+  have cargo || fail "cargo is missing: install Rust 1.95 or newer, https://rustup.rs"
+  apt_for cc:build-essential c++:build-essential git:git || fail "a C compiler and git are needed"
+}
+
+# The demo and some tests use Let's Encrypt's test CA when it is there; there is an embedded issuer for when it is not.
+want_pebble() { apt_for pebble:pebble || say "no pebble: the embedded certificate issuer takes its place"; }

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The shape of the repository: who depends on whom, what may be shipped, and what every source file has in common.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+#[path = "structure/licenses.rs"]
+mod licenses;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use serde_json::Value;
+
+/// The dependency table of ARCHITECTURE.md: which of our crates each may use, tests aside. Services never import each other;
+/// they exchange the model's types over HTTP.
+const TABLE: [(&str, &[&str]); 12] = [
+    ("runtime", &[]),
+    ("model", &[]),
+    ("attestation", &[]),
+    ("threshold", &[]),
+    ("witness", &["model"]),
+    ("devchain", &["model"]),
+    ("kms", &["runtime", "model", "attestation", "witness", "threshold"]),
+    ("gateway", &["runtime", "model", "attestation", "witness", "threshold"]),
+    ("guest", &["runtime", "model", "attestation", "threshold"]),
+    ("relayer", &["runtime", "model", "witness"]),
+    ("cli", &EVERYTHING),
+    ("test", &EVERYTHING_AND_CLI),
+];
+
+const EVERYTHING: [&str; 10] = [
+    "runtime",
+    "model",
+    "attestation",
+    "threshold",
+    "witness",
+    "devchain",
+    "kms",
+    "gateway",
+    "guest",
+    "relayer",
+];
+
+const EVERYTHING_AND_CLI: [&str; 11] = [
+    "runtime",
+    "model",
+    "attestation",
+    "threshold",
+    "witness",
+    "devchain",
+    "kms",
+    "gateway",
+    "guest",
+    "relayer",
+    "cli",
+];
+
+/// What tests may use beside the table: a chain to run against.
+const TEST_HELPERS: [&str; 1] = ["devchain"];
+
+/// Crates whose binaries leave the house, and those that may mint development evidence in them.
+const SHIPPED: [&str; 5] = ["cli", "kms", "gateway", "guest", "relayer"];
+const MAY_MINT: [&str; 2] = ["cli", "test"];
+
+const LONGEST_FILE: usize = 400;
+
+/// Files above [`LONGEST_FILE`] lines, each with the reason why it is better in one piece.
+const LONG_FILES: [(&str, &str); 0] = [];
+
+/// Not ours, or made by tools.
+const SKIPPED_DIRECTORIES: [&str; 7] =
+    [".git", "target", "node_modules", "out", "cache", "broadcast", "corpus"];
+
+const OWN_PREFIX: &str = "mandate-";
+
+static ROOT: LazyLock<PathBuf> =
+    LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf());
+
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
+    let host = run(&std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["-vV"]);
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let json = run(&cargo, &["metadata", "--format-version", "1", "--locked", "--filter-platform", &host]);
+    serde_json::from_str(&json).unwrap()
+});
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(&*ROOT).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("cargo metadata: no {key}"))
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("cargo metadata: no list of {key}"))
+}
+
+/// Short name → package, for the workspace's own crates.
+fn own_packages() -> BTreeMap<&'static str, &'static Value> {
+    let packages = list(&METADATA, "packages").iter().filter(|package| package["source"].is_null());
+    packages.filter_map(|package| Some((text(package, "name").strip_prefix(OWN_PREFIX)?, package))).collect()
+}
+
+/// Our crates among a package's dependencies, with whether they are for tests alone.
+fn own_dependencies(package: &Value) -> impl Iterator<Item = (&str, &Value, bool)> {
+    list(package, "dependencies").iter().filter_map(|dependency| {
+        let name = text(dependency, "name").strip_prefix(OWN_PREFIX)?;
+        Some((name, dependency, dependency["kind"] == "dev"))
+    })
+}
+
+#[test]
+fn every_crate_is_in_the_table_and_the_other_way_round() {
+    let in_table: BTreeSet<_> = TABLE.iter().map(|(name, _)| *name).collect();
+    let in_workspace: BTreeSet<_> = own_packages().into_keys().collect();
+    assert_eq!(in_table, in_workspace);
+}
+
+#[test]
+fn crates_depend_only_on_what_the_table_allows() {
+    let packages = own_packages();
+    for (name, allowed) in TABLE {
+        for (dependency, _, for_tests) in own_dependencies(packages[name]) {
+            let helper = for_tests && (dependency == name || TEST_HELPERS.contains(&dependency));
+            assert!(allowed.contains(&dependency) || helper, "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+/// A service that could mint evidence is one bug away from believing itself.
+#[test]
+fn g1_no_service_carries_the_development_pki() {
+    for (name, package) in own_packages() {
+        for (dependency, details, for_tests) in own_dependencies(package) {
+            let mints =
+                dependency == "attestation" && list(details, "features").iter().any(|f| f == "dev-pki");
+            assert!(
+                !mints || for_tests || MAY_MINT.contains(&name),
+                "{name} enables dev-pki outside its tests"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_crate_has_the_workspaces_lints_and_edition() {
+    for (name, package) in own_packages() {
+        let manifest = fs::read_to_string(text(package, "manifest_path")).unwrap();
+        for line in ["[lints]\nworkspace = true", "edition.workspace = true", "license.workspace = true"] {
+            assert!(manifest.contains(line), "{name}: Cargo.toml lacks {line:?}");
+        }
+    }
+}
+
+/// Every package that is linked into a shipped binary: normal dependencies only, since build scripts and tests stay here.
+fn shipped_packages() -> Vec<&'static Value> {
+    let packages: HashMap<&str, &Value> =
+        list(&METADATA, "packages").iter().map(|package| (text(package, "id"), package)).collect();
+    let nodes: HashMap<&str, &Value> =
+        list(&METADATA["resolve"], "nodes").iter().map(|node| (text(node, "id"), node)).collect();
+    let own = own_packages();
+    let mut open: Vec<&str> = SHIPPED.iter().map(|name| text(own[name], "id")).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            let linked = list(nodes[id], "deps")
+                .iter()
+                .filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].is_null()));
+            open.extend(linked.map(|dep| text(dep, "pkg")));
+        }
+    }
+    seen.into_iter().map(|id| packages[id]).collect()
+}
+
+#[test]
+fn shipped_packages_have_licences_that_deny_toml_allows() {
+    let allowed = quoted_list("allow = [");
+    assert!(allowed.len() > 5 && !allowed.iter().any(|licence| licence.contains("GPL")), "{allowed:?}");
+    for package in shipped_packages() {
+        let licence = package["license"].as_str().unwrap_or("none");
+        assert!(licenses::is_allowed(licence, &allowed), "{}: licence {licence}", text(package, "id"));
+    }
+}
+
+#[test]
+fn the_agpl_crate_is_for_tests_alone() {
+    let all =
+        list(&METADATA, "packages").iter().filter(|package| package["license"].to_string().contains("AGPL"));
+    assert_eq!(all.map(|package| text(package, "name")).collect::<Vec<_>>(), ["tdx-quote"]);
+    assert!(!shipped_packages().iter().any(|package| text(package, "name") == "tdx-quote"));
+}
+
+#[test]
+fn shipped_packages_come_from_crates_io_and_none_is_openssl() {
+    for package in shipped_packages() {
+        let (name, source) = (text(package, "name"), package["source"].as_str());
+        assert!(
+            source.is_none_or(|s| s == "registry+https://github.com/rust-lang/crates.io-index"),
+            "{name}: {source:?}"
+        );
+        assert!(!["openssl", "openssl-sys", "native-tls"].contains(&name), "{name} is linked");
+    }
+}
+
+/// The quoted entries of a list of deny.toml, so that the two cannot drift apart.
+fn quoted_list(start: &str) -> Vec<String> {
+    let deny = fs::read_to_string(ROOT.join("deny.toml")).unwrap();
+    let (_, rest) = deny.split_once(start).unwrap();
+    let (entries, _) = rest.split_once(']').unwrap();
+    entries.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Files of the repository with their path below the root.
+fn files() -> Vec<(String, PathBuf)> {
+    let mut open = vec![ROOT.clone()];
+    let mut found = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if !SKIPPED_DIRECTORIES.contains(&name) {
+                    open.push(path);
+                }
+            } else if !name.ends_with(".log") {
+                found.push((path.strip_prefix(&*ROOT).unwrap().to_str().unwrap().to_owned(), path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_source(path: &str) -> bool {
+    let code =
+        [".rs", ".sol", ".sh", ".js", ".cjs", ".mjs", ".ts", ".py"].iter().any(|end| path.ends_with(end));
+    let script = ["script/", ".ci/"].iter().any(|start| path.starts_with(start)) && !path.contains('.');
+    code || script || path == ".ci/run"
+}
+
+#[test]
+fn every_source_file_names_its_licence() {
+    for (name, path) in files().into_iter().filter(|(name, _)| is_source(name)) {
+        let text = fs::read_to_string(path).unwrap();
+        let named =
+            text.lines().take(3).any(|line| line.contains("SPDX-License-Identifier: Apache-2.0 OR MIT"));
+        assert!(named, "{name}: no SPDX header in its first lines");
+    }
+}
+
+#[test]
+fn no_file_is_long_without_a_reason() {
+    let mut problems = Vec::new();
+    for (name, path) in files().into_iter().filter(|(name, _)| is_source(name)) {
+        let lines = fs::read_to_string(path).unwrap().lines().count();
+        let reason = LONG_FILES.iter().find(|(file, _)| *file == name);
+        match (lines > LONGEST_FILE, reason) {
+            (true, None) => problems.push(format!("{name} has {lines} lines: split it, or state why not")),
+            (false, Some(_)) => {
+                problems.push(format!("{name} has {lines} lines and needs no exception any more"))
+            }
+            _ => {}
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn no_file_names_a_place_on_somebodys_machine() {
+    let places = [
+        "/ro".to_owned() + "ot/",
+        "/ho".to_owned() + "me/",
+        "/Us".to_owned() + "ers/",
+        "/wo".to_owned() + "rk/",
+    ];
+    for (name, path) in files() {
+        let Ok(text) = fs::read_to_string(path) else { continue };
+        for place in &places {
+            assert!(!text.contains(place.as_str()), "{name} names {place}");
+        }
+    }
+}
