@@ -356,6 +356,6 @@ contract AppAuth is Governed, IAppPolicy, IAppAuth, IAppAuthBasicManagement, IER
     /// @dev Until when keys of `asked` are given out: the present generation without end, the one before in its handover.
     function _generationUntil(uint64 asked) private view returns (uint64) {
         if (asked == 0 || asked == _generation) return type(uint64).max;
-        return asked + 1 == _generation ? _previousUntil : 0;
+        return asked < _generation && asked + 1 == _generation ? _previousUntil : 0;
     }
 }
