@@ -1,2 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Routes TLS to authorised apps and obtains their certificates.
+//!
+//! ```text
+//! instance ── POST /v1/register: evidence + TLS key ──► admission ── decide at finality and head ──► routes
+//! relayer  ── POST /v1/revocations: look again ───────► revocation ─ decide at head ───────────────► close
+//! relayer  ── POST /v1/domains: please order ─────────► domains ──── appOf at finality and head ───► ACME
+//! client   ── TLS ClientHello ──► front ──┬─ <id>-443s.<base>: bytes pass through
+//!                                         ├─ a domain of the app's own: ends TLS, pinned TLS to the instance
+//!                                         └─ acme-tls/1: answers the authority's challenge
+//! ```
+//!
+//! Nobody who calls is trusted. A route stands exactly while the contracts, executed locally over proven state, allow what
+//! the instance's evidence proves; it ends with its lease, with its verdict, or at the block that denies it, and every
+//! connection ends with it. Names `<id>[-port].<base>` without the suffix `s` are refused with `unrecognized_name`: they
+//! need a wildcard certificate, which ACME gives by DNS-01 only, and this version validates by TLS-ALPN-01.
+
+pub mod acme;
+pub mod admission;
+mod api;
+pub mod certificates;
+pub mod chain;
+pub mod challenge;
+pub mod config;
+pub mod domains;
+pub mod facts;
+pub mod front;
+pub mod issuer;
+pub mod keys;
+pub mod name;
+pub mod proxy;
+pub mod revocation;
+pub mod routes;
+mod service;
+pub mod setup;
+pub mod sni;
+pub mod tls;
+pub mod upstream;
+
+pub use config::{Config, Settings};
+pub use service::{BoxError, Gateway, IssuerFactory, Parts, Running, StartError};

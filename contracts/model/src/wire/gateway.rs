@@ -40,6 +40,18 @@ pub struct RegisterResponse {
     pub lease: u64,
 }
 
+/// What a gateway did about a [`super::kms::RevocationNotice`], by its own reading of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevocationEffect {
+    /// Routes of the app that were closed, with their connections.
+    pub closed: u64,
+    /// Routes that the newest state still allows.
+    pub kept: u64,
+    /// Routes that could not be judged at the notice's block yet; the gateway goes on trying by itself.
+    pub pending: u64,
+}
+
 /// A relayer saw a domain approved at finality: please order. The gateway reads the registry itself, with proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Giving an instance a route: evidence first, then the policy at finalised state and at the newest.
+
+use std::{sync::Arc, time::Duration};
+
+use mandate_attestation::{Evidence, MAX_EVIDENCE, TrustAnchors, Verified, verify};
+use mandate_model::{
+    Outcome, Reason,
+    wire::gateway::{RegisterRequest, RegisterResponse},
+};
+use mandate_runtime::Clock;
+use thiserror::Error;
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
+
+use crate::{
+    chain::{At, Chain, Verdict, decide_grant},
+    facts::Facts,
+    name::{DomainName, IdName, Mode},
+    revocation::Revocations,
+    routes::{Candidate, Route, RouteError, Routes, Term},
+    upstream::{Upstream, UpstreamError},
+};
+
+/// The largest public key that is accepted: a little more than RSA 8192.
+const MAX_SPKI: usize = 2 << 10;
+const HTTPS: u16 = 443;
+
+/// Why a request to register is no such thing. What the evidence or the policy says is an [`Outcome`] instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RegisterError {
+    /// More evidence than is read.
+    #[error("evidence is larger than {MAX_EVIDENCE} bytes")]
+    EvidenceTooLarge,
+    /// Not a public key.
+    #[error("spki is not the DER of one SubjectPublicKeyInfo of at most {MAX_SPKI} bytes")]
+    Spki,
+    /// Not a place.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Decides about routes.
+#[derive(Debug)]
+pub struct Admission {
+    /// The policy.
+    pub chain: Arc<dyn Chain>,
+    /// What evidence must lead to.
+    pub anchors: TrustAnchors,
+    /// The routes.
+    pub routes: Arc<Routes>,
+    /// Who watches them.
+    pub revocations: Arc<Revocations>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// For how long a registration holds.
+    pub lease: Duration,
+    /// Under which the names lie.
+    pub base: DomainName,
+}
+
+impl Admission {
+    /// Makes a route exactly when the outcome is `Allowed` (G-1).
+    ///
+    /// # Errors
+    /// When the request is malformed.
+    pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse, RegisterError> {
+        let upstream = Upstream::try_from(request.upstream.as_str())?;
+        check_spki(&request.spki)?;
+        if request.evidence.len() > MAX_EVIDENCE {
+            return Err(RegisterError::EvidenceTooLarge);
+        }
+        let facts = match self.verify(request) {
+            Ok(verified) => Facts::from(&verified),
+            Err(reason) => return Ok(self.answer(None, Outcome::Denied { reason })),
+        };
+        let candidate = Candidate { facts, spki: request.spki.to_vec(), upstream };
+        let (outcome, names) = self.admit(candidate).await;
+        Ok(self.answer(names, outcome))
+    }
+
+    /// The evidence must bind the TLS key: otherwise anybody could register a key of his own with an instance's evidence.
+    fn verify(&self, request: &RegisterRequest) -> Result<Verified, Reason> {
+        let refused = |e: mandate_attestation::EvidenceError| Reason::Evidence(e.to_string());
+        let evidence = Evidence::decode(&request.evidence).map_err(refused)?;
+        verify(&evidence, &self.anchors, self.clock.unix(), &request.report_data()).map_err(refused)
+    }
+
+    async fn admit(&self, candidate: Candidate) -> (Outcome, Option<Vec<String>>) {
+        let seen = self.revocations.notices();
+        let verdict = decide_grant(self.chain.as_ref(), &candidate.facts).await;
+        log(&candidate, &verdict);
+        let Verdict::Allowed { remaining, .. } = verdict else { return (verdict.outcome(), None) };
+        let now = self.clock.monotonic();
+        let term = Term { lease: now.saturating_add(self.lease), allowed: now.saturating_add(remaining) };
+        let names = self.names(&candidate.facts);
+        let route = match self.routes.insert(candidate, term) {
+            Ok(route) => route,
+            Err(error) => return (refusal(error), None),
+        };
+        match self.revoked_meanwhile(&route, seen).await {
+            Some(denied) => (denied, None),
+            None => (verdict.outcome(), Some(names)),
+        }
+    }
+
+    /// A notice that came between the decision and the route's entry into the table did not find the route there.
+    async fn revoked_meanwhile(&self, route: &Route, seen: u64) -> Option<Outcome> {
+        if self.revocations.notices() == seen {
+            return None;
+        }
+        let verdict = self.chain.decide(&route.facts, At::Head).await;
+        if matches!(verdict, Verdict::Allowed { .. }) {
+            return None;
+        }
+        self.routes.remove(route.id);
+        Some(verdict.outcome())
+    }
+
+    fn names(&self, facts: &Facts) -> Vec<String> {
+        let name = |id| IdName { id, port: HTTPS, mode: Mode::Passthrough }.under(&self.base);
+        vec![name(facts.app), name(facts.instance)]
+    }
+
+    fn answer(&self, names: Option<Vec<String>>, outcome: Outcome) -> RegisterResponse {
+        let label = match &outcome {
+            Outcome::Allowed { .. } => "allowed",
+            Outcome::Denied { .. } => "denied",
+            Outcome::Undecided { .. } => "undecided",
+        };
+        metrics::counter!("gateway_registrations_total", "outcome" => label).increment(1);
+        RegisterResponse { outcome, names: names.unwrap_or_default(), lease: self.lease.as_secs() }
+    }
+}
+
+fn check_spki(spki: &[u8]) -> Result<(), RegisterError> {
+    match SubjectPublicKeyInfo::from_der(spki) {
+        Ok((rest, _)) if rest.is_empty() && spki.len() <= MAX_SPKI => Ok(()),
+        _ => Err(RegisterError::Spki),
+    }
+}
+
+/// A full table says nothing about the instance; a claimed id does.
+fn refusal(error: RouteError) -> Outcome {
+    match error {
+        RouteError::Full => Outcome::Undecided { why: error.to_string() },
+        RouteError::InstanceTaken { .. } | RouteError::InstanceIsAnApp { .. } => {
+            Outcome::Denied { reason: Reason::Request(error.to_string()) }
+        }
+    }
+}
+
+fn log(candidate: &Candidate, verdict: &Verdict) {
+    let Facts { app, instance, code_hash, .. } = &candidate.facts;
+    let (block, outcome) = (verdict.block().map(|b| b.number), verdict.outcome());
+    tracing::info!(%app, %instance, code = %code_hash, upstream = %candidate.upstream, block, %outcome, "registration");
+}

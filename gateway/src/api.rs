@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The gateway's API. Nobody who calls it is trusted: instances prove themselves, relayers only say where to look.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, post},
+};
+use mandate_model::wire::{
+    gateway::{DomainOrder, IssuedCertificate, RegisterRequest, RegisterResponse, RevocationEffect, Route},
+    kms::RevocationNotice,
+};
+use mandate_runtime::http::{ApiError, ApiJson, Health, operations_router};
+use tokio::sync::Semaphore;
+
+use crate::{
+    admission::{Admission, RegisterError},
+    certificates::Certificates,
+    domains::{Domains, OrderError},
+    issuer::IssueError,
+    revocation::Revocations,
+    routes::Routes,
+};
+
+/// Registrations that are judged at a time: each holds up to a megabyte and asks the chain twice.
+const MAX_REGISTRATIONS: usize = 64;
+/// Notices that are judged at a time.
+const MAX_NOTICES: usize = 64;
+
+/// What the handlers need.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) admission: Admission,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) domains: Arc<Domains>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) routes: Arc<Routes>,
+    registrations: Semaphore,
+    notices: Semaphore,
+}
+
+impl Api {
+    pub(crate) fn new(admission: Admission, domains: Arc<Domains>) -> Self {
+        Self {
+            revocations: Arc::clone(&admission.revocations),
+            certificates: Arc::clone(&domains.certificates),
+            routes: Arc::clone(&admission.routes),
+            admission,
+            domains,
+            registrations: Semaphore::new(MAX_REGISTRATIONS),
+            notices: Semaphore::new(MAX_NOTICES),
+        }
+    }
+}
+
+type Shared = State<Arc<Api>>;
+
+/// Every path of the API, health and metrics included.
+pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
+    Router::new()
+        .route("/v1/register", post(register))
+        .route("/v1/revocations", post(revocations))
+        .route("/v1/domains", post(domains))
+        .route("/v1/routes", get(routes))
+        .route("/v1/certificates", get(certificates))
+        .with_state(api)
+        .merge(operations_router(health))
+}
+
+async fn register(
+    State(api): Shared,
+    ApiJson(request): ApiJson<RegisterRequest>,
+) -> Result<ApiJson<RegisterResponse>, ApiError> {
+    let _permit = api.registrations.acquire().await.map_err(ApiError::internal)?;
+    Ok(ApiJson(api.admission.register(&request).await?))
+}
+
+async fn revocations(
+    State(api): Shared,
+    ApiJson(notice): ApiJson<RevocationNotice>,
+) -> Result<ApiJson<RevocationEffect>, ApiError> {
+    let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
+    Ok(ApiJson(api.revocations.notice(&notice).await))
+}
+
+async fn domains(
+    State(api): Shared,
+    ApiJson(order): ApiJson<DomainOrder>,
+) -> Result<ApiJson<IssuedCertificate>, ApiError> {
+    // An order goes on when the caller hangs up: the authority counts it either way.
+    let ordered = tokio::spawn(async move { api.domains.order(&order.name).await });
+    Ok(ApiJson(ordered.await.map_err(ApiError::internal)??))
+}
+
+async fn routes(State(api): Shared) -> ApiJson<Vec<Route>> {
+    ApiJson(api.routes.listing())
+}
+
+async fn certificates(State(api): Shared) -> ApiJson<Vec<IssuedCertificate>> {
+    ApiJson(api.certificates.all().iter().map(|certificate| certificate.record()).collect())
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::EvidenceTooLarge => Self::too_large(error),
+            RegisterError::Spki | RegisterError::Upstream(_) => Self::bad_request(error),
+        }
+    }
+}
+
+impl From<OrderError> for ApiError {
+    fn from(error: OrderError) -> Self {
+        match &error {
+            OrderError::Name { .. } | OrderError::Base(_) => Self::bad_request(error),
+            OrderError::NotApproved { .. } => Self::forbidden(error),
+            OrderError::Changing { .. } => Self::conflict(error),
+            OrderError::TooSoon { .. } => Self::too_many(error),
+            OrderError::Undecided(_) | OrderError::Key(_) | OrderError::Issue(IssueError::Key(_)) => {
+                Self::unavailable(error)
+            }
+            OrderError::Issue(_) | OrderError::Certificate(_) => Self::bad_gateway(error),
+        }
+    }
+}

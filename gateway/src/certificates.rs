@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The certificates that the gateway serves, checked before they count, kept across restarts without their keys.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use alloy::primitives::{Address, B256};
+use mandate_model::wire::gateway::IssuedCertificate;
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::{issuer::Issued, keys::P256Key, name::DomainName, tls};
+
+pub(crate) mod disk;
+
+pub use disk::{DiskError, Kept};
+
+/// Certificates in one chain that are accepted.
+const MAX_CHAIN: usize = 8;
+/// Bytes of one certificate that are accepted.
+const MAX_DER: usize = 16 << 10;
+
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CertificateError {
+    /// No certificate, too many, or too large ones.
+    #[error("the chain has to hold 1 to {MAX_CHAIN} certificates of at most {MAX_DER} bytes")]
+    Chain,
+    /// Not X.509.
+    #[error("the certificate cannot be parsed")]
+    Malformed,
+    /// For other names than the one asked for.
+    #[error("the certificate is not for {0} alone")]
+    Names(DomainName),
+    /// For another key.
+    #[error("the certificate is for another key than the gateway's")]
+    Key,
+    /// Before its time or after.
+    #[error("the certificate is valid from {not_before} to {not_after} and it is {now}")]
+    Dates {
+        /// Start, Unix seconds.
+        not_before: i64,
+        /// End, Unix seconds.
+        not_after: i64,
+        /// Now, Unix seconds.
+        now: u64,
+    },
+}
+
+/// A certificate that was checked: for this name alone, for the gateway's key, and valid at the time of the check.
+#[derive(Clone)]
+pub struct Certificate {
+    name: DomainName,
+    app: Address,
+    issued: Issued,
+    key: Arc<CertifiedKey>,
+    not_before: u64,
+    not_after: u64,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, app, not_after, .. } = self;
+        write!(f, "Certificate({name} for {app} until {not_after})")
+    }
+}
+
+impl Certificate {
+    /// Checks what an issuer or a file gave.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn check(
+        name: DomainName,
+        app: Address,
+        issued: Issued,
+        key: &P256Key,
+        now: u64,
+    ) -> Result<Self, CertificateError> {
+        let chain = &issued.chain;
+        if chain.is_empty() || chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
+            return Err(CertificateError::Chain);
+        }
+        let leaf = chain.first().ok_or(CertificateError::Chain)?;
+        let (not_before, not_after) = check_leaf(leaf, &name, key, now)?;
+        // Compares the keys once more, as rustls understands them.
+        let key = tls::certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
+        Ok(Self { name, app, issued, key: Arc::new(key), not_before, not_after })
+    }
+
+    /// The domain.
+    pub fn name(&self) -> &DomainName {
+        &self.name
+    }
+
+    /// The app that it serves.
+    pub fn app(&self) -> Address {
+        self.app
+    }
+
+    /// Whether it is past two thirds of its life, when it is time for the next one.
+    pub fn is_due(&self, now: u64) -> bool {
+        let life = self.not_after.saturating_sub(self.not_before);
+        now >= self.not_after.saturating_sub(life / 3)
+    }
+
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: u64) -> bool {
+        now >= self.not_after
+    }
+
+    /// What the registry records of it.
+    pub fn record(&self) -> IssuedCertificate {
+        let leaf = self.issued.chain.first().map(|der| der.as_ref()).unwrap_or_default();
+        let spki =
+            X509Certificate::from_der(leaf).map(|(_, c)| sha256(c.public_key().raw)).unwrap_or_default();
+        IssuedCertificate {
+            name: self.name.to_string(),
+            app: self.app,
+            issuer: self.issued.issuer.clone(),
+            account_uri: self.issued.account_uri.clone(),
+            fingerprint: sha256(leaf),
+            spki_hash: spki,
+            not_after: self.not_after,
+        }
+    }
+}
+
+fn sha256(bytes: &[u8]) -> B256 {
+    B256::from(<[u8; 32]>::from(Sha256::digest(bytes)))
+}
+
+fn check_leaf(
+    leaf: &[u8],
+    name: &DomainName,
+    key: &P256Key,
+    now: u64,
+) -> Result<(u64, u64), CertificateError> {
+    let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(CertificateError::Malformed);
+    }
+    let names = parsed.subject_alternative_name().map_err(|_| CertificateError::Malformed)?;
+    let names = names.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
+    if !matches!(names, [GeneralName::DNSName(only)] if *only == name.as_str()) {
+        return Err(CertificateError::Names(name.clone()));
+    }
+    if parsed.public_key().raw != key.spki() {
+        return Err(CertificateError::Key);
+    }
+    let (not_before, not_after) =
+        (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+    let dates = CertificateError::Dates { not_before, not_after, now };
+    let (Ok(from), Ok(to)) = (u64::try_from(not_before), u64::try_from(not_after)) else { return Err(dates) };
+    match from <= now && now < to {
+        true => Ok((from, to)),
+        false => Err(dates),
+    }
+}
+
+/// A domain that is served.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// Cancelled when the domain is taken away; every connection to it ends with it.
+    pub ended: CancellationToken,
+}
+
+/// The domains that are served, each with one certificate.
+#[derive(Debug, Default)]
+pub struct Certificates(RwLock<HashMap<DomainName, Served>>);
+
+impl Certificates {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<DomainName, Served>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<DomainName, Served>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves it from now on. Connections go on when it merely follows another certificate of the same app, and end when
+    /// the domain has changed hands.
+    pub fn install(&self, certificate: Certificate) {
+        let mut served = self.write();
+        let before = served.remove(certificate.name());
+        let ended = match before {
+            Some(before) if before.certificate.app == certificate.app => before.ended,
+            before => {
+                before.inspect(|b| b.ended.cancel());
+                CancellationToken::new()
+            }
+        };
+        served.insert(certificate.name.clone(), Served { certificate, ended });
+        metrics::gauge!("gateway_certificates").set(served.len() as f64);
+    }
+
+    /// Stops serving a domain and ends its connections. False when it was not served.
+    pub fn remove(&self, name: &DomainName) -> bool {
+        let mut served = self.write();
+        let removed = served.remove(name).inspect(|s| s.ended.cancel());
+        metrics::gauge!("gateway_certificates").set(served.len() as f64);
+        removed.is_some()
+    }
+
+    /// The domain, while its certificate is valid at `now`.
+    pub fn find(&self, name: &DomainName, now: u64) -> Option<Served> {
+        self.read().get(name).filter(|s| !s.certificate.is_expired(now)).cloned()
+    }
+
+    /// Every certificate, in the order of the names.
+    pub fn all(&self) -> Vec<Certificate> {
+        let mut all: Vec<_> = self.read().values().map(|s| s.certificate.clone()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = DomainName::try_from(hello.server_name()?.to_ascii_lowercase().as_str()).ok()?;
+        self.read().get(&name).map(|s| Arc::clone(&s.certificate.key))
+    }
+}
+
+#[cfg(test)]
+mod tests;

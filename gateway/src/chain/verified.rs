@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The chain as a [`VerifiedReader`] proves it.
+
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use futures::future::{BoxFuture, FutureExt};
+use mandate_model::{
+    Reason,
+    bindings::{AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
+    outcome::PolicyReason,
+};
+use mandate_witness::{At, VerifiedReader};
+
+use super::{Chain, Holder, Undecided, Verdict};
+use crate::{facts::Facts, name::DomainName};
+
+const DENIED: u8 = 0;
+const ALLOWED: u8 = 1;
+
+/// Reads the deployment's contracts with proof.
+#[derive(Debug, Clone)]
+pub struct VerifiedChain {
+    reader: VerifiedReader,
+    kms_auth: Address,
+    domain_registry: Address,
+}
+
+impl VerifiedChain {
+    /// Reads these contracts through `reader`.
+    pub fn new(reader: VerifiedReader, kms_auth: Address, domain_registry: Address) -> Self {
+        Self { reader, kms_auth, domain_registry }
+    }
+
+    async fn verdict(&self, facts: &Facts, at: At) -> Result<Verdict, String> {
+        let call = KmsAuth::decideCall { request: request(facts) };
+        let read = self.reader.read(self.kms_auth, &call, at).await.map_err(|e| e.to_string())?;
+        let KmsAuth::decideReturn { verdict, reason, validUntil: valid_until } = read.value;
+        let block = read.block;
+        match verdict {
+            ALLOWED => {
+                let remaining = Duration::from_secs(valid_until.saturating_sub(read.timestamp));
+                Ok(Verdict::Allowed { valid_until, remaining, block })
+            }
+            DENIED => Ok(Verdict::Denied { reason: policy_reason(reason), block }),
+            other => Err(format!("KmsAuth answered with verdict {other}, which this build does not know")),
+        }
+    }
+
+    async fn holder(&self, name: &DomainName, at: At) -> Result<Holder, Undecided> {
+        let call = DomainRegistry::appOfCall { name: name.to_string() };
+        let read =
+            self.reader.read(self.domain_registry, &call, at).await.map_err(|e| Undecided(e.to_string()))?;
+        let app = Some(read.value).filter(|app| *app != Address::ZERO);
+        Ok(Holder { app, block: read.block })
+    }
+}
+
+impl Chain for VerifiedChain {
+    fn decide<'a>(&'a self, facts: &'a Facts, at: At) -> BoxFuture<'a, Verdict> {
+        self.verdict(facts, at).map(|read| read.unwrap_or_else(|why| Verdict::Undecided { why })).boxed()
+    }
+
+    fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
+        self.holder(name, at).boxed()
+    }
+}
+
+/// The contract may know reasons that this build does not; they deny all the same.
+fn policy_reason(number: u8) -> Reason {
+    match PolicyReason::try_from(number) {
+        Ok(reason) => Reason::Policy(reason),
+        Err(number) => Reason::Request(format!("policy reason {number}, which this build does not know")),
+    }
+}
+
+fn request(facts: &Facts) -> BootRequest {
+    let info = AppBootInfo {
+        appId: facts.app,
+        composeHash: facts.code_hash,
+        instanceId: facts.instance,
+        deviceId: facts.device,
+        mrAggregated: facts.mr_aggregated,
+        mrSystem: facts.mr_system,
+        osImageHash: facts.os_image_hash,
+        tcbStatus: facts.tcb_status.clone(),
+        advisoryIds: facts.advisories.clone(),
+    };
+    // Generation 0 stands for the current one: a route needs no key of an earlier generation.
+    BootRequest { info, tee: facts.tee, generation: 0 }
+}

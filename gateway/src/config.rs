@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The gateway's configuration.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use alloy::primitives::Address;
+use mandate_runtime::{
+    config::{Problems, Validate, duration},
+    telemetry,
+};
+use mandate_witness::Fork;
+use serde::Deserialize;
+
+use crate::{front::Limits, name::DomainName};
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the gateway itself does.
+    pub gateway: Settings,
+    /// Where the policy is.
+    pub chain: ChainConfig,
+    /// Who issues certificates.
+    pub acme: AcmeSection,
+    /// Where the gateway's keys come from.
+    pub keys: KeysConfig,
+    /// What evidence must lead to.
+    #[serde(default)]
+    pub attestation: AttestationConfig,
+    /// How it logs.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// What the gateway itself does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where clients connect.
+    pub tls_listen: SocketAddr,
+    /// Where instances, relayers and operators connect.
+    pub api_listen: SocketAddr,
+    /// The domain under which apps and instances are reached by id.
+    pub base_domain: DomainName,
+    /// Where certificates are kept across restarts, without their keys. Ordered anew when unset.
+    #[serde(default)]
+    pub certificates: Option<PathBuf>,
+    /// How long a registration holds.
+    #[serde(default = "lease", with = "duration")]
+    pub lease: Duration,
+    /// How often every route and domain is judged anew without a notice.
+    #[serde(default = "review", with = "duration")]
+    pub review: Duration,
+    /// How long a client may take for a handshake.
+    #[serde(default = "handshake", with = "duration")]
+    pub handshake_timeout: Duration,
+    /// How long an instance may take to answer.
+    #[serde(default = "handshake", with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long a connection may lie still.
+    #[serde(default = "idle", with = "duration")]
+    pub idle_timeout: Duration,
+    /// Connections at a time.
+    #[serde(default = "connections")]
+    pub max_connections: usize,
+}
+
+fn lease() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn review() -> Duration {
+    Duration::from_secs(15)
+}
+
+fn handshake() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn idle() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn connections() -> usize {
+    8_192
+}
+
+impl Settings {
+    /// Listens there, serves ids under `base_domain`; everything else by default.
+    pub fn new(tls_listen: SocketAddr, api_listen: SocketAddr, base_domain: DomainName) -> Self {
+        Self {
+            tls_listen,
+            api_listen,
+            base_domain,
+            certificates: None,
+            lease: lease(),
+            review: review(),
+            handshake_timeout: handshake(),
+            connect_timeout: handshake(),
+            idle_timeout: idle(),
+            max_connections: connections(),
+        }
+    }
+
+    /// The bounds for connections.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            handshake: self.handshake_timeout,
+            connect: self.connect_timeout,
+            idle: self.idle_timeout,
+            connections: self.max_connections,
+        }
+    }
+}
+
+/// Where the policy is, and who tells of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// EIP-155 id.
+    pub id: u64,
+    /// `KmsAuth`.
+    pub kms_auth: Address,
+    /// `DomainRegistry`.
+    pub domain_registry: Address,
+    /// JSON-RPC endpoints that do not depend on each other.
+    pub endpoints: Vec<String>,
+    /// How many of them must agree on a block.
+    pub quorum: usize,
+    /// How old the newest block may be; no limit when unset.
+    #[serde(default)]
+    pub max_age_seconds: Option<u64>,
+    /// The chain's forks. Known for Ethereum; other chains run Cancun throughout unless told here.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
+}
+
+/// Who issues certificates.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcmeSection {
+    /// URL of the ACME directory.
+    pub directory: String,
+    /// The authority's domain name as CAA names it.
+    pub issuer: String,
+    /// PEM file with a root of the authority's own HTTPS, when it is not a public one.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// How long an order may take.
+    #[serde(default = "order", with = "duration")]
+    pub timeout: Duration,
+}
+
+fn order() -> Duration {
+    Duration::from_secs(120)
+}
+
+/// Where the gateway's keys come from: exactly one of the two.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// The guest agent's socket.
+    #[serde(default)]
+    pub agent: Option<PathBuf>,
+    /// A file with 64 hex digits, mode 0600. For development.
+    #[serde(default)]
+    pub development_seed: Option<PathBuf>,
+}
+
+/// What evidence must lead to.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttestationConfig {
+    /// DER file of another TDX root than Intel's. For development.
+    #[serde(default)]
+    pub tdx_root: Option<PathBuf>,
+}
+
+/// How it logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// Text or JSON.
+    #[serde(default)]
+    pub format: telemetry::Format,
+    /// `info`, `mandate_gateway=debug,info` …
+    #[serde(default = "filter")]
+    pub filter: String,
+}
+
+fn filter() -> String {
+    "info".to_owned()
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: telemetry::Format::default(), filter: filter() }
+    }
+}
+
+impl Validate for Settings {
+    fn validate(&self, problems: &mut Problems) {
+        for (field, value) in [
+            ("lease", self.lease),
+            ("review", self.review),
+            ("handshake_timeout", self.handshake_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
+            problems.require(!value.is_zero(), format!("gateway.{field}"), "must not be zero");
+        }
+        problems.require(self.max_connections > 0, "gateway.max_connections", "must not be zero");
+    }
+}
+
+impl Validate for Config {
+    fn validate(&self, problems: &mut Problems) {
+        self.gateway.validate(problems);
+        let ChainConfig { endpoints, quorum, .. } = &self.chain;
+        problems.require(!endpoints.is_empty(), "chain.endpoints", "must name at least one endpoint");
+        let met = (1..=endpoints.len().max(1)).contains(quorum);
+        problems.require(met, "chain.quorum", "must be between 1 and the number of endpoints");
+        for (i, endpoint) in endpoints.iter().enumerate() {
+            let http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+            problems.require(http, format!("chain.endpoints.{i}"), "must be an http:// or https:// URL");
+        }
+        let https = self.acme.directory.starts_with("https://");
+        problems.require(https, "acme.directory", "must be an https:// URL");
+        let one = self.keys.agent.is_some() != self.keys.development_seed.is_some();
+        problems.require(one, "keys", "exactly one of `agent` and `development_seed` must be set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mandate_runtime::config::load_from;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+        [gateway]
+        tls_listen = "0.0.0.0:443"
+        api_listen = "127.0.0.1:8080"
+        base_domain = "gw.example.org"
+        lease = "5m"
+        [chain]
+        id = 1
+        kms_auth = "0x0000000000000000000000000000000000000001"
+        domain_registry = "0x0000000000000000000000000000000000000002"
+        endpoints = ["https://a.example", "https://b.example"]
+        quorum = 2
+        [acme]
+        directory = "https://acme.example/dir"
+        issuer = "acme.example"
+        [keys]
+        agent = "/var/run/dstack.sock"
+    "#;
+
+    fn load(text: &str) -> Result<Config, mandate_runtime::config::ConfigErrors> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gateway.toml");
+        std::fs::write(&path, text).unwrap();
+        load_from(&path, "MANDATE_GATEWAY", [])
+    }
+
+    #[test]
+    fn a_minimal_file_has_defaults_for_the_rest() {
+        let config = load(GOOD).unwrap();
+        assert_eq!(config.gateway.lease, Duration::from_secs(300));
+        assert_eq!(config.gateway.review, Duration::from_secs(15));
+        assert_eq!(config.gateway.base_domain.as_str(), "gw.example.org");
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let bad = GOOD
+            .replace("quorum = 2", "quorum = 3")
+            .replace("https://a.example", "ftp://a.example")
+            .replace("https://acme", "http://acme")
+            .replace("agent =", "development_seed = \"/x\"\nagent =")
+            .replace("\"5m\"", "\"0s\"");
+        let text = load(&bad).unwrap_err().to_string();
+        for field in ["chain.quorum", "chain.endpoints.0", "acme.directory", "keys", "gateway.lease"] {
+            assert!(text.contains(field), "{field} in {text}");
+        }
+        let text = load(&GOOD.replace("gw.example.org", "*.example.org")).unwrap_err().to_string();
+        assert!(text.contains("gateway.base_domain"), "{text}");
+    }
+}

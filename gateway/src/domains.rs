@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Domains: ordering a certificate when the registry, read with proof, gives the domain to an app; serving it for as long
+//! as that is so; renewing it in time.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use alloy::primitives::Address;
+use mandate_model::wire::gateway::IssuedCertificate;
+use mandate_runtime::Clock;
+use thiserror::Error;
+
+use crate::{
+    acme::P256,
+    certificates::{Certificate, CertificateError, Certificates, DiskError, Kept, disk},
+    chain::{At, Chain, Undecided},
+    issuer::{CertificateIssuer, CertificateRequest, IssueError},
+    keys::{KeyError, KeySource, P256Key},
+    name::{DomainName, NameError},
+};
+
+/// The first pause after a failed order; each further failure doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// Names whose failures are remembered.
+const MAX_ATTEMPTS: usize = 4_096;
+
+/// Why a domain gets no certificate.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// Not a name.
+    #[error("{name:?} is no domain: {source}")]
+    Name {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// Names under the base domain belong to the ids.
+    #[error("{0} lies under the gateway's base domain, where names are app and instance ids")]
+    Base(DomainName),
+    /// The registry gives it to nobody.
+    #[error("{name} is not approved for any app at block {block}")]
+    NotApproved {
+        /// The domain.
+        name: DomainName,
+        /// As of which block.
+        block: u64,
+    },
+    /// Finalised state gives it to an app, and newer state does not.
+    #[error(
+        "{name} is being released or moved: the finalised block and the newest do not give it to the same app"
+    )]
+    Changing {
+        /// The domain.
+        name: DomainName,
+    },
+    /// The registry could not be read.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
+    /// It failed a moment ago.
+    #[error("ordering {name} failed before; the next attempt is due in {}s", after.as_secs())]
+    TooSoon {
+        /// The domain.
+        name: DomainName,
+        /// When to ask again.
+        after: Duration,
+    },
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The issuer did not give one.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The issuer gave something else.
+    #[error("the issuer's certificate is refused: {0}")]
+    Certificate(#[from] CertificateError),
+}
+
+#[derive(Default)]
+struct Attempts {
+    failures: u32,
+    not_before: Duration,
+}
+
+/// The domains of apps.
+pub struct Domains {
+    /// What is served.
+    pub certificates: Arc<Certificates>,
+    chain: Arc<dyn Chain>,
+    keys: Arc<dyn KeySource>,
+    issuer: Arc<dyn CertificateIssuer>,
+    dir: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    base: DomainName,
+    orders: Mutex<HashMap<DomainName, Arc<tokio::sync::Mutex<Attempts>>>>,
+    unconfirmed: Mutex<Vec<Kept>>,
+}
+
+impl fmt::Debug for Domains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Domains").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Domains {
+    /// No domain is served yet. Under `base` there are ids and no domains.
+    pub fn new(
+        chain: Arc<dyn Chain>,
+        keys: Arc<dyn KeySource>,
+        issuer: Arc<dyn CertificateIssuer>,
+        clock: Arc<dyn Clock>,
+        base: DomainName,
+    ) -> Self {
+        Self {
+            chain,
+            keys,
+            issuer,
+            certificates: Arc::default(),
+            dir: None,
+            clock,
+            base,
+            orders: Mutex::default(),
+            unconfirmed: Mutex::default(),
+        }
+    }
+
+    /// Keeps certificates in `dir` across restarts.
+    #[must_use]
+    pub fn kept_in(self, dir: Option<PathBuf>) -> Self {
+        Self { dir, ..self }
+    }
+
+    /// Reads the certificates that were kept. Each is served once the registry confirms it, by [`Domains::review`].
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    pub fn restore(&self) -> Result<usize, DiskError> {
+        let kept = self.dir.as_deref().map(disk::all).transpose()?.unwrap_or_default();
+        let count = kept.len();
+        *self.unconfirmed() = kept;
+        Ok(count)
+    }
+
+    fn unconfirmed(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Obtains a certificate for a domain, or gives the one that is served when it will do for some time.
+    ///
+    /// # Errors
+    /// Whatever keeps the domain from having one.
+    pub async fn order(&self, name: &str) -> Result<IssuedCertificate, OrderError> {
+        let name = self.parse(name)?;
+        let app = self.holder(&name).await?;
+        let attempts = self.attempts(&name);
+        // One order per name at a time: whoever waited finds the certificate there.
+        let mut attempts = attempts.lock().await;
+        let now = self.clock.unix();
+        let served = self.certificates.find(&name, now).map(|served| served.certificate);
+        if let Some(served) = served.filter(|served| served.app() == app && !served.is_due(now)) {
+            return Ok(served.record());
+        }
+        let monotonic = self.clock.monotonic();
+        if monotonic < attempts.not_before {
+            return Err(OrderError::TooSoon { name, after: attempts.not_before.saturating_sub(monotonic) });
+        }
+        let obtained = self.obtain(&name, app).await;
+        match &obtained {
+            Ok(_) => *attempts = Attempts::default(),
+            Err(error) => {
+                attempts.failures = attempts.failures.saturating_add(1);
+                attempts.not_before = self.clock.monotonic().saturating_add(pause_after(attempts.failures));
+                tracing::warn!(%name, %app, %error, failures = attempts.failures, "no certificate");
+            }
+        }
+        metrics::counter!("gateway_orders_total", "outcome" => if obtained.is_ok() { "issued" } else { "failed" })
+            .increment(1);
+        obtained
+    }
+
+    fn parse(&self, name: &str) -> Result<DomainName, OrderError> {
+        let shown = || name.chars().take(64).collect();
+        let name = DomainName::try_from(name).map_err(|source| OrderError::Name { name: shown(), source })?;
+        match name.is_within(&self.base) {
+            true => Err(OrderError::Base(name)),
+            false => Ok(name),
+        }
+    }
+
+    /// The app that may serve `name`: by finalised state, and still by the newest (G-1, G-7).
+    async fn holder(&self, name: &DomainName) -> Result<Address, OrderError> {
+        let finalized = self.chain.app_of(name, At::Finalized).await?;
+        let Some(app) = finalized.app else {
+            return Err(OrderError::NotApproved { name: name.clone(), block: finalized.block.number });
+        };
+        match self.chain.app_of(name, At::Head).await?.app == Some(app) {
+            true => Ok(app),
+            false => Err(OrderError::Changing { name: name.clone() }),
+        }
+    }
+
+    fn attempts(&self, name: &DomainName) -> Arc<tokio::sync::Mutex<Attempts>> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.len() >= MAX_ATTEMPTS {
+            // Only approved names get here. Those under way are kept, the pauses of the others are forgotten.
+            orders.retain(|_, attempts| Arc::strong_count(attempts) > 1);
+        }
+        Arc::clone(orders.entry(name.clone()).or_default())
+    }
+
+    async fn key(&self, name: &DomainName, app: Address) -> Result<Arc<P256Key>, KeyError> {
+        // The app is in the path, so a domain that moves to another app gets another key.
+        let material = self.keys.key(&format!("certificate/{}/{name}", hex::encode(app)), P256).await?;
+        P256Key::derive(&material).map(Arc::new)
+    }
+
+    async fn obtain(&self, name: &DomainName, app: Address) -> Result<IssuedCertificate, OrderError> {
+        let key = self.key(name, app).await?;
+        let request = CertificateRequest::new(name.clone(), Arc::clone(&key));
+        let issued = self.issuer.issue(&request).await?;
+        // Validation takes its time: what was approved before may have been released since.
+        if self.holder(name).await? != app {
+            return Err(OrderError::Changing { name: name.clone() });
+        }
+        let certificate = Certificate::check(name.clone(), app, issued, &key, self.clock.unix())?;
+        let record = certificate.record();
+        self.certificates.install(certificate.clone());
+        tracing::info!(%name, %app, fingerprint = %record.fingerprint, not_after = record.not_after, "certificate issued");
+        self.on_disk(move |dir| disk::keep(dir, &certificate)).await;
+        Ok(record)
+    }
+
+    /// Looks at every domain again: serves what is confirmed now, drops what was released, renews what is due. Undecided
+    /// answers change nothing (G-6).
+    pub async fn review(&self) {
+        let unconfirmed = std::mem::take(&mut *self.unconfirmed());
+        for kept in unconfirmed {
+            if let Some(kept) = self.confirm(kept).await {
+                self.unconfirmed().push(kept);
+            }
+        }
+        for certificate in self.certificates.all() {
+            self.review_one(&certificate).await;
+        }
+    }
+
+    /// Serves a kept certificate if the registry still gives the domain to the same app. Gives it back when undecided.
+    async fn confirm(&self, kept: Kept) -> Option<Kept> {
+        let Kept { name, app, issued } = kept.clone();
+        let still = match self.holder(&name).await {
+            Ok(holder) => holder == app,
+            Err(OrderError::NotApproved { .. }) => false,
+            Err(_) => return Some(kept),
+        };
+        let Ok(key) = self.key(&name, app).await else { return Some(kept) };
+        match Certificate::check(name.clone(), app, issued, &key, self.clock.unix()) {
+            Ok(certificate) if still => self.certificates.install(certificate),
+            checked => {
+                let why = checked.map_or_else(|e| e.to_string(), |_| "the domain was released".to_owned());
+                tracing::info!(%name, %app, why, "kept certificate is not served");
+                self.forget(&name).await;
+            }
+        }
+        None
+    }
+
+    async fn review_one(&self, certificate: &Certificate) {
+        let name = certificate.name();
+        match self.chain.app_of(name, At::Head).await {
+            Ok(holder) if holder.app != Some(certificate.app()) => {
+                tracing::info!(%name, app = %certificate.app(), block = holder.block.number, "domain was released");
+                self.certificates.remove(name);
+                self.forget(name).await;
+            }
+            Ok(_) if certificate.is_due(self.clock.unix()) => {
+                // The order logs its own failure and remembers it; the next review tries again.
+                let _ = self.order(name.as_str()).await;
+            }
+            Ok(_) => {}
+            Err(undecided) => tracing::warn!(%name, %undecided, "domain is served on as before"),
+        }
+        let now = self.clock.unix();
+        if certificate.is_expired(now) && self.certificates.find(name, now).is_none() {
+            self.certificates.remove(name);
+        }
+    }
+
+    async fn forget(&self, name: &DomainName) {
+        let name = name.clone();
+        self.on_disk(move |dir| disk::forget(dir, &name)).await;
+    }
+
+    /// A certificate that cannot be kept is still served: it is ordered again after a restart.
+    async fn on_disk(&self, write: impl FnOnce(&std::path::Path) -> Result<(), DiskError> + Send + 'static) {
+        let Some(dir) = self.dir.clone() else { return };
+        let written = tokio::task::spawn_blocking(move || write(&dir)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "certificate directory");
+        }
+    }
+}
+
+fn pause_after(failures: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Puts the parts together and runs them.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use mandate_attestation::TrustAnchors;
+use mandate_runtime::{Ambient, http, net::Listener};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admission::Admission,
+    api::{self, Api},
+    certificates::DiskError,
+    chain::Chain,
+    challenge::ChallengeStore,
+    config::Settings,
+    domains::Domains,
+    front::Front,
+    issuer::CertificateIssuer,
+    keys::KeySource,
+    revocation::Revocations,
+    routes::Routes,
+};
+
+/// How often ended leases are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Makes the issuer, which answers its authority's challenges through the store that the TLS port serves.
+pub type IssuerFactory =
+    Box<dyn FnOnce(Arc<ChallengeStore>) -> Result<Arc<dyn CertificateIssuer>, BoxError> + Send>;
+
+/// An error of whatever kind.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the gateway takes from outside besides its settings.
+pub struct Parts {
+    /// Clock, entropy and sockets.
+    pub ambient: Ambient,
+    /// The policy.
+    pub chain: Arc<dyn Chain>,
+    /// What evidence must lead to.
+    pub anchors: TrustAnchors,
+    /// Where keys come from.
+    pub keys: Arc<dyn KeySource>,
+    /// Who signs certificates.
+    pub issuer: IssuerFactory,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("chain", &self.chain).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Kept certificates cannot be read.
+    #[error("kept certificates: {0}")]
+    Certificates(#[from] DiskError),
+    /// The issuer cannot be made.
+    #[error("certificate issuer: {0}")]
+    Issuer(BoxError),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Gateway;
+
+impl Gateway {
+    /// Binds both ports, then runs until told to stop.
+    ///
+    /// # Errors
+    /// When a port is taken, or what was kept cannot be read.
+    pub async fn start(settings: Settings, parts: Parts) -> Result<Running, StartError> {
+        let Parts { ambient, chain, anchors, keys, issuer } = parts;
+        let (tls, tls_addr) = listen(&ambient, settings.tls_listen).await?;
+        let (api, api_addr) = listen(&ambient, settings.api_listen).await?;
+        warn_of_development(&anchors);
+
+        let challenges = Arc::new(ChallengeStore::default());
+        let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
+        let base = settings.base_domain.clone();
+        let clock = Arc::clone(&ambient.clock);
+        let domains = Domains::new(Arc::clone(&chain), keys, issuer, Arc::clone(&clock), base.clone())
+            .kept_in(settings.certificates.clone());
+        let domains = Arc::new(domains);
+        domains.restore()?;
+
+        let routes = Arc::new(Routes::default());
+        let revocations =
+            Arc::new(Revocations::new(Arc::clone(&chain), Arc::clone(&routes), Arc::clone(&clock)));
+        let admission = Admission {
+            chain,
+            anchors,
+            routes: Arc::clone(&routes),
+            revocations: Arc::clone(&revocations),
+            clock,
+            lease: settings.lease,
+            base: base.clone(),
+        };
+        let certificates = Arc::clone(&domains.certificates);
+        let front = Front::new(routes, certificates, challenges, ambient.clone(), settings.limits(), base)?;
+        let router = api::router(Arc::new(Api::new(admission, Arc::clone(&domains))), http::Health::new());
+
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::new(front).run(tls, stop.clone()));
+        tasks.spawn(http::serve(api, router, stop.clone()));
+        tasks.spawn(sweep(Arc::clone(&revocations), ambient.clone(), stop.clone()));
+        tasks.spawn(review(revocations, domains, ambient, settings.review, stop.clone()));
+        tracing::info!(%tls_addr, %api_addr, base = %settings.base_domain, "gateway is up");
+        Ok(Running { tls_addr, api_addr, stop, tasks })
+    }
+}
+
+async fn listen(ambient: &Ambient, addr: SocketAddr) -> Result<(Listener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { addr, source };
+    let listener = ambient.net.listen(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn warn_of_development(anchors: &TrustAnchors) {
+    if anchors.is_development() {
+        let root = anchors.tdx_fingerprint();
+        tracing::warn!(%root, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware");
+    }
+}
+
+async fn sweep(revocations: Arc<Revocations>, ambient: Ambient, stop: CancellationToken) {
+    while stop.run_until_cancelled(ambient.clock.sleep(SWEEP)).await.is_some() {
+        revocations.expire();
+    }
+}
+
+/// Looks at everything at once after the start, then at each interval. Routes and domains do not wait for each other: an
+/// order can take minutes.
+async fn review(
+    revocations: Arc<Revocations>,
+    domains: Arc<Domains>,
+    ambient: Ambient,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    let routes = async {
+        loop {
+            revocations.review().await;
+            ambient.clock.sleep(interval).await;
+        }
+    };
+    let names = async {
+        loop {
+            domains.review().await;
+            ambient.clock.sleep(interval).await;
+        }
+    };
+    stop.run_until_cancelled(async { tokio::join!(routes, names) }).await;
+}
+
+/// A gateway that runs. Dropping it ends it at once.
+#[derive(Debug)]
+pub struct Running {
+    /// Where clients connect.
+    pub tls_addr: SocketAddr,
+    /// Where instances, relayers and operators connect.
+    pub api_addr: SocketAddr,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Fires to stop the gateway.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Stops accepting, lets API requests end, closes connections.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.wait().await;
+    }
+
+    /// Waits until the gateway has stopped.
+    pub async fn wait(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                // A part that is gone would leave a gateway that looks alive: better none at all.
+                tracing::error!(%error, "a part of the gateway failed");
+                self.stop.cancel();
+            }
+        }
+    }
+}

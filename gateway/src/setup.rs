@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From a configuration file to the parts of a gateway in earnest.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use alloy::{
+    primitives::B256,
+    providers::{DynProvider, Provider, ProviderBuilder},
+};
+use futures::future::{BoxFuture, FutureExt};
+use mandate_attestation::{EvidenceError, TrustAnchors};
+use mandate_runtime::Ambient;
+use mandate_witness::{
+    ChainSpec, Endpoint, Quorum, QuorumConfigError, RpcWitnessSource, SourceError, VerifiedReader, ViewCall,
+    Witness, WitnessSource,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use thiserror::Error;
+
+use crate::{
+    acme::{AcmeConfig, AcmeIssuer},
+    chain::VerifiedChain,
+    config::{AcmeSection, AttestationConfig, ChainConfig, Config, KeysConfig},
+    keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
+    service::{BoxError, IssuerFactory, Parts},
+};
+
+const ETHEREUM: u64 = 1;
+
+/// Why a configuration that reads well cannot be followed.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// A URL is none.
+    #[error("chain.endpoints.{index}: not a URL")]
+    Endpoint {
+        /// Which.
+        index: usize,
+    },
+    /// The quorum cannot be met.
+    #[error("chain.quorum: {0}")]
+    Quorum(#[from] QuorumConfigError),
+    /// A file cannot be read.
+    #[error("{field}: {}: {source}", path.display())]
+    File {
+        /// Which setting names it.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: BoxError,
+    },
+    /// The root is no certificate.
+    #[error("attestation.tdx_root: {0}")]
+    Anchor(#[from] EvidenceError),
+    /// The keys cannot be used.
+    #[error("keys: {0}")]
+    Keys(#[from] KeyError),
+}
+
+/// Everything that `config` names.
+///
+/// # Errors
+/// When a file or URL that it names cannot be used. Nothing is contacted yet.
+pub fn parts(config: &Config, ambient: Ambient) -> Result<Parts, SetupError> {
+    let keys = keys(&config.keys, &ambient)?;
+    Ok(Parts {
+        chain: Arc::new(chain(&config.chain, &ambient)?),
+        anchors: anchors(&config.attestation)?,
+        issuer: issuer(&config.acme, Arc::clone(&keys), ambient.clone())?,
+        keys,
+        ambient,
+    })
+}
+
+fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, SetupError> {
+    let spec = match (config.forks.as_slice(), config.id) {
+        ([], ETHEREUM) => ChainSpec::ethereum(),
+        ([], id) => ChainSpec::dev(id),
+        (forks, id) => ChainSpec { chain_id: id, forks: forks.to_vec() },
+    };
+    let providers = config.endpoints.iter().enumerate().map(|(index, url)| provider(index, url));
+    let providers = providers.collect::<Result<Vec<_>, _>>()?;
+    let named = |(index, provider): (usize, &DynProvider)| (format!("endpoint {index}"), provider.clone());
+    let endpoints = providers.iter().enumerate().map(named);
+    let endpoints = endpoints.map(|(name, provider)| Endpoint { name, provider }).collect();
+    let sources = providers.iter().enumerate().map(named);
+    let sources =
+        sources.map(|(name, provider)| RpcWitnessSource::new(name, provider, spec.clone())).collect();
+    let headers = Quorum::new(config.id, config.quorum, endpoints)?;
+    let mut reader = VerifiedReader::new(Arc::new(headers), Arc::new(FirstOf(sources)), spec);
+    if let Some(seconds) = config.max_age_seconds {
+        let clock = Arc::clone(&ambient.clock);
+        reader = reader.with_max_age(Duration::from_secs(seconds), move || clock.unix());
+    }
+    Ok(VerifiedChain::new(reader, config.kms_auth, config.domain_registry))
+}
+
+/// The URL may hold credentials, so errors show its position only.
+fn provider(index: usize, url: &str) -> Result<DynProvider, SetupError> {
+    let url = url.parse().map_err(|_| SetupError::Endpoint { index })?;
+    Ok(ProviderBuilder::new().connect_http(url).erased())
+}
+
+/// Asks one source after the other: any that answers will do, since what it says is verified.
+#[derive(Debug)]
+struct FirstOf(Vec<RpcWitnessSource>);
+
+impl FirstOf {
+    async fn ask(&self, block: B256, call: &ViewCall) -> Result<Witness, SourceError> {
+        let mut failures = Vec::new();
+        for source in &self.0 {
+            match source.witness(block, call).await {
+                Ok(witness) => return Ok(witness),
+                Err(e) => failures.push(e.to_string()),
+            }
+        }
+        Err(SourceError { source_name: "every endpoint".to_owned(), why: failures.join("; ") })
+    }
+}
+
+impl WitnessSource for FirstOf {
+    fn witness<'a>(&'a self, block: B256, call: &'a ViewCall) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        self.ask(block, call).boxed()
+    }
+}
+
+fn anchors(config: &AttestationConfig) -> Result<TrustAnchors, SetupError> {
+    let Some(path) = &config.tdx_root else { return Ok(TrustAnchors::production()) };
+    let unread = |e: std::io::Error| file("attestation.tdx_root", path, e);
+    Ok(TrustAnchors::from_roots(std::fs::read(path).map_err(unread)?)?)
+}
+
+fn keys(config: &KeysConfig, ambient: &Ambient) -> Result<Arc<dyn KeySource>, SetupError> {
+    match (&config.agent, &config.development_seed) {
+        (Some(socket), _) => Ok(Arc::new(AgentKeys::new(Arc::clone(&ambient.net), socket))),
+        (None, Some(path)) => {
+            tracing::warn!("DEVELOPMENT KEYS: every key of this gateway derives from a file");
+            Ok(Arc::new(DevelopmentKeys::from_file(path)?))
+        }
+        (None, None) => Err(KeyError::NotASeed { path: PathBuf::new() }.into()),
+    }
+}
+
+fn issuer(
+    config: &AcmeSection,
+    keys: Arc<dyn KeySource>,
+    ambient: Ambient,
+) -> Result<IssuerFactory, SetupError> {
+    let extra_roots = match &config.ca_file {
+        None => Vec::new(),
+        Some(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| file("acme.ca_file", path, e))?,
+    };
+    let (directory, issuer) = (config.directory.clone(), config.issuer.clone());
+    let acme = AcmeConfig { directory, extra_roots, issuer, timeout: config.timeout };
+    Ok(Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(acme, keys, challenges, ambient)?))))
+}
+
+fn file(field: &'static str, path: &std::path::Path, source: impl Into<BoxError>) -> SetupError {
+    SetupError::File { field, path: path.to_owned(), source: source.into() }
+}

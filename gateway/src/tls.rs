@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! TLS towards clients, with certificates that were issued for domains, and towards instances, where one public key is
+//! accepted and nothing else counts.
+
+use std::sync::Arc;
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls13_signature},
+    server::{ParsedCertificate, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::TLS13,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use crate::{keys::P256Key, sni::ACME_TLS};
+
+/// The one cryptography provider of the gateway, given to every configuration explicitly.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// A certificate chain with the key that it certifies.
+///
+/// # Errors
+/// When rustls does not take the key, or the certificate is for another one.
+pub fn certified_key(chain: Vec<CertificateDer<'static>>, key: &P256Key) -> Result<CertifiedKey, Error> {
+    let signing = ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.pkcs8()))?;
+    let certified = CertifiedKey::new(chain, signing);
+    certified.keys_match()?;
+    Ok(certified)
+}
+
+/// TLS 1.2 and 1.3 for clients, with certificates from `resolver`. The application protocol is set for each connection.
+///
+/// # Errors
+/// When the provider lacks the protocol versions.
+pub fn server(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+    let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    Ok(versions.with_no_client_auth().with_cert_resolver(resolver))
+}
+
+/// What validating ACME authorities meet.
+///
+/// # Errors
+/// When the provider lacks the protocol versions.
+pub fn acme_server(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+    let mut config = server(resolver)?;
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    Ok(config)
+}
+
+/// TLS 1.3 to an instance that must prove the key in `spki`; offers it `protocols`. No session is ever resumed: each
+/// connection proves the key anew.
+///
+/// # Errors
+/// When the provider lacks the protocol version.
+pub fn upstream(spki: Vec<u8>, protocols: Vec<Vec<u8>>) -> Result<ClientConfig, Error> {
+    let provider = provider();
+    let verifier = Arc::new(PinnedKey { spki, provider: Arc::clone(&provider) });
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols;
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Accepts the server that proves possession of one public key. Names, dates and issuers say nothing here: the evidence
+/// binds the key, and the policy was asked about the evidence.
+#[derive(Debug)]
+struct PinnedKey {
+    spki: Vec<u8>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedKey {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let proven = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+        match proven.as_ref() == self.spki {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        // Only 1.3 is offered, so a server that gets here did not play by the rules.
+        Err(Error::General("the instance answered with TLS 1.2, which was not offered".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        None
+    }
+}
