@@ -68,6 +68,13 @@ impl QuoteVersion {
     }
 }
 
+impl Default for DevGuest {
+    /// Some app's guest, for tests that do not care which.
+    fn default() -> Self {
+        Self::new(Address::repeat_byte(0xa1), B256::repeat_byte(0xc0))
+    }
+}
+
 impl DevGuest {
     /// A guest without defects: image `dev-os`, the first development device, an up-to-date platform, and the instance id
     /// that an unnamed first instance of the app gets.
