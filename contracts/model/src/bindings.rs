@@ -31,6 +31,7 @@ bindings! {
     governance_token: GovernanceToken = "/GovernanceToken.json";
 }
 
+pub use app_governor::AppGovernor::Settings as GovernorSettings;
 pub use domain_registry::IDomainRegistry::Domain;
 pub use kms_auth::{
     IAppPolicy::Init as AppInit,

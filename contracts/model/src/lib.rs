@@ -5,9 +5,14 @@
 
 pub mod abi;
 pub mod bindings;
+pub mod boot;
+pub mod compose;
+pub mod deployment;
+pub mod event;
 pub mod outcome;
 pub mod receipt;
 pub mod signed;
+pub mod state;
 pub mod wire;
 
 pub use outcome::{Outcome, Reason};
