@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! An instance's TLS key, and its place in a gateway's routes.
+//!
+//! The gateway pins the key: evidence binds its hash, so a connection that ends at this key ends in this TEE. The app
+//! serves TLS with it; the certificate around it says nothing to the gateway.
+
+use std::{fmt, time::Duration};
+
+use mandate_model::{
+    outcome::{Outcome, Reason},
+    wire::gateway::{RegisterRequest, RegisterResponse},
+};
+use mandate_runtime::{
+    Ambient,
+    http::{Client, HttpError},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+pub use crate::certificate::CertificateError;
+use crate::{
+    certificate::TlsKey,
+    quoter::{Quoter, QuoterError},
+};
+
+/// Retries after a failed registration wait this long at first, and then twice as long each time, up to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A gateway that gives no useful lease is asked again after this.
+const SHORTEST_LEASE: u64 = 2;
+
+/// A TLS key made for one run of one instance, with a certificate that it signed itself.
+pub struct TlsIdentity {
+    pkcs8: Zeroizing<Vec<u8>>,
+    certificate: Vec<u8>,
+    spki: Vec<u8>,
+}
+
+impl TlsIdentity {
+    /// A fresh key with a certificate for `names`.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn generate(ambient: &Ambient, names: &[String]) -> Result<Self, CertificateError> {
+        let key = TlsKey::generate(&*ambient.entropy)?;
+        Ok(Self {
+            pkcs8: key.pkcs8()?,
+            certificate: key.self_signed(names, ambient.clock.unix())?,
+            spki: key.spki()?,
+        })
+    }
+
+    /// The certificate for a rustls server.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from(self.certificate.clone())
+    }
+
+    /// The key for a rustls server.
+    pub fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()).into()
+    }
+
+    /// DER of the public key, which the evidence binds.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsIdentity {{ spki: {}, .. }}", hex::encode(&self.spki))
+    }
+}
+
+/// Why there is no route.
+#[derive(Debug, Error)]
+pub enum RegisterError {
+    /// No evidence.
+    #[error(transparent)]
+    Quoter(#[from] QuoterError),
+    /// The gateway was not reached, or answered with an error.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The gateway verified and said no.
+    #[error("{gateway} denies the route: {reason}")]
+    Denied {
+        /// Who.
+        gateway: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// The gateway could not decide.
+    #[error("{gateway} cannot decide on the route: {why}")]
+    Undecided {
+        /// Who.
+        gateway: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Where and as what an instance registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Base URL of the gateway.
+    pub gateway: String,
+    /// `host:port` where the instance serves TLS.
+    pub upstream: String,
+}
+
+impl Registration {
+    /// Registers once. The answer's outcome is `Allowed`.
+    ///
+    /// # Errors
+    /// When there is no route after this.
+    pub async fn register(
+        &self,
+        http: &Client,
+        identity: &TlsIdentity,
+        quoter: &dyn Quoter,
+    ) -> Result<RegisterResponse, RegisterError> {
+        let mut request = RegisterRequest {
+            evidence: Default::default(),
+            spki: identity.spki().to_vec().into(),
+            upstream: self.upstream.clone(),
+        };
+        request.evidence = quoter.evidence(request.report_data()).await?.encode().into();
+        let url = format!("{}/v1/register", self.gateway.trim_end_matches('/'));
+        let answer: RegisterResponse = http.post_json(&url, &request).await?;
+        match answer.outcome.clone() {
+            Outcome::Allowed { .. } => Ok(answer),
+            Outcome::Denied { reason } => {
+                Err(RegisterError::Denied { gateway: self.gateway.clone(), reason })
+            }
+            Outcome::Undecided { why } => {
+                Err(RegisterError::Undecided { gateway: self.gateway.clone(), why })
+            }
+        }
+    }
+
+    /// Registers again and again until `stop` fires: at half of each lease, and with growing pauses while it fails.
+    /// `observe` is told what came of every try.
+    pub async fn keep(
+        &self,
+        ambient: &Ambient,
+        identity: &TlsIdentity,
+        quoter: &dyn Quoter,
+        stop: &CancellationToken,
+        mut observe: impl FnMut(&Result<RegisterResponse, RegisterError>) + Send,
+    ) {
+        let http = Client::new(ambient.net.clone());
+        let (shortest, longest) = BACKOFF;
+        let mut pause = shortest;
+        while !stop.is_cancelled() {
+            let Some(answer) = stop.run_until_cancelled(self.register(&http, identity, quoter)).await else {
+                return;
+            };
+            let wait = match &answer {
+                Ok(route) => {
+                    pause = shortest;
+                    Duration::from_secs(route.lease.max(SHORTEST_LEASE)) / 2
+                }
+                Err(error) => {
+                    tracing::warn!(gateway = %self.gateway, %error, "no route");
+                    let wait = pause;
+                    pause = (pause * 2).min(longest);
+                    wait
+                }
+            };
+            observe(&answer);
+            stop.run_until_cancelled(ambient.clock.sleep(wait)).await;
+        }
+    }
+}

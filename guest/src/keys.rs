@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Gets the app's secret from the committee.
+//!
+//! 1. Every node is asked for a nonce.
+//! 2. One piece of evidence binds all nonces, a transport key made for this request alone, and the request itself.
+//! 3. Every node that gave a nonce is asked for its part. Each part is opened, verified against the public polynomial and
+//!    counted; with the `t`-th the secret is there and nobody else is waited for.
+//!
+//! Nothing here is decided by one node: a lying one is named and passed over, a silent one is passed over.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use mandate_model::{
+    receipt::Receipt,
+    wire::{
+        kms::{NodeNonce, ReleaseRequest},
+        relayer::CommitteeView,
+    },
+};
+use mandate_runtime::{Ambient, entropy, http::Client};
+use mandate_threshold::{
+    AppSecret, GROUP_KEY_LENGTH, GroupSignature, Partial, SealingKey,
+    derive::APP_NAMESPACE,
+    identity::{self, IdentityError},
+};
+use zeroize::Zeroizing;
+
+use crate::{describe::Description, quoter::Quoter};
+
+mod ask;
+mod committee;
+mod report;
+
+pub use report::{KeyError, NodeOutcome, NodeReport};
+
+use ask::Answers;
+use committee::Committee;
+
+/// What the guest was told together with its own measured code, and so may believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// Chain of the policy.
+    pub chain_id: u64,
+    /// The `KmsAuth` that decides.
+    pub kms_auth: Address,
+    /// The `KmsCommittee`: the domain of the nodes' signatures.
+    pub committee: Address,
+    /// The committee's group key.
+    pub group_key: [u8; GROUP_KEY_LENGTH],
+}
+
+/// Asks committees for secrets.
+#[derive(Debug, Clone)]
+pub struct KeyClient {
+    ambient: Ambient,
+    http: Client,
+    grace: Duration,
+}
+
+impl KeyClient {
+    /// A client that gives each node 10 seconds to answer.
+    pub fn new(ambient: &Ambient) -> Self {
+        Self {
+            ambient: ambient.clone(),
+            http: Client::new(ambient.net.clone()),
+            grace: Duration::from_secs(1),
+        }
+    }
+
+    /// Gives each node `timeout` for each of the two answers.
+    #[must_use]
+    pub fn node_timeout(mut self, timeout: Duration) -> Self {
+        self.http = self.http.timeout(timeout);
+        self
+    }
+
+    /// How long, once a quorum gave nonces, the others are waited for: the evidence must name all who are to be asked.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Asks relayers, one after the other, for the committee. What they say is believed only as far as it agrees with
+    /// what is pinned.
+    ///
+    /// # Errors
+    /// When none gives a view; the error says why for each.
+    pub async fn committee(&self, relayers: &[String]) -> Result<CommitteeView, KeyError> {
+        let mut failures = Vec::new();
+        for relayer in relayers {
+            let url = format!("{}/v1/committee", relayer.trim_end_matches('/'));
+            match self.http.get_json::<CommitteeView>(&url).await {
+                Ok(view) => return Ok(view),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        Err(KeyError::NoView { failures })
+    }
+
+    /// Gets the secret of `generation` (0 for the current one) of the app that `quoter` proves.
+    ///
+    /// # Errors
+    /// [`KeyError::NotEnough`] lists what every node said.
+    pub async fn fetch(
+        &self,
+        pinned: &Pinned,
+        view: &CommitteeView,
+        generation: u64,
+        quoter: &dyn Quoter,
+    ) -> Result<Fetched, KeyError> {
+        let committee = Committee::check(pinned, view)?;
+        let mut answers = Answers::new(&committee);
+        let nonces = ask::nonces(self, &committee, &mut answers).await;
+        if nonces.len() < committee.quorum() {
+            return Err(answers.not_enough());
+        }
+        let (request, transport, app) = self.request(pinned, generation, nonces, quoter).await?;
+        let asked = ask::Asked { pinned, request: &request, transport: &transport, app };
+        let Some(combined) = ask::partials(self, &committee, &asked, &mut answers).await else {
+            return Err(answers.not_enough());
+        };
+        let message = committee.message(pinned, app, combined.generation);
+        Ok(Fetched {
+            secret: AppSecret::derive(&combined.signature, &message),
+            app,
+            generation: combined.generation,
+            epoch: view.epoch,
+            reports: answers.reports,
+            signature: combined.signature,
+            message,
+        })
+    }
+
+    /// The request for these nonces, with evidence that binds it; the key that opens the answers; the app that asks.
+    async fn request(
+        &self,
+        pinned: &Pinned,
+        generation: u64,
+        mut nonces: Vec<NodeNonce>,
+        quoter: &dyn Quoter,
+    ) -> Result<(ReleaseRequest, SealingKey, Address), KeyError> {
+        nonces.sort_unstable_by_key(|nonce| nonce.node);
+        let transport = SealingKey::from_seed(entropy::bytes(&*self.ambient.entropy));
+        let mut request = ReleaseRequest {
+            chain_id: pinned.chain_id,
+            kms_auth: pinned.kms_auth,
+            generation,
+            transport_key: B256::from(transport.public()),
+            nonces,
+            evidence: Default::default(),
+        };
+        let evidence = quoter.evidence(request.report_data()).await?;
+        let app = Description::of(&evidence).ok_or(KeyError::NoApp)?.app;
+        request.evidence = evidence.encode().into();
+        Ok((request, transport, app))
+    }
+}
+
+/// The app's secret, and how it came.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The secret.
+    pub secret: AppSecret,
+    /// The app whose it is.
+    pub app: Address,
+    /// Its key generation.
+    pub generation: u64,
+    /// The epoch of the committee that answered.
+    pub epoch: u64,
+    /// What every node did, in the order of the committee.
+    pub reports: Vec<NodeReport>,
+    signature: GroupSignature,
+    message: Vec<u8>,
+}
+
+impl Fetched {
+    /// Opens what was encrypted to this app and generation before it ever ran.
+    ///
+    /// # Errors
+    /// When it was made for another app, generation or group key.
+    pub fn decrypt(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+        identity::decrypt(&self.signature, &self.message, ciphertext)
+    }
+
+    /// The signed receipts of the nodes.
+    pub fn receipts(&self) -> impl Iterator<Item = &Receipt> {
+        self.reports.iter().filter_map(|report| report.outcome.receipt())
+    }
+}
+
+/// A quorum's signature over the app's message of one generation.
+struct Combined {
+    signature: GroupSignature,
+    generation: u64,
+}
+
+/// Valid partials by the generation that they sign.
+#[derive(Default)]
+struct Gathered(std::collections::BTreeMap<u64, Vec<Partial>>);
+
+impl Gathered {
+    /// Adds one, and combines when that makes a quorum.
+    fn add(
+        &mut self,
+        committee: &Committee,
+        message: &[u8],
+        generation: u64,
+        partial: Partial,
+    ) -> Option<Combined> {
+        let partials = self.0.entry(generation).or_default();
+        partials.push(partial);
+        if partials.len() < committee.quorum() {
+            return None;
+        }
+        let signature = committee.polynomial().combine(APP_NAMESPACE, message, partials).ok()?;
+        Some(Combined { signature, generation })
+    }
+}

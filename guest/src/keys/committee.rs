@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A committee as a relayer shows it, checked against what is pinned.
+
+use alloy::{primitives::Address, sol_types::Eip712Domain};
+use mandate_model::{
+    signed,
+    wire::relayer::{CommitteeView, Member},
+};
+use mandate_threshold::{MAX_NODES, PublicPolynomial, derive, player_index};
+
+use super::{KeyError, Pinned};
+
+/// A view that agrees with the pinned group key. Which URL belongs to which node is still only the relayer's word; a
+/// wrong one costs that node's part and no more.
+pub(super) struct Committee {
+    members: Vec<Seat>,
+    polynomial: PublicPolynomial,
+    epoch: u64,
+    domain: Eip712Domain,
+}
+
+/// A member and the index that its partials carry.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    pub(super) node: Address,
+    pub(super) url: String,
+    pub(super) index: u32,
+}
+
+impl Committee {
+    pub(super) fn check(pinned: &Pinned, view: &CommitteeView) -> Result<Self, KeyError> {
+        differs("chain id", pinned.chain_id, view.chain_id)?;
+        differs("KmsAuth", pinned.kms_auth, view.kms_auth)?;
+        differs("KmsCommittee", pinned.committee, view.committee)?;
+        let refuse = |what: String| KeyError::View { what };
+        if view.members.is_empty() || view.members.len() > MAX_NODES {
+            return Err(refuse(format!("{} members, 1 to {MAX_NODES} are possible", view.members.len())));
+        }
+        let polynomial = PublicPolynomial::decode(&view.polynomial, view.members.len())
+            .map_err(|error| refuse(error.to_string()))?;
+        let (expected, given) = (hex::encode(pinned.group_key), hex::encode(polynomial.group_key()));
+        differs("group key", expected, given)?;
+        Ok(Self {
+            members: seats(&view.members)?,
+            polynomial,
+            epoch: view.epoch,
+            domain: signed::domain(pinned.chain_id, pinned.committee),
+        })
+    }
+
+    pub(super) fn members(&self) -> &[Seat] {
+        &self.members
+    }
+
+    pub(super) fn polynomial(&self) -> &PublicPolynomial {
+        &self.polynomial
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn domain(&self) -> &Eip712Domain {
+        &self.domain
+    }
+
+    pub(super) fn quorum(&self) -> usize {
+        usize::try_from(self.polynomial.quorum()).unwrap_or(usize::MAX)
+    }
+
+    /// What the committee signs for this app and generation.
+    pub(super) fn message(&self, pinned: &Pinned, app: Address, generation: u64) -> Vec<u8> {
+        derive::app_message(
+            pinned.chain_id,
+            pinned.kms_auth.into(),
+            app.into(),
+            generation,
+            &pinned.group_key,
+        )
+    }
+}
+
+fn seats(members: &[Member]) -> Result<Vec<Seat>, KeyError> {
+    let keys: Vec<[u8; 32]> = members.iter().map(|member| member.dealing_key.0).collect();
+    let mut seats: Vec<Seat> = members
+        .iter()
+        .filter_map(|member| {
+            let index = player_index(&keys, &member.dealing_key.0)?;
+            Some(Seat { node: member.node, url: member.url.trim_end_matches('/').to_owned(), index })
+        })
+        .collect();
+    let nodes = seats.len();
+    for same in
+        [|one: &Seat, two: &Seat| one.index == two.index, |one: &Seat, two: &Seat| one.node == two.node]
+    {
+        seats.sort_by_key(|seat| (seat.index, seat.node));
+        if seats.iter().enumerate().any(|(i, one)| seats.iter().skip(i + 1).any(|two| same(one, two))) {
+            return Err(KeyError::View { what: format!("two of the {nodes} members have the same key") });
+        }
+    }
+    Ok(seats)
+}
+
+fn differs<T: PartialEq + std::fmt::Display>(what: &str, pinned: T, given: T) -> Result<(), KeyError> {
+    if pinned == given {
+        return Ok(());
+    }
+    Err(KeyError::View { what: format!("{what} {given}, but {pinned} is pinned") })
+}

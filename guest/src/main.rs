@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `mandate-guest`: the agent inside the TEE.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use mandate_guest::{Config, Service, config::ENV_PREFIX, tsm::TsmQuoter};
+use mandate_runtime::{
+    Ambient,
+    config::{EX_USAGE, load},
+    shutdown, telemetry,
+};
+
+/// The agent inside a TEE: gets the app's secret from the KMS committee and serves it to the app.
+///
+/// It proves itself with quotes from the kernel's report interface (configfs-tsm, Intel TDX), and it sends along what
+/// verifiers need: the event log and the OS image's manifest, each from a file of the configuration, and the quote's
+/// collateral, which it does not fetch from Intel by itself: `evidence.collateral` names a file, or the http:// URL of a
+/// cache, that holds it as JSON.
+///
+/// Settings of the file are overridden by the environment: MANDATE_GUEST_CHAIN__CHAIN_ID=1 sets chain.chain_id.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration, TOML.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Read and check the configuration, then stop.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config: Config = match load(&arguments.config, ENV_PREFIX) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return errors.exit_code();
+        }
+    };
+    if let Err(error) = telemetry::init(config.log.format, &config.log.filter) {
+        eprintln!("{error}");
+        return ExitCode::from(EX_USAGE);
+    }
+    if arguments.check {
+        println!("{}: good", arguments.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    let evidence = config.evidence.clone().ok_or_else(|| anyhow::anyhow!("evidence is not configured"))?;
+    let stop = shutdown::token()?;
+    let ambient = Ambient::system();
+    let quoter = Arc::new(TsmQuoter::new(&ambient, evidence));
+    let service = Service::start(config, ambient, quoter).await?;
+    tracing::info!(socket = %service.socket().display(), operations = ?service.operations_address(), "agent is listening");
+    service.run(stop).await;
+    Ok(())
+}

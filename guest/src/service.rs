@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The agent as a service: binds its sockets, fetches the secret for as long as that takes, and serves it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use mandate_runtime::{
+    Ambient,
+    http::{Health, operations_router, serve},
+    net::Listener,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agent::{Agent, AppFacts, Held, KeyState, Socket},
+    config::Config,
+    keys::{Fetched, KeyClient, KeyError},
+    quoter::Quoter,
+};
+
+/// Pauses between tries: the first, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const MAX_COMPOSE: u64 = 1 << 20;
+const KEYS: &str = "keys";
+
+/// Why the agent does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A socket cannot be bound.
+    #[error("cannot listen on {place}: {source}")]
+    Listen {
+        /// Address or path.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The app's compose file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Compose {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A started agent: bound, not serving yet.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    ambient: Ambient,
+    quoter: Arc<dyn Quoter>,
+    socket: Socket,
+    operations: Option<Listener>,
+    health: Health,
+    keys: watch::Sender<KeyState>,
+}
+
+impl Service {
+    /// Binds the socket and, if configured, the operations port.
+    ///
+    /// # Errors
+    /// When something cannot be bound or read; the error names it.
+    pub async fn start(
+        config: Config,
+        ambient: Ambient,
+        quoter: Arc<dyn Quoter>,
+    ) -> Result<Self, StartError> {
+        let facts =
+            AppFacts { name: config.app.name.clone(), compose: compose(config.app.compose.as_deref())? };
+        let waiting = "nothing was asked yet".to_owned();
+        let (keys, watching) = watch::channel(KeyState::Waiting(waiting.clone()));
+        let agent = Agent::new(&ambient, Arc::clone(&quoter), facts, watching);
+        let listen = |place: String| move |source| StartError::Listen { place, source };
+        let socket = agent.bind(&config.socket).await.map_err(listen(config.socket.display().to_string()))?;
+        let operations = match config.operations {
+            Some(address) => Some(ambient.net.listen(address).await.map_err(listen(address.to_string()))?),
+            None => None,
+        };
+        let health = Health::new();
+        health.fail(KEYS, waiting);
+        Ok(Self { config, ambient, quoter, socket, operations, health, keys })
+    }
+
+    /// Where operations are served.
+    pub fn operations_address(&self) -> Option<SocketAddr> {
+        self.operations.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The socket's path.
+    pub fn socket(&self) -> &Path {
+        &self.config.socket
+    }
+
+    /// What the agent serves from, as it changes.
+    pub fn keys(&self) -> watch::Receiver<KeyState> {
+        self.keys.subscribe()
+    }
+
+    /// Serves until `stop` fires.
+    pub async fn run(self, stop: CancellationToken) {
+        let operations = async {
+            if let Some(listener) = self.operations {
+                serve(listener, operations_router(self.health.clone()), stop.clone()).await;
+            }
+        };
+        let keys = Fetching {
+            config: &self.config,
+            client: KeyClient::new(&self.ambient),
+            quoter: &*self.quoter,
+            health: &self.health,
+            keys: &self.keys,
+        };
+        let fetching = stop.run_until_cancelled(keys.until_held(&self.ambient));
+        tokio::join!(self.socket.serve(stop.clone()), operations, fetching);
+    }
+}
+
+/// The tries for the secret.
+struct Fetching<'a> {
+    config: &'a Config,
+    client: KeyClient,
+    quoter: &'a dyn Quoter,
+    health: &'a Health,
+    keys: &'a watch::Sender<KeyState>,
+}
+
+impl Fetching<'_> {
+    async fn until_held(&self, ambient: &Ambient) {
+        let (mut pause, longest) = BACKOFF;
+        loop {
+            match self.fetch().await.map(|fetched| self.hold(&fetched)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => self.waiting(&error),
+                Err(error) => self.waiting(&error),
+            }
+            ambient.clock.sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn fetch(&self) -> Result<Fetched, KeyError> {
+        let view = self.client.committee(&self.config.relayers).await?;
+        self.client.fetch(&self.config.pinned(), &view, self.config.generation, self.quoter).await
+    }
+
+    fn hold(&self, fetched: &Fetched) -> Result<(), crate::instance::CertificateError> {
+        let held = Held::new(fetched)?;
+        let nodes: Vec<String> = fetched.reports.iter().map(ToString::to_string).collect();
+        tracing::info!(app = %fetched.app, generation = fetched.generation, epoch = fetched.epoch, ?nodes, "secret held");
+        self.keys.send_replace(KeyState::Held(Arc::new(held)));
+        self.health.ok(KEYS);
+        Ok(())
+    }
+
+    fn waiting(&self, error: &dyn std::error::Error) {
+        tracing::warn!(%error, "no secret yet");
+        self.health.fail(KEYS, error);
+        self.keys.send_replace(KeyState::Waiting(error.to_string()));
+    }
+}
+
+fn compose(path: Option<&Path>) -> Result<String, StartError> {
+    let Some(path) = path else { return Ok(String::new()) };
+    let failed = |source| StartError::Compose { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_COMPOSE {
+        return Err(failed(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("longer than {MAX_COMPOSE} bytes"),
+        )));
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
