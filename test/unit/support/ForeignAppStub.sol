@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {IAppAuth} from "../../../contracts/interfaces/IAppAuth.sol";
+import {AppBootInfo} from "../../../contracts/types/Boot.sol";
+
+/// @notice An app contract of somebody else, which answers as it is told.
+contract ForeignAppStub is IAppAuth {
+    enum Answer {
+        Yes,
+        No,
+        Reverts,
+        BurnsAllGas,
+        Short,
+        OddBool,
+        VeryLong
+    }
+
+    Answer public answer;
+
+    function set(Answer to) external {
+        answer = to;
+    }
+
+    function supportsInterface(bytes4 id) external pure returns (bool) {
+        return id == 0x01ffc9a7 || id == type(IAppAuth).interfaceId;
+    }
+
+    function isAppAllowed(AppBootInfo calldata) external view returns (bool, string memory) {
+        if (answer == Answer.No) return (false, "no");
+        if (answer == Answer.Reverts) revert("refused");
+        if (answer == Answer.BurnsAllGas) {
+            while (true) {}
+        }
+        if (answer == Answer.Short) _answer(1, 0x20);
+        if (answer == Answer.OddBool) _answer(2, 0x60);
+        if (answer == Answer.VeryLong) _answer(1, 200_000);
+        return (true, "");
+    }
+
+    function _answer(uint256 first, uint256 length) private pure {
+        assembly {
+            mstore(0, first)
+            return(0, length)
+        }
+    }
+}
