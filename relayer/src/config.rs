@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Configuration: one TOML file, overridden by `MANDATE_RELAYER_SECTION__FIELD`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use alloy::signers::local::PrivateKeySigner;
+use mandate_model::deployment::Deployment;
+use mandate_runtime::{
+    config::{self, ConfigErrors, Problems, Secret, SecretFileError, Validate, duration},
+    telemetry,
+};
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::retry::Retry;
+
+/// The prefix of environment overrides.
+pub const ENV_PREFIX: &str = "MANDATE_RELAYER";
+
+/// Everything a relayer is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// Base URLs of the gateways that are told of revocations and asked for certificates.
+    #[serde(default)]
+    pub gateways: Vec<String>,
+    /// The contracts.
+    pub deployment: Deployment,
+    /// The endpoint and how it is followed.
+    pub chain: ChainConfig,
+    /// The database.
+    pub store: StoreConfig,
+    /// The key that pays for transactions.
+    pub signer: SignerConfig,
+    /// Requests to nodes and gateways.
+    #[serde(default)]
+    pub effects: EffectsConfig,
+    /// Transactions.
+    #[serde(default)]
+    pub sender: SenderConfig,
+    /// Letters between nodes.
+    #[serde(default)]
+    pub mailbox: MailboxConfig,
+    /// The API's bounds.
+    #[serde(default)]
+    pub api: ApiConfig,
+    /// Log lines.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// The endpoint and how it is followed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// JSON-RPC endpoint: `http(s)://` is polled, `ws(s)://` is subscribed to as well. May hold an access token, so it is
+    /// never shown.
+    pub rpc: Secret,
+    /// How often the head is asked for when no notice comes.
+    #[serde(default = "default_poll", with = "duration")]
+    pub poll: Duration,
+    /// The deepest reorganisation that is followed, in blocks.
+    #[serde(default = "default_window")]
+    pub reorg_window: u64,
+    /// Blocks per request while catching up, at most; halved whenever the endpoint refuses.
+    #[serde(default = "default_range")]
+    pub max_range: u64,
+    /// The newest header may be this old before `/healthz` complains.
+    #[serde(default = "default_stall", with = "duration")]
+    pub stall_after: Duration,
+}
+
+fn default_poll() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_window() -> u64 {
+    1_024
+}
+
+fn default_range() -> u64 {
+    5_000
+}
+
+fn default_stall() -> Duration {
+    Duration::from_secs(120)
+}
+
+impl ChainConfig {
+    /// The defaults for an endpoint.
+    pub fn new(rpc: &str) -> Self {
+        Self {
+            rpc: Secret::new(rpc.to_owned()),
+            poll: default_poll(),
+            reorg_window: default_window(),
+            max_range: default_range(),
+            stall_after: default_stall(),
+        }
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// SQLite file; made when it is not there.
+    pub path: PathBuf,
+}
+
+/// The key that pays for transactions: exactly one of the two.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerConfig {
+    /// A file of mode 0600 with the key in hex.
+    pub key_file: Option<PathBuf>,
+    /// The key in hex; meant for `MANDATE_RELAYER_SIGNER__KEY`.
+    pub key: Option<Secret>,
+}
+
+/// Requests to nodes and gateways.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EffectsConfig {
+    /// When to try again.
+    pub retry: Retry,
+    /// Attempts before an effect is given up. A node that was away reads the chain anyway when it comes back.
+    pub attempts: u32,
+    /// Requests at a time.
+    pub concurrency: usize,
+    /// Waiting effects that are looked at.
+    pub queue: u32,
+    /// How long a node or gateway may take to take note of a revocation.
+    #[serde(with = "duration")]
+    pub push_timeout: Duration,
+    /// How long a gateway may take to obtain a certificate.
+    #[serde(with = "duration")]
+    pub order_timeout: Duration,
+    /// A recorded certificate that is valid for longer than this is not ordered again.
+    #[serde(with = "duration")]
+    pub renew_before: Duration,
+}
+
+impl Default for EffectsConfig {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            attempts: 30,
+            concurrency: 64,
+            queue: 1_000,
+            push_timeout: Duration::from_secs(5),
+            order_timeout: Duration::from_secs(180),
+            renew_before: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+/// Transactions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SenderConfig {
+    /// When to try again.
+    pub retry: Retry,
+    /// Refused dry runs before an effect is given up.
+    pub attempts: u32,
+    /// Transactions that wait for a block at a time.
+    pub in_flight: usize,
+    /// A transaction that no block took for this long is sent again with a higher fee.
+    #[serde(with = "duration")]
+    pub bump_after: Duration,
+    /// The highest fee per gas that is ever offered, in gwei.
+    pub max_fee_gwei: u64,
+}
+
+impl Default for SenderConfig {
+    fn default() -> Self {
+        Self {
+            retry: Retry { first: Duration::from_millis(100), most: Duration::from_secs(10) },
+            attempts: 100,
+            in_flight: 16,
+            bump_after: Duration::from_secs(36),
+            max_fee_gwei: 500,
+        }
+    }
+}
+
+/// Letters between nodes, and what nodes may submit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailboxConfig {
+    /// The longest body of a letter, in bytes.
+    pub max_letter: usize,
+    /// Letters that wait per recipient.
+    pub per_recipient: u64,
+    /// Letters of one sender that wait for one recipient.
+    pub per_sender: u64,
+    /// Submissions of one node that wait for a block.
+    pub open_submissions: u64,
+    /// Submissions of one node in an hour; the relayer pays for them.
+    pub submissions_per_hour: u32,
+    /// The longest that a reader may wait for a letter.
+    #[serde(with = "duration")]
+    pub max_wait: Duration,
+}
+
+impl Default for MailboxConfig {
+    fn default() -> Self {
+        Self {
+            max_letter: 64 << 10,
+            per_recipient: 1_024,
+            per_sender: 64,
+            open_submissions: 32,
+            submissions_per_hour: 3_600,
+            max_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The API's bounds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Witnesses that are built at a time.
+    pub witness_concurrency: usize,
+    /// How long one may take.
+    #[serde(with = "duration")]
+    pub witness_timeout: Duration,
+    /// Witnesses that are kept, since all nodes ask the same.
+    pub witness_cache: usize,
+    /// How long running requests may take after the signal to stop.
+    #[serde(with = "duration")]
+    pub drain: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            witness_concurrency: 8,
+            witness_timeout: Duration::from_secs(20),
+            witness_cache: 256,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Log lines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: telemetry::Format,
+    /// `target=level`, comma separated.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: telemetry::Format::Text, filter: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// The defaults around what must be said.
+    pub fn new(listen: SocketAddr, deployment: Deployment, rpc: &str, store: PathBuf) -> Self {
+        Self {
+            listen,
+            gateways: Vec::new(),
+            deployment,
+            chain: ChainConfig::new(rpc),
+            store: StoreConfig { path: store },
+            signer: SignerConfig::default(),
+            effects: EffectsConfig::default(),
+            sender: SenderConfig::default(),
+            mailbox: MailboxConfig::default(),
+            api: ApiConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+
+    /// Reads and checks `path` and the environment.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        config::load(path, ENV_PREFIX)
+    }
+}
+
+impl Validate for Config {
+    fn validate(&self, problems: &mut Problems) {
+        let rpc = self.chain.rpc.expose();
+        let known = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| rpc.starts_with(scheme));
+        problems.require(known, "chain.rpc", "must be an http, https, ws or wss URL");
+        problems.require(!self.chain.poll.is_zero(), "chain.poll", "must be above 0");
+        problems.require(self.chain.reorg_window > 0, "chain.reorg_window", "must be above 0");
+        problems.require(self.chain.max_range > 0, "chain.max_range", "must be above 0");
+        for (i, url) in self.gateways.iter().enumerate() {
+            problems.require(url.starts_with("http://"), format!("gateways[{i}]"), "must be an http:// URL");
+        }
+        let keys = usize::from(self.signer.key.is_some()) + usize::from(self.signer.key_file.is_some());
+        problems.require(keys == 1, "signer", "needs exactly one of `key_file` and `key`");
+        self.effects.retry.validate("effects.retry", problems);
+        self.sender.retry.validate("sender.retry", problems);
+        for (path, n) in [
+            ("effects.attempts", u64::from(self.effects.attempts)),
+            ("effects.concurrency", self.effects.concurrency as u64),
+            ("effects.queue", u64::from(self.effects.queue)),
+            ("sender.attempts", u64::from(self.sender.attempts)),
+            ("sender.in_flight", self.sender.in_flight as u64),
+            ("sender.max_fee_gwei", self.sender.max_fee_gwei),
+            ("api.witness_concurrency", self.api.witness_concurrency as u64),
+        ] {
+            problems.require(n > 0, path, "must be above 0");
+        }
+    }
+}
+
+/// Why there is no signing key.
+#[derive(Debug, Error)]
+pub enum SignerError {
+    /// None is configured.
+    #[error("signer: needs exactly one of `key_file` and `key`")]
+    None,
+    /// The file cannot be used.
+    #[error("signer.key_file: {0}")]
+    File(#[from] SecretFileError),
+    /// The text is no key. It is not shown.
+    #[error("signer: not a secp256k1 private key in hex")]
+    Malformed,
+}
+
+impl SignerConfig {
+    /// The key.
+    ///
+    /// # Errors
+    /// When there is none or it is malformed.
+    pub fn signer(&self) -> Result<PrivateKeySigner, SignerError> {
+        match (&self.key, &self.key_file) {
+            (Some(key), None) => parse(key.expose()),
+            (None, Some(path)) => parse(&config::secret_file(path)?),
+            _ => Err(SignerError::None),
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<PrivateKeySigner, SignerError> {
+    text.parse().map_err(|_| SignerError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;

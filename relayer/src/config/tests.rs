@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+use mandate_runtime::config::load_from;
+
+use super::*;
+
+const DEPLOYMENT: &str = r#"
+[deployment]
+chain_id = 31337
+kms_auth = "0x1111111111111111111111111111111111111111"
+committee = "0x2222222222222222222222222222222222222222"
+domain_registry = "0x3333333333333333333333333333333333333333"
+app_implementation = "0x4444444444444444444444444444444444444444"
+role_council = "0x5555555555555555555555555555555555555555"
+genesis_block = 0
+"#;
+
+const REST: &str = r#"
+listen = "127.0.0.1:8700"
+gateways = ["http://127.0.0.1:8443"]
+[chain]
+rpc = "https://rpc.example/token-of-ours"
+poll = "250ms"
+[store]
+path = "relayer.sqlite"
+"#;
+
+const KEY: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    load_from(file.path(), ENV_PREFIX, env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+}
+
+#[test]
+fn a_whole_configuration_is_read_and_its_key_comes_from_the_environment() {
+    let config = load(&format!("{REST}{DEPLOYMENT}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap();
+    assert_eq!(config.chain.poll, Duration::from_millis(250));
+    assert_eq!(config.mailbox.per_recipient, 1_024);
+    assert!(config.signer.signer().is_ok());
+    assert_eq!(config.deployment.chain_id, 31_337);
+}
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    let text = format!(
+        "{}\nunknown_section = 1\n[effects]\nattempts = 0\n[effects.retry]\nfirst = \"0s\"\n{DEPLOYMENT}",
+        "listen = \"nowhere\"\ngateways = [\"ftp://x\"]\n[chain]\npoll = \"0s\"\n[signer]\n",
+    );
+    let errors = load(&text, &[("MANDATE_RELAYER_SENDER__IN_FLIGHT", "0")]).unwrap_err();
+    let paths: Vec<&str> = errors.problems().iter().map(|p| p.path.as_str()).collect();
+    for path in [
+        "listen",
+        "gateways[0]",
+        "chain.rpc",
+        "chain.poll",
+        "store",
+        "store.path",
+        "signer",
+        "signer.unknown_section",
+        "effects.attempts",
+        "effects.retry.first",
+        "sender.in_flight",
+    ] {
+        assert!(paths.contains(&path), "{path} is not in {errors}");
+    }
+}
+
+#[test]
+fn g12_neither_key_nor_token_is_shown() {
+    let config = load(&format!("{REST}{DEPLOYMENT}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("0101010101") && !shown.contains("token-of-ours"), "{shown}");
+    let bad = SignerConfig { key: Some(Secret::new("0xdeadbeefdeadbeef".to_owned())), key_file: None };
+    assert!(!bad.signer().unwrap_err().to_string().contains("deadbeef"));
+}
+
+#[test]
+fn two_keys_are_as_wrong_as_none() {
+    let both = "\n[signer]\nkey_file = \"x\"\n";
+    let errors =
+        load(&format!("{REST}{DEPLOYMENT}{both}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap_err();
+    assert!(errors.to_string().contains("exactly one"), "{errors}");
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Carries out the effects that are requests to nodes and gateways, many at a time, each until it is answered.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::{primitives::Address, providers::DynProvider};
+use futures::{
+    future::{BoxFuture, FutureExt},
+    stream::{FuturesUnordered, StreamExt},
+};
+use mandate_model::{
+    bindings::DomainRegistry,
+    wire::gateway::{DomainOrder, IssuedCertificate},
+};
+use mandate_runtime::{
+    Ambient,
+    http::{Client, HttpError},
+};
+use serde::de::IgnoredAny;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Effect, NewEffect};
+use crate::{
+    chain::Contracts,
+    config::EffectsConfig,
+    store::{Lane, Queued, Store, StoreError},
+};
+
+/// Why an attempt failed.
+#[derive(Debug, Error)]
+enum AttemptError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("reading the domain registry: {0}")]
+    Chain(#[from] alloy::contract::Error),
+    #[error("no gateway is configured")]
+    NoGateway,
+    #[error("the gateway answered for {name:?} and app {app}")]
+    OtherCertificate { name: String, app: Address },
+    #[error("this effect is no request")]
+    WrongLane,
+}
+
+/// The worker of [`Lane::Http`].
+pub(crate) struct Dispatcher {
+    pub(crate) contracts: Contracts,
+    pub(crate) ambient: Ambient,
+    pub(crate) provider: DynProvider,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) client: Client,
+    pub(crate) gateways: Vec<String>,
+    pub(crate) config: EffectsConfig,
+    /// Rung when effects were enqueued.
+    pub(crate) bell: Arc<Notify>,
+    /// Rung when an effect left transactions behind.
+    pub(crate) chain_bell: Arc<Notify>,
+}
+
+/// What is under way and what must wait.
+#[derive(Default)]
+struct Running<'a> {
+    attempts: FuturesUnordered<BoxFuture<'a, (String, Duration)>>,
+    busy: HashSet<String>,
+    not_before: HashMap<String, Duration>,
+}
+
+/// How long to wait when there is nothing to wait for.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+impl Dispatcher {
+    /// Works until `stop` fires; requests that are under way then are abandoned and made again after the next start.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut running = Running::default();
+        let work = async {
+            loop {
+                let wait = self.start_due(&mut running).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "cannot read the outbox");
+                    Duration::from_secs(1)
+                });
+                tokio::select! {
+                    () = self.bell.notified() => {}
+                    () = self.ambient.clock.sleep(wait) => {}
+                    Some((key, delay)) = running.attempts.next() => {
+                        running.busy.remove(&key);
+                        running.not_before.insert(key, self.ambient.clock.monotonic() + delay);
+                    }
+                }
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
+    /// Starts what is due; tells how long to wait for the next.
+    async fn start_due<'a>(&'a self, running: &mut Running<'a>) -> Result<Duration, StoreError> {
+        let now = self.ambient.clock.monotonic();
+        let pending = self.store.pending(Lane::Http, self.config.queue).await?;
+        // Keys that are done need no memory.
+        let open: HashSet<&str> = pending.iter().map(|queued| queued.key.as_str()).collect();
+        running.not_before.retain(|key, _| open.contains(key.as_str()));
+        let mut wait = IDLE;
+        for queued in pending {
+            let due = running.not_before.get(&queued.key).copied().unwrap_or_default();
+            if due > now {
+                wait = wait.min(due - now);
+            } else if running.busy.len() < self.config.concurrency && running.busy.insert(queued.key.clone())
+            {
+                running.attempts.push(self.attempt(queued).boxed());
+            }
+        }
+        Ok(wait)
+    }
+
+    /// One attempt; gives the key and how long it rests if it failed.
+    async fn attempt(&self, queued: Queued) -> (String, Duration) {
+        let Queued { key, effect, attempts } = queued;
+        let noted = match self.carry_out(&effect, attempts).await {
+            Ok(follow) => self.succeeded(&key, &effect, follow).await,
+            Err(error) => self.failed(&key, &effect, attempts, &error).await,
+        };
+        if let Err(error) = noted {
+            tracing::error!(effect = %key, %error, "cannot write to the outbox");
+        }
+        (key, self.config.retry.delay(attempts, &*self.ambient.entropy))
+    }
+
+    async fn succeeded(&self, key: &str, effect: &Effect, follow: Vec<NewEffect>) -> Result<(), StoreError> {
+        tracing::info!(effect = %key, "done");
+        metrics::counter!("mandate_relayer_effects_total", "kind" => effect.kind(), "outcome" => "done")
+            .increment(1);
+        let leaves_transactions = !follow.is_empty();
+        self.store.complete(key.to_owned(), follow).await?;
+        if leaves_transactions {
+            self.chain_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn failed(
+        &self,
+        key: &str,
+        effect: &Effect,
+        attempts: u32,
+        error: &AttemptError,
+    ) -> Result<(), StoreError> {
+        let give_up = attempts + 1 >= self.config.attempts;
+        tracing::warn!(effect = %key, %error, attempt = attempts + 1, give_up, "attempt failed");
+        let outcome = if give_up { "given_up" } else { "failed" };
+        metrics::counter!("mandate_relayer_effects_total", "kind" => effect.kind(), "outcome" => outcome)
+            .increment(1);
+        self.store.attempt_failed(key.to_owned(), error.to_string(), give_up).await
+    }
+
+    async fn carry_out(&self, effect: &Effect, attempts: u32) -> Result<Vec<NewEffect>, AttemptError> {
+        match effect {
+            Effect::RevocationPush { target, notice } => {
+                let client = self.client.clone().timeout(self.config.push_timeout);
+                client.post_json::<_, IgnoredAny>(&endpoint(target, "v1/revocations"), notice).await?;
+                Ok(Vec::new())
+            }
+            Effect::CertificateOrder { order, app } => self.order(order, *app, attempts).await,
+            Effect::Submit { .. } | Effect::PinAccount { .. } | Effect::RecordCertificate { .. } => {
+                Err(AttemptError::WrongLane)
+            }
+        }
+    }
+
+    /// Lets a gateway order, another one at each attempt. Nothing to do when the approval was withdrawn meanwhile or a
+    /// certificate is recorded that is good for a while, as after a first start on an old chain.
+    async fn order(
+        &self,
+        order: &DomainOrder,
+        app: Address,
+        attempts: u32,
+    ) -> Result<Vec<NewEffect>, AttemptError> {
+        let registry = DomainRegistry::new(self.contracts.domain_registry, &self.provider);
+        let domain = registry.domain(order.name.clone()).call().await?;
+        let good_until = self.ambient.clock.unix().saturating_add(self.config.renew_before.as_secs());
+        if domain.app != app || domain.notAfter.to::<u64>() > good_until {
+            tracing::info!(domain = %order.name, "no certificate is wanted");
+            return Ok(Vec::new());
+        }
+        let turn = (attempts as usize).checked_rem(self.gateways.len()).ok_or(AttemptError::NoGateway)?;
+        let gateway = self.gateways.get(turn).ok_or(AttemptError::NoGateway)?;
+        let client = self.client.clone().timeout(self.config.order_timeout);
+        let issued: IssuedCertificate = client.post_json(&endpoint(gateway, "v1/domains"), order).await?;
+        if issued.name != order.name || issued.app != app {
+            return Err(AttemptError::OtherCertificate { name: issued.name, app: issued.app });
+        }
+        Ok(NewEffect::of_certificate(&self.contracts, issued))
+    }
+}
+
+fn endpoint(base: &str, path: &str) -> String {
+    format!("{}/{path}", base.trim_end_matches('/'))
+}

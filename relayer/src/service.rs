@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The parts together: built from a configuration, started, and run until told to stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider},
+    transports::TransportError,
+};
+use mandate_runtime::{
+    Ambient,
+    http::{Client, Health, ServeOptions, serve_with},
+    net::Listener,
+};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, Api},
+    chain::{Bounds, ChainReader, ChainView, Contracts, Follower},
+    config::{Config, SignerError},
+    effects::Dispatcher,
+    mailbox::Mailbox,
+    redact::Redact,
+    sender::Sender,
+    store::{SqliteStore, Store, StoreError},
+    submissions::Submissions,
+    witness::Witnesses,
+};
+
+/// Why a relayer did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The endpoint did not answer.
+    #[error("chain.rpc: {0}")]
+    Rpc(String),
+    /// The endpoint is of another chain.
+    #[error("chain.rpc serves chain {found}, the deployment is on chain {expected}")]
+    WrongChain {
+        /// The configured one.
+        expected: u64,
+        /// The endpoint's.
+        found: u64,
+    },
+    /// A contract is not where the configuration says.
+    #[error("deployment.{name}: there is no contract at {address}")]
+    NoContract {
+        /// Which one.
+        name: &'static str,
+        /// Where.
+        address: Address,
+    },
+    /// No key.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The database.
+    #[error("store.path: {0}")]
+    Store(#[from] StoreError),
+    /// The API's address cannot be bound.
+    #[error("listen: cannot bind {addr}: {source}")]
+    Bind {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A relayer whose socket is bound and whose parts are connected.
+pub struct Service {
+    config: Config,
+    ambient: Ambient,
+    provider: DynProvider,
+    contracts: Contracts,
+    store: Arc<dyn Store>,
+    view: ChainView,
+    sender: Sender,
+    listener: Listener,
+    address: SocketAddr,
+    wake: Arc<Notify>,
+    redact: Redact,
+    health: Health,
+}
+
+impl Service {
+    /// Checks the chain, opens the database and binds the socket. Nothing is sent before [`Service::run`].
+    ///
+    /// # Errors
+    /// When something that it needs is missing or is not what the configuration says.
+    pub async fn start(config: Config, ambient: Ambient, provider: DynProvider) -> Result<Self, StartError> {
+        let signer = config.signer.signer()?;
+        let contracts = Contracts::from(&config.deployment);
+        let redact = Redact::new(&config.chain.rpc);
+        check_chain(&provider, &contracts, &redact).await?;
+        let store = SqliteStore::open(&config.store.path, contracts.chain_id, contracts.kms_auth).await?;
+        let bind = |source| StartError::Bind { addr: config.listen, source };
+        let listener = ambient.net.listen(config.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let sender = Sender::new(
+            contracts,
+            ambient.clone(),
+            provider.clone(),
+            Arc::clone(&store),
+            signer,
+            config.sender.clone(),
+            redact.clone(),
+        );
+        Ok(Self {
+            config,
+            ambient,
+            provider,
+            contracts,
+            store,
+            view: ChainView::default(),
+            sender,
+            listener,
+            address,
+            wake: Arc::default(),
+            redact,
+            health: Health::new(),
+        })
+    }
+
+    /// Where the API is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Who pays for transactions.
+    pub fn payer(&self) -> Address {
+        self.sender.address()
+    }
+
+    /// Ring it to look at the chain at once.
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// What `/healthz` shows.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Works until `stop` fires, then lets running requests end.
+    pub async fn run(self, stop: CancellationToken) {
+        tracing::info!(address = %self.address, payer = %self.payer(), chain = self.contracts.chain_id, "relayer runs");
+        let (http_bell, chain_bell) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let router = api::router(Arc::new(self.api(&chain_bell, &stop)), self.health.clone());
+        let options = ServeOptions { drain: self.config.api.drain, ..ServeOptions::default() };
+        let dispatcher = self.dispatcher(&http_bell, &chain_bell);
+        let following = Following {
+            follower: self.follower(),
+            wake: Arc::clone(&self.wake),
+            http_bell: Arc::clone(&http_bell),
+            chain_bell: Arc::clone(&chain_bell),
+            poll: self.config.chain.poll,
+            stall_after: self.config.chain.stall_after,
+            redact: self.redact.clone(),
+            health: self.health.clone(),
+            ambient: self.ambient.clone(),
+        };
+        let heads = notice_heads(self.provider.clone(), self.wake, self.ambient.clone());
+        tokio::join!(
+            serve_with(self.listener, router, stop.clone(), options),
+            following.run(stop.clone()),
+            dispatcher.run(stop.clone()),
+            self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()),
+            stop.run_until_cancelled(heads),
+        );
+        tracing::info!("relayer stopped");
+    }
+
+    fn follower(&self) -> Follower {
+        let bounds =
+            Bounds { reorg_window: self.config.chain.reorg_window, max_range: self.config.chain.max_range };
+        Follower::new(
+            self.contracts,
+            ChainReader::new(self.provider.clone()),
+            Arc::clone(&self.store),
+            self.view.clone(),
+            Arc::clone(&self.ambient.clock),
+            self.config.gateways.iter().map(|url| url.trim_end_matches('/').to_owned()),
+            bounds,
+        )
+    }
+
+    fn dispatcher(&self, bell: &Arc<Notify>, chain_bell: &Arc<Notify>) -> Dispatcher {
+        Dispatcher {
+            contracts: self.contracts,
+            ambient: self.ambient.clone(),
+            provider: self.provider.clone(),
+            store: Arc::clone(&self.store),
+            client: Client::new(Arc::clone(&self.ambient.net)),
+            gateways: self.config.gateways.clone(),
+            config: self.config.effects.clone(),
+            bell: Arc::clone(bell),
+            chain_bell: Arc::clone(chain_bell),
+        }
+    }
+
+    fn api(&self, chain_bell: &Arc<Notify>, stop: &CancellationToken) -> Api {
+        let clock = || Arc::clone(&self.ambient.clock);
+        let (contracts, mailbox) = (self.contracts, self.config.mailbox.clone());
+        Api {
+            contracts,
+            provider: self.provider.clone(),
+            store: Arc::clone(&self.store),
+            mailbox: Mailbox::new(
+                contracts,
+                self.provider.clone(),
+                Arc::clone(&self.store),
+                self.view.clone(),
+                clock(),
+                mailbox.clone(),
+                stop.clone(),
+            ),
+            submissions: Submissions::new(
+                contracts,
+                self.provider.clone(),
+                Arc::clone(&self.store),
+                self.view.clone(),
+                clock(),
+                mailbox,
+                Arc::clone(chain_bell),
+            ),
+            witnesses: Witnesses::new(self.provider.clone(), contracts.chain_id, self.config.api.clone()),
+            committee: api::CommitteeCache::default(),
+            redact: self.redact.clone(),
+        }
+    }
+}
+
+async fn check_chain(
+    provider: &DynProvider,
+    contracts: &Contracts,
+    redact: &Redact,
+) -> Result<(), StartError> {
+    let failed = |e: TransportError| StartError::Rpc(redact.text(e));
+    let found = provider.get_chain_id().await.map_err(failed)?;
+    if found != contracts.chain_id {
+        return Err(StartError::WrongChain { expected: contracts.chain_id, found });
+    }
+    for (name, address) in [
+        ("kms_auth", contracts.kms_auth),
+        ("committee", contracts.committee),
+        ("domain_registry", contracts.domain_registry),
+    ] {
+        if provider.get_code_at(address).await.map_err(failed)?.is_empty() {
+            return Err(StartError::NoContract { name, address });
+        }
+    }
+    Ok(())
+}
+
+/// The loop around the follower.
+struct Following {
+    follower: Follower,
+    wake: Arc<Notify>,
+    http_bell: Arc<Notify>,
+    chain_bell: Arc<Notify>,
+    poll: Duration,
+    stall_after: Duration,
+    redact: Redact,
+    health: Health,
+    ambient: Ambient,
+}
+
+impl Following {
+    async fn run(mut self, stop: CancellationToken) {
+        // What was left in the outbox by the last run.
+        self.http_bell.notify_one();
+        self.chain_bell.notify_one();
+        let work = async {
+            let mut last_error = String::new();
+            loop {
+                self.tick(&mut last_error).await;
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = self.ambient.clock.sleep(self.poll) => {}
+                }
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+
+    async fn tick(&mut self, last_error: &mut String) {
+        match self.follower.tick().await {
+            Ok(ticked) => {
+                if ticked.effects > 0 {
+                    self.http_bell.notify_one();
+                }
+                if ticked.blocks > 0 || ticked.rolled_back > 0 {
+                    self.chain_bell.notify_one();
+                    tracing::debug!(?ticked, "followed");
+                }
+                last_error.clear();
+                self.judge_age(ticked.head_time);
+            }
+            Err(error) => {
+                let why = self.redact.text(&error);
+                // An endpoint that is away is told once, not at every poll.
+                if *last_error != why {
+                    tracing::warn!(%why, "cannot follow the chain");
+                    last_error.clone_from(&why);
+                }
+                self.health.fail("chain", why);
+            }
+        }
+    }
+
+    fn judge_age(&self, head_time: u64) {
+        let age = self.ambient.clock.unix().saturating_sub(head_time);
+        metrics::gauge!("mandate_relayer_head_age_seconds").set(age as f64);
+        match age > self.stall_after.as_secs() {
+            true => self.health.fail("chain", format!("the newest header is {age} s old")),
+            false => self.health.ok("chain"),
+        }
+    }
+}
+
+/// Rings `wake` at every new head, where the endpoint can tell.
+async fn notice_heads(provider: DynProvider, wake: Arc<Notify>, ambient: Ambient) {
+    if provider.client().pubsub_frontend().is_none() {
+        return;
+    }
+    loop {
+        match provider.subscribe_blocks().await {
+            Ok(mut heads) => {
+                while heads.recv().await.is_ok() {
+                    wake.notify_one();
+                }
+            }
+            Err(_) => tracing::debug!("no subscription to new heads; polling"),
+        }
+        ambient.clock.sleep(Duration::from_secs(10)).await;
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What nodes want on chain: checked as the contract will check it, bounded, and kept before it is accepted.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{Address, Bytes, keccak256},
+    providers::DynProvider,
+    sol_types::{SolStruct, SolValue},
+};
+use mandate_model::{
+    signed,
+    wire::relayer::{Accepted, Submission},
+};
+use mandate_runtime::Clock;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::{
+    chain::{ChainView, Contracts},
+    config::MailboxConfig,
+    effects::NewEffect,
+    mailbox::ASK_EVERY,
+    store::{Store, StoreError},
+};
+
+/// The longest dealer log or public polynomial.
+const MAX_PAYLOAD: usize = 64 << 10;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Why a submission was not taken.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// It is too long.
+    #[error("{what} has {given} bytes; at most {most} are taken")]
+    TooLong {
+        /// Which part.
+        what: &'static str,
+        /// Its length.
+        given: usize,
+        /// The cap.
+        most: usize,
+    },
+    /// The node is nobody here.
+    #[error("{0} is not a registered node")]
+    NotANode(Address),
+    /// The signature is not the node's.
+    #[error("the submission is not signed by {0}")]
+    Forged(Address),
+    /// The node asks for too much.
+    #[error("{0} has submitted too much; try again later")]
+    TooMany(Address),
+    /// The registry could not be read.
+    #[error("cannot tell whether the sender is a node: {0}")]
+    Chain(#[from] alloy::contract::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The way in.
+#[derive(Clone)]
+pub struct Submissions {
+    contracts: Contracts,
+    provider: DynProvider,
+    store: Arc<dyn Store>,
+    view: ChainView,
+    clock: Arc<dyn Clock>,
+    config: MailboxConfig,
+    /// Since when, and how many, by node.
+    counted: Arc<Mutex<HashMap<Address, (Duration, u32)>>>,
+    bell: Arc<Notify>,
+}
+
+impl Submissions {
+    /// Submissions into `store`; `bell` is rung for each.
+    pub fn new(
+        contracts: Contracts,
+        provider: DynProvider,
+        store: Arc<dyn Store>,
+        view: ChainView,
+        clock: Arc<dyn Clock>,
+        config: MailboxConfig,
+        bell: Arc<Notify>,
+    ) -> Self {
+        Self { contracts, provider, store, view, clock, config, counted: Arc::default(), bell }
+    }
+
+    /// Takes a submission; when this returns it is durable. The same one again gives the same key and costs nothing.
+    ///
+    /// # Errors
+    /// When it is too long, forged, not a node's, or one too many.
+    pub async fn accept(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+        check_lengths(&submission)?;
+        let node = node_of(&submission);
+        if self.signer(&submission) != Some(node) {
+            return Err(SubmitError::Forged(node));
+        }
+        let now = self.clock.monotonic();
+        if !self.view.is_node_now(node, &self.provider, self.contracts.committee, now, ASK_EVERY).await? {
+            return Err(SubmitError::NotANode(node));
+        }
+        let new = NewEffect::of_submission(&self.contracts, node, submission);
+        let effect = new.key.clone();
+        let known = self.store.effect_state(effect.clone()).await?;
+        if known.as_deref().is_none_or(|state| state == "failed") {
+            self.spend(node, now).await?;
+            self.store.enqueue(vec![new]).await?;
+            self.bell.notify_one();
+        }
+        Ok(Accepted { effect })
+    }
+
+    /// The relayer pays for what it takes, so each node has a budget.
+    async fn spend(&self, node: Address, now: Duration) -> Result<(), SubmitError> {
+        if self.store.open_of(node.to_string()).await? >= self.config.open_submissions {
+            return Err(SubmitError::TooMany(node));
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = counted.entry(node).or_insert((now, 0));
+        if now.saturating_sub(*since) >= HOUR {
+            (*since, *count) = (now, 0);
+        }
+        if *count >= self.config.submissions_per_hour {
+            return Err(SubmitError::TooMany(node));
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    fn signer(&self, submission: &Submission) -> Option<Address> {
+        match submission {
+            Submission::DealerLog { round, log, signature, .. } => {
+                self.signer_of(&signed::DealerLog { round: *round, logHash: keccak256(log) }, signature)
+            }
+            Submission::Confirmation { round, group_key, polynomial, signature, .. } => {
+                let output = (group_key.clone(), polynomial.clone()).abi_encode_params();
+                self.signer_of(
+                    &signed::Confirmation { round: *round, outputHash: keccak256(output) },
+                    signature,
+                )
+            }
+            Submission::Nonce { nonce, signature, .. } => {
+                self.signer_of(&signed::Nonce { nonce: *nonce }, signature)
+            }
+        }
+    }
+
+    fn signer_of(&self, message: &impl SolStruct, signature: &Bytes) -> Option<Address> {
+        signed::signer(message, &self.contracts.signing_domain(), signature)
+    }
+}
+
+fn node_of(submission: &Submission) -> Address {
+    match submission {
+        Submission::DealerLog { node, .. }
+        | Submission::Confirmation { node, .. }
+        | Submission::Nonce { node, .. } => *node,
+    }
+}
+
+fn check_lengths(submission: &Submission) -> Result<(), SubmitError> {
+    let check = |what, part: &Bytes, most| match part.len() {
+        given if given > most => Err(SubmitError::TooLong { what, given, most }),
+        _ => Ok(()),
+    };
+    match submission {
+        Submission::DealerLog { log, .. } => check("log", log, MAX_PAYLOAD),
+        Submission::Confirmation { group_key, polynomial, .. } => {
+            check("groupKey", group_key, 48)?;
+            check("polynomial", polynomial, MAX_PAYLOAD)
+        }
+        Submission::Nonce { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Witnesses on request. All nodes ask the same question at the same block, so each is built once.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use alloy::{
+    primitives::{Address, B256, Bytes},
+    providers::DynProvider,
+};
+use mandate_model::wire::relayer::WitnessRequest;
+use mandate_witness::{BuildError, ChainSpec};
+use thiserror::Error;
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::config::ApiConfig;
+
+/// The longest call data.
+const MAX_CALL: usize = 16 << 10;
+
+/// Why there is no witness.
+#[derive(Debug, Error)]
+pub enum WitnessError {
+    /// The call is too long.
+    #[error("call data has {0} bytes; at most {MAX_CALL} are taken")]
+    TooLong(usize),
+    /// It could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Not within the time that a request may take.
+    #[error("the endpoint took too long to prove the call")]
+    Timeout,
+    /// The relayer is stopping.
+    #[error("shutting down")]
+    Closed,
+}
+
+type Key = (B256, Address, Bytes);
+
+/// Builds and keeps witnesses.
+#[derive(Clone)]
+pub struct Witnesses {
+    provider: DynProvider,
+    spec: Arc<ChainSpec>,
+    config: ApiConfig,
+    permits: Arc<Semaphore>,
+    cache: Arc<Mutex<Cache>>,
+}
+
+#[derive(Default)]
+struct Cache {
+    by_key: HashMap<Key, Arc<OnceCell<Bytes>>>,
+    order: VecDeque<Key>,
+}
+
+impl Witnesses {
+    /// Witnesses of the chain with `chain_id`, made with `provider`.
+    pub fn new(provider: DynProvider, chain_id: u64, config: ApiConfig) -> Self {
+        let spec = if chain_id == 1 { ChainSpec::ethereum() } else { ChainSpec::dev(chain_id) };
+        let permits = Arc::new(Semaphore::new(config.witness_concurrency));
+        Self { provider, spec: Arc::new(spec), config, permits, cache: Arc::default() }
+    }
+
+    /// The encoded witness.
+    ///
+    /// # Errors
+    /// When the endpoint cannot prove the call in time.
+    pub async fn witness(&self, request: &WitnessRequest) -> Result<Bytes, WitnessError> {
+        if request.call.data.len() > MAX_CALL {
+            return Err(WitnessError::TooLong(request.call.data.len()));
+        }
+        let slot = self.slot((request.block_hash, request.call.to, request.call.data.clone()));
+        let built = slot.get_or_try_init(|| self.build(request));
+        let built = tokio::time::timeout(self.config.witness_timeout, built).await;
+        Ok(built.map_err(|_| WitnessError::Timeout)??.clone())
+    }
+
+    async fn build(&self, request: &WitnessRequest) -> Result<Bytes, WitnessError> {
+        let _permit = self.permits.acquire().await.map_err(|_| WitnessError::Closed)?;
+        let witness =
+            mandate_witness::build(&self.provider, &self.spec, request.block_hash, &request.call).await?;
+        Ok(witness.encode().into())
+    }
+
+    /// The place of one witness; the oldest makes room.
+    fn slot(&self, key: Key) -> Arc<OnceCell<Bytes>> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = cache.by_key.get(&key) {
+            return Arc::clone(slot);
+        }
+        while cache.order.len() >= self.config.witness_cache.max(1) {
+            if let Some(oldest) = cache.order.pop_front() {
+                cache.by_key.remove(&oldest);
+            }
+        }
+        let slot = Arc::<OnceCell<Bytes>>::default();
+        cache.by_key.insert(key.clone(), Arc::clone(&slot));
+        cache.order.push_back(key);
+        slot
+    }
+}
