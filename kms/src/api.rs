@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The node's HTTP API.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy::primitives::{Address, B256};
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Query, State},
+    routing::{get, post},
+};
+use mandate_model::{
+    receipt::Receipt,
+    wire::{
+        MAX_BODY,
+        kms::{NodeStatus, NonceResponse, ReleaseRequest, ReleaseResponse, RevocationNotice},
+    },
+};
+use mandate_runtime::{
+    Clock,
+    http::{ApiError, ApiJson, Health, operations_router},
+    net::Peer,
+};
+use mandate_witness::Freshness;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::{
+    node::Progress,
+    receipts::ReceiptLog,
+    release::Releaser,
+    revocation::{NoticeError, Revocations},
+    shares::Shares,
+    store::DenialKind,
+};
+
+/// Releases that are worked on at a time; each costs several proofs and signatures.
+const MAX_RELEASES: usize = 32;
+
+/// Notices that are worked on at a time.
+const MAX_NOTICES: usize = 8;
+
+/// The largest body of everything but a release.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// Receipts per page.
+const PAGE: usize = 100;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) node: Address,
+    pub(crate) releaser: Releaser,
+    pub(crate) revocations: Revocations,
+    pub(crate) receipts: ReceiptLog,
+    pub(crate) shares: Shares,
+    pub(crate) freshness: Arc<Mutex<Freshness>>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dev_anchors: bool,
+    pub(crate) releases: Semaphore,
+    pub(crate) notices: Semaphore,
+}
+
+impl Api {
+    pub(crate) fn release_permits() -> Semaphore {
+        Semaphore::new(MAX_RELEASES)
+    }
+
+    pub(crate) fn notice_permits() -> Semaphore {
+        Semaphore::new(MAX_NOTICES)
+    }
+}
+
+/// All routes.
+pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
+    let small = Router::new()
+        .route("/v1/nonce", post(nonce))
+        .route("/v1/revocations", post(revocations))
+        .route("/v1/receipts", get(receipts))
+        .route("/v1/node", get(node))
+        .layer(DefaultBodyLimit::max(SMALL_BODY));
+    let large = Router::new().route("/v1/release", post(release)).layer(DefaultBodyLimit::max(MAX_BODY));
+    small.merge(large).with_state(api).merge(operations_router(health))
+}
+
+async fn nonce(
+    State(api): State<Arc<Api>>,
+    peer: Option<Extension<Peer>>,
+) -> Result<ApiJson<NonceResponse>, ApiError> {
+    let peer = peer.map_or_else(String::new, |Extension(peer)| address_of(&peer));
+    api.releaser.nonce(&peer).map(ApiJson).map_err(ApiError::too_many)
+}
+
+/// A peer without its port, which changes with every connection.
+fn address_of(peer: &Peer) -> String {
+    match peer {
+        Peer::Socket(addr) => addr.ip().to_string(),
+        Peer::Unix(_) => "unix".to_owned(),
+    }
+}
+
+async fn release(
+    State(api): State<Arc<Api>>,
+    ApiJson(request): ApiJson<ReleaseRequest>,
+) -> Result<ApiJson<ReleaseResponse>, ApiError> {
+    let Ok(_permit) = api.releases.try_acquire() else {
+        return Err(ApiError::too_many("the node works on as many releases as it can: try again"));
+    };
+    let started = api.clock.monotonic();
+    let answer = api.releaser.release(request).await.map_err(ApiError::unavailable)?;
+    let took = api.clock.monotonic().saturating_sub(started);
+    metrics::histogram!("mandate_kms_release_seconds").record(took.as_secs_f64());
+    Ok(ApiJson(answer))
+}
+
+/// What came of a notice.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NoticeAnswer {
+    /// Code hashes that are revoked at this node's head.
+    revoked: Vec<B256>,
+    /// End of the app's pause at this node's head, block time.
+    paused_until: Option<u64>,
+}
+
+async fn revocations(
+    State(api): State<Arc<Api>>,
+    ApiJson(notice): ApiJson<RevocationNotice>,
+) -> Result<ApiJson<NoticeAnswer>, ApiError> {
+    let Ok(_permit) = api.notices.try_acquire() else {
+        return Err(ApiError::too_many("the node works on as many notices as it can: try again"));
+    };
+    let found = api.revocations.notice(&notice).await.map_err(|error| match error {
+        NoticeError::TooMany(_) => ApiError::bad_request(error),
+        NoticeError::Behind { .. } | NoticeError::Undecided(_) | NoticeError::Store(_) => {
+            ApiError::unavailable(error)
+        }
+    })?;
+    let mut answer = NoticeAnswer { revoked: Vec::new(), paused_until: None };
+    for denial in found {
+        match denial.kind {
+            DenialKind::CodeRevoked { code } => answer.revoked.push(code),
+            DenialKind::Paused { until } => answer.paused_until = Some(until),
+        }
+    }
+    Ok(ApiJson(answer))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    after: Option<u64>,
+}
+
+async fn receipts(
+    State(api): State<Arc<Api>>,
+    Query(After { after }): Query<After>,
+) -> Result<ApiJson<Vec<Receipt>>, ApiError> {
+    let from = after.map_or(0, |after| after.saturating_add(1));
+    api.receipts.read(from, PAGE).await.map(ApiJson).map_err(ApiError::internal)
+}
+
+async fn node(State(api): State<Arc<Api>>) -> ApiJson<NodeStatus> {
+    let now = api.clock.monotonic();
+    ApiJson(NodeStatus {
+        node: api.node,
+        epoch: api
+            .shares
+            .current()
+            .filter(|holding| holding.share.is_some())
+            .map_or(0, |holding| holding.epoch),
+        finalized: api.progress.finalized(),
+        fresh: api.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now),
+        receipts: api.receipts.count(),
+        dev_anchors: api.dev_anchors,
+    })
+}

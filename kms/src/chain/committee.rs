@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Verified reads of `KmsCommittee`, as the plain types of [`crate::committee`].
+
+use alloy::primitives::{Address, B256};
+use mandate_model::bindings::{KmsCommittee, Node};
+use mandate_witness::{BlockRef, Undecided};
+
+use super::Chain;
+use crate::committee::{Ceremony, Epoch, Kind, Member, State};
+
+impl Chain {
+    /// The newest nonce of `node` on the beacon.
+    pub(crate) async fn nonce_of(&self, block: BlockRef, node: Address) -> Result<B256, Undecided> {
+        Ok(self.read(block, self.committee, &KmsCommittee::nonceOfCall { nodeKey: node }).await?.value)
+    }
+
+    /// The newest round, 0 before the first, and the block's time.
+    pub(crate) async fn round(&self, block: BlockRef) -> Result<(u64, u64), Undecided> {
+        let read = self.read(block, self.committee, &KmsCommittee::roundCall {}).await?;
+        Ok((read.value, read.timestamp))
+    }
+
+    /// The ceremony of `round`, if there is such.
+    pub(crate) async fn ceremony(&self, block: BlockRef, round: u64) -> Result<Option<Ceremony>, Undecided> {
+        let found =
+            self.read(block, self.committee, &KmsCommittee::ceremonyCall { round_: round }).await?.value;
+        let (Some(kind), Some(state)) = (kind(found.kind), state(found.state)) else { return Ok(None) };
+        Ok(Some(Ceremony {
+            kind,
+            state,
+            round: found.round,
+            deal_until: found.dealUntil.to::<u64>(),
+            dealers: found.dealers,
+            players: found.players,
+        }))
+    }
+
+    /// All listed nodes.
+    pub(crate) async fn members(&self, block: BlockRef) -> Result<Vec<Member>, Undecided> {
+        let nodes = self.read(block, self.committee, &KmsCommittee::nodesCall {}).await?.value;
+        let member = |node: &Node| Member {
+            node: node.nodeKey,
+            dealing_key: node.dealingKey.0,
+            sealing_key: node.sealingKey.0,
+        };
+        Ok(nodes.iter().map(member).collect())
+    }
+
+    /// keccak256 of the log that `dealer` posted; zero for none.
+    pub(crate) async fn dealer_log(
+        &self,
+        block: BlockRef,
+        round: u64,
+        dealer: Address,
+    ) -> Result<B256, Undecided> {
+        Ok(self
+            .read(block, self.committee, &KmsCommittee::dealerLogCall { round_: round, dealer })
+            .await?
+            .value)
+    }
+
+    /// The epoch in force; nothing before the first.
+    pub(crate) async fn epoch(&self, block: BlockRef) -> Result<Option<Epoch>, Undecided> {
+        let found = self.read(block, self.committee, &KmsCommittee::currentEpochCall {}).await?.value;
+        if found.number == 0 {
+            return Ok(None);
+        }
+        let (group_key, polynomial) = (found.groupKey, found.polynomial);
+        Ok(Some(Epoch { number: found.number, round: found.round, group_key, polynomial }))
+    }
+}
+
+fn kind(number: u8) -> Option<Kind> {
+    Some(match number {
+        1 => Kind::Genesis,
+        2 => Kind::Refresh,
+        3 => Kind::Reshare,
+        4 => Kind::Rotate,
+        _ => return None,
+    })
+}
+
+fn state(number: u8) -> Option<State> {
+    Some(match number {
+        1 => State::Dealing,
+        2 => State::Confirming,
+        3 => State::Finished,
+        4 => State::Aborted,
+        _ => return None,
+    })
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Executes the contracts' decision at the finalised block and at the head.
+
+use std::fmt::Debug;
+
+use alloy::primitives::{Address, B256};
+use futures::future::BoxFuture;
+use mandate_model::{
+    bindings::{AppAuth, BootRequest, KmsAuth},
+    outcome::PolicyReason,
+};
+use mandate_witness::{At, BlockRef, Undecided};
+
+use super::Chain;
+use crate::decide::Verdict;
+
+const DENIED: u8 = 0;
+const ALLOWED: u8 = 1;
+
+/// `VersionState.Revoked`.
+const REVOKED: u8 = 5;
+
+/// The generation of apps whose contract knows none.
+const FOREIGN_GENERATION: u64 = 1;
+
+/// What the contracts decided, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// Their verdict.
+    pub verdict: Verdict,
+    /// The block whose state they were executed on.
+    pub block: BlockRef,
+    /// The key generation that is meant: the one asked for, or the current one where 0 was asked.
+    pub generation: u64,
+}
+
+/// Has the contracts decide. Everything it answers is proven; everything else is an error (G-1, G-6).
+pub trait Judge: Send + Sync + Debug {
+    /// At the newest finalised block.
+    fn finalized<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>>;
+
+    /// At the head. `request` names its generation.
+    fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>>;
+
+    /// Whether `code` is revoked in `app` at the newest block of this kind.
+    fn is_revoked(
+        &self,
+        app: Address,
+        code: B256,
+        at: At,
+    ) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>>;
+
+    /// Until when `app` is paused, and the block and its time at which that holds.
+    fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>>;
+}
+
+/// A pause as a block shows it; over when `until` is not above `timestamp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// End of the pause, block time.
+    pub until: u64,
+    /// The block.
+    pub block: BlockRef,
+    /// Its time.
+    pub timestamp: u64,
+}
+
+/// The [`Judge`] over verified reads.
+#[derive(Debug, Clone)]
+pub(crate) struct ChainJudge(pub(crate) Chain);
+
+impl ChainJudge {
+    async fn decide(&self, block: BlockRef, request: &BootRequest) -> Result<Verdict, Undecided> {
+        let call = KmsAuth::decideCall { request: request.clone() };
+        let answer = self.0.read(block, self.0.kms_auth, &call).await?.value;
+        verdict(answer.verdict, answer.reason, answer.validUntil).ok_or_else(|| Undecided::Malformed {
+            contract: self.0.kms_auth,
+            function: "decide",
+            why: format!("verdict {} with reason {}", answer.verdict, answer.reason),
+        })
+    }
+
+    /// What `asked` stands for. Apps with foreign code have one generation.
+    async fn generation(&self, block: BlockRef, app: Address, asked: u64) -> Result<Option<u64>, Undecided> {
+        let call = KmsAuth::isRegisteredCall { app };
+        if self.0.read(block, self.0.kms_auth, &call).await?.value.foreign {
+            return Ok((asked <= FOREIGN_GENERATION).then_some(FOREIGN_GENERATION));
+        }
+        if asked != 0 {
+            return Ok(Some(asked));
+        }
+        Ok(Some(self.0.read(block, app, &AppAuth::generationCall {}).await?.value.current))
+    }
+}
+
+impl Judge for ChainJudge {
+    fn finalized<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
+        Box::pin(async move {
+            let block = self.0.block(At::Finalized).await?;
+            let verdict = self.decide(block, request).await?;
+            let asked = request.generation;
+            if !matches!(verdict, Verdict::Allowed { .. }) {
+                return Ok(Judgement { verdict, block, generation: asked });
+            }
+            Ok(match self.generation(block, request.info.appId, asked).await? {
+                Some(generation) => Judgement { verdict, block, generation },
+                None => {
+                    let verdict = Verdict::Denied(PolicyReason::GenerationRetired);
+                    Judgement { verdict, block, generation: asked }
+                }
+            })
+        })
+    }
+
+    fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
+        Box::pin(async move {
+            let block = self.0.block(At::Head).await?;
+            let verdict = self.decide(block, request).await?;
+            Ok(Judgement { verdict, block, generation: request.generation })
+        })
+    }
+
+    fn is_revoked(
+        &self,
+        app: Address,
+        code: B256,
+        at: At,
+    ) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>> {
+        Box::pin(async move {
+            let block = self.0.block(at).await?;
+            let state = self.0.read(block, app, &AppAuth::codeStateCall { codeHash: code }).await?.value;
+            Ok((state.state == REVOKED, block))
+        })
+    }
+
+    fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>> {
+        Box::pin(async move {
+            let block = self.0.block(at).await?;
+            let read = self.0.read(block, app, &AppAuth::pausedUntilCall {}).await?;
+            Ok(Pause { until: read.value.to::<u64>(), block, timestamp: read.timestamp })
+        })
+    }
+}
+
+/// `None` for an answer that contradicts itself.
+fn verdict(verdict: u8, reason: u8, valid_until: u64) -> Option<Verdict> {
+    match (verdict, PolicyReason::try_from(reason)) {
+        (ALLOWED, Ok(PolicyReason::Allowed)) => Some(Verdict::Allowed { valid_until }),
+        (DENIED, Ok(PolicyReason::Allowed)) => None,
+        (DENIED, Ok(reason)) => Some(Verdict::Denied(reason)),
+        (DENIED, Err(number)) => Some(Verdict::DeniedUnknown(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g6_answers_that_contradict_themselves_are_no_verdict() {
+        assert_eq!(verdict(ALLOWED, 0, 7), Some(Verdict::Allowed { valid_until: 7 }));
+        assert_eq!(verdict(DENIED, 11, 0), Some(Verdict::Denied(PolicyReason::CodeRevoked)));
+        assert_eq!(verdict(DENIED, 250, 0), Some(Verdict::DeniedUnknown(250)));
+        assert_eq!(verdict(ALLOWED, 11, 7), None);
+        assert_eq!(verdict(DENIED, 0, 0), None);
+        assert_eq!(verdict(2, 0, 7), None);
+    }
+}

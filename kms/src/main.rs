@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `mandate-kms --config FILE`: one committee node.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use alloy::providers::{DynProvider, Provider, ProviderBuilder};
+use anyhow::Context;
+use clap::Parser;
+use mandate_kms::{Config, Node, config::ENV_PREFIX};
+use mandate_runtime::{Ambient, config, shutdown, telemetry};
+
+/// One node of the KMS committee.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Args {
+    /// The configuration file (TOML). `MANDATE_KMS_SECTION__FIELD` in the environment overrides it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Only check the configuration and the trust anchors.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { config::EX_USAGE } else { 0 });
+        }
+    };
+    let config: Config = match config::load(&args.config, ENV_PREFIX) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("mandate-kms: {errors}");
+            return errors.exit_code();
+        }
+    };
+    match run(config, args.check) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mandate-kms: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config, check: bool) -> anyhow::Result<()> {
+    telemetry::init(config.log.format, &config.log.filter)?;
+    let anchors = config.trust_anchors.load()?;
+    let providers = config.chain.rpc.iter().enumerate().map(|(index, url)| provider(index, url.expose()));
+    let providers = providers.collect::<anyhow::Result<Vec<_>>>()?;
+    if check {
+        println!("the configuration is good");
+        return Ok(());
+    }
+    let stop = shutdown::token()?;
+    let running = Node::start(config, Ambient::system(), providers, anchors).await?;
+    let node = running.token();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        node.cancel();
+    });
+    running.wait().await;
+    Ok(())
+}
+
+/// The URL may hold credentials, so errors name its place in the list and not itself.
+fn provider(index: usize, url: &str) -> anyhow::Result<DynProvider> {
+    let url = url.parse().ok().with_context(|| format!("chain.rpc, entry {index}: not a URL"))?;
+    Ok(ProviderBuilder::new().connect_http(url).erased())
+}

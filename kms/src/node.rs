@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The node's loop: every tick it looks at the newest finalised block, keeps its lease running and takes part in ceremonies.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy::primitives::Address;
+use mandate_runtime::{Ambient, http::Health};
+use mandate_witness::{At, BlockRef, Freshness};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    beacon::Beacon, ceremony::driver::Driver, chain::Chain, receipts::ReceiptLog, revocation::Revocations,
+};
+
+/// What the API shows of the loop.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    finalized: AtomicU64,
+}
+
+impl Progress {
+    /// The newest finalised height that was verified.
+    pub(crate) fn finalized(&self) -> u64 {
+        self.finalized.load(Ordering::Relaxed)
+    }
+}
+
+/// The loop and what it drives.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    pub(crate) node: Address,
+    pub(crate) poll: Duration,
+    pub(crate) ambient: Ambient,
+    pub(crate) chain: Chain,
+    pub(crate) beacon: Beacon,
+    pub(crate) driver: Driver,
+    pub(crate) revocations: Revocations,
+    pub(crate) receipts: ReceiptLog,
+    pub(crate) freshness: Arc<Mutex<Freshness>>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) health: Health,
+    /// The newest finalised block at which everything was looked at.
+    pub(crate) seen: Option<BlockRef>,
+}
+
+impl Loop {
+    /// Runs until `stop` fires. It may stop anywhere: what must survive is kept before it has an effect.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let forever = async {
+            loop {
+                self.tick().await;
+                self.ambient.clock.sleep(self.poll).await;
+            }
+        };
+        stop.run_until_cancelled(forever).await;
+    }
+
+    async fn tick(&mut self) {
+        if let Err(error) = self.beacon.tick().await {
+            tracing::error!(%error, "the beacon failed");
+        }
+        match self.chain.block(At::Finalized).await {
+            Ok(block) if Some(block) != self.seen => self.look_at(block).await,
+            Ok(_) => self.health.ok("chain"),
+            Err(error) => self.fail("chain", &error),
+        }
+        if let Err(error) = self.driver.tick().await {
+            self.fail("ceremony", &error);
+        }
+        self.report();
+    }
+
+    async fn look_at(&mut self, block: BlockRef) {
+        let mut complete = true;
+        if self.beacon.is_waiting() {
+            match self.chain.nonce_of(block, self.node).await {
+                Ok(nonce) => self.beacon.observe(nonce),
+                Err(error) => {
+                    complete = false;
+                    self.fail("chain", &error);
+                }
+            }
+        }
+        if let Err(error) = self.driver.observe(block).await {
+            complete = false;
+            self.fail("ceremony", &error);
+        }
+        if let Err(error) = self.revocations.settle(block).await {
+            complete = false;
+            self.fail("revocations", &error);
+        }
+        if complete {
+            self.seen = Some(block);
+            self.progress.finalized.store(block.number, Ordering::Relaxed);
+            ["chain", "ceremony", "revocations"].into_iter().for_each(|part| self.health.ok(part));
+        }
+    }
+
+    fn fail(&self, part: &'static str, error: &dyn std::fmt::Display) {
+        tracing::warn!(part, %error, "not now; trying again at the next tick");
+        self.health.fail(part, error);
+    }
+
+    fn report(&self) {
+        let now = self.ambient.clock.monotonic();
+        let fresh = self.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now);
+        match fresh {
+            true => self.health.ok("freshness"),
+            false => self
+                .health
+                .fail("freshness", "the node's own nonce was not seen finalised in time; it grants nothing"),
+        }
+        let node = self.node.to_string();
+        let (round, stage) = self.driver.stage();
+        metrics::gauge!("mandate_kms_fresh", "node" => node.clone()).set(f64::from(u8::from(fresh)));
+        metrics::gauge!("mandate_kms_finalized_height", "node" => node.clone())
+            .set(self.progress.finalized() as f64);
+        metrics::gauge!("mandate_kms_receipts", "node" => node.clone()).set(self.receipts.count() as f64);
+        for known in ["none", "waiting", "dealing", "dealt", "confirming", "failed", "over"] {
+            let is_it = f64::from(u8::from(known == stage));
+            metrics::gauge!("mandate_kms_ceremony_stage", "node" => node.clone(), "stage" => known)
+                .set(is_it);
+        }
+        metrics::gauge!("mandate_kms_ceremony_round", "node" => node).set(round as f64);
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The node's receipts: signed, numbered without gaps, each naming the hash of the one before (G-8).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy::{
+    primitives::{Address, B256, Bytes},
+    sol_types::Eip712Domain,
+};
+use mandate_model::{Outcome, receipt::Receipt, wire::BlockRef};
+use thiserror::Error;
+
+use crate::{
+    keys::{KeyError, NodeKeys},
+    store::{Store, StoreError},
+};
+
+/// Why a receipt could not be written. Without one nothing is answered.
+#[derive(Debug, Error)]
+pub enum ReceiptError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The newest receipt on disk is not this node's.
+    #[error(
+        "the newest receipt, number {sequence}, is not signed by {node}: the database was changed by somebody else"
+    )]
+    NotOurs {
+        /// Its number.
+        sequence: u64,
+        /// This node.
+        node: Address,
+    },
+}
+
+/// Why a list of receipts is no unbroken chain.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChainError {
+    /// The signature is not the node's.
+    #[error("receipt {0} is not signed by the node")]
+    Signature(u64),
+    /// A number is missing, or there twice.
+    #[error("receipt {found} follows where {expected} was due")]
+    Sequence {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        found: u64,
+    },
+    /// The link to the one before is wrong.
+    #[error("receipt {0} does not name the one before it")]
+    Previous(u64),
+}
+
+/// What a receipt is about.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The finalised block that was judged, if it came to that.
+    pub block: Option<BlockRef>,
+    /// The ABI-encoded boot request and its hash, when the evidence verified.
+    pub request: Option<(B256, Bytes)>,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// keccak256 of the guest's transport key.
+    pub transport_key_hash: B256,
+}
+
+/// Appends receipts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReceiptLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    keys: Arc<NodeKeys>,
+    domain: Eip712Domain,
+    dev_anchors: bool,
+    next: Mutex<Next>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    sequence: u64,
+    previous: B256,
+}
+
+impl ReceiptLog {
+    /// Takes up the chain where the store left it.
+    pub fn open(
+        store: Store,
+        keys: Arc<NodeKeys>,
+        domain: Eip712Domain,
+        dev_anchors: bool,
+    ) -> Result<Self, ReceiptError> {
+        let next = match store.last_receipt()? {
+            None => Next { sequence: 0, previous: B256::ZERO },
+            Some(last) if last.node == keys.address() && last.is_signed(&domain) => {
+                Next { sequence: last.sequence + 1, previous: last.hash(&domain) }
+            }
+            Some(last) => {
+                return Err(ReceiptError::NotOurs { sequence: last.sequence, node: keys.address() });
+            }
+        };
+        Ok(Self(Arc::new(Inner { store, keys, domain, dev_anchors, next: Mutex::new(next) })))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).sequence
+    }
+
+    /// Signs a receipt of `decision` and makes it durable before it returns.
+    pub async fn append(&self, decision: Decision) -> Result<Receipt, ReceiptError> {
+        let log = self.clone();
+        let task = tokio::task::spawn_blocking(move || log.append_blocking(decision));
+        task.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    fn append_blocking(&self, decision: Decision) -> Result<Receipt, ReceiptError> {
+        let inner = &self.0;
+        // Held over the write: two receipts must not share a number, nor be stored out of order.
+        let mut next = inner.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut receipt = Receipt {
+            node: inner.keys.address(),
+            sequence: next.sequence,
+            previous: next.previous,
+            block_number: decision.block.map_or(0, |b| b.number),
+            block_hash: decision.block.map_or(B256::ZERO, |b| b.hash),
+            request_hash: decision.request.as_ref().map_or(B256::ZERO, |(hash, _)| *hash),
+            outcome: decision.outcome,
+            transport_key_hash: decision.transport_key_hash,
+            dev_anchors: inner.dev_anchors,
+            signature: Bytes::new(),
+        };
+        receipt.signature = inner.keys.sign(&receipt.body(), &inner.domain)?.into();
+        inner.store.put_receipt(&receipt, decision.request.as_ref().map(|(_, request)| request))?;
+        *next = Next { sequence: receipt.sequence + 1, previous: receipt.hash(&inner.domain) };
+        Ok(receipt)
+    }
+
+    /// At most `limit` receipts whose number is `sequence` or more.
+    pub async fn read(&self, sequence: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
+        self.0.store.run(move |store| store.receipts(sequence, limit)).await
+    }
+}
+
+/// Checks that `receipts` are `node`'s, in order, without a gap, each naming the one before. The first one is taken as it
+/// is unless its number is 0.
+pub fn verify_chain(receipts: &[Receipt], node: Address, domain: &Eip712Domain) -> Result<(), ChainError> {
+    let mut due: Option<(u64, B256)> = None;
+    for receipt in receipts {
+        let sequence = receipt.sequence;
+        if receipt.node != node || !receipt.is_signed(domain) {
+            return Err(ChainError::Signature(sequence));
+        }
+        let genesis = (sequence == 0).then_some((0, B256::ZERO));
+        if let Some((expected, previous)) = due.or(genesis) {
+            if expected != sequence {
+                return Err(ChainError::Sequence { expected, found: sequence });
+            }
+            if previous != receipt.previous {
+                return Err(ChainError::Previous(sequence));
+            }
+        }
+        due = Some((sequence + 1, receipt.hash(domain)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use mandate_model::{Reason, signed};
+
+    use super::*;
+    use crate::store::Owner;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        keys: Arc<NodeKeys>,
+        domain: Eip712Domain,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let keys = Arc::new(NodeKeys::from_seed([1; 32]).unwrap());
+            let domain = signed::domain(31_337, Address::repeat_byte(2));
+            Self { dir: tempfile::tempdir().unwrap(), keys, domain }
+        }
+
+        fn store(&self) -> Store {
+            let owner = Owner {
+                node: self.keys.address(),
+                chain_id: 31_337,
+                kms_auth: Address::ZERO,
+                committee: Address::repeat_byte(2),
+            };
+            Store::open(self.dir.path(), &owner).unwrap()
+        }
+
+        fn log(&self) -> ReceiptLog {
+            ReceiptLog::open(self.store(), self.keys.clone(), self.domain.clone(), true).unwrap()
+        }
+    }
+
+    fn decision(text: &str) -> Decision {
+        let outcome = Outcome::Denied { reason: Reason::Request(text.to_owned()) };
+        Decision { block: None, request: None, outcome, transport_key_hash: B256::repeat_byte(3) }
+    }
+
+    async fn three(f: &Fixture) -> Vec<Receipt> {
+        let log = f.log();
+        for text in ["a", "b", "c"] {
+            log.append(decision(text)).await.unwrap();
+        }
+        log.read(0, 10).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn g8_chain_is_unbroken_across_a_restart() {
+        let f = Fixture::new();
+        f.log().append(decision("before")).await.unwrap();
+        let log = f.log();
+        log.append(decision("after")).await.unwrap();
+        let all = log.read(0, 10).await.unwrap();
+        assert_eq!(all.iter().map(|r| r.sequence).collect::<Vec<_>>(), [0, 1]);
+        assert!(all.iter().all(|r| r.dev_anchors));
+        verify_chain(&all, f.keys.address(), &f.domain).unwrap();
+    }
+
+    #[tokio::test]
+    async fn g8_dropped_reordered_or_changed_receipts_are_noticed() {
+        let f = Fixture::new();
+        let all = three(&f).await;
+        let check = |list: &[Receipt]| verify_chain(list, f.keys.address(), &f.domain);
+        assert_eq!(
+            check(&[all[0].clone(), all[2].clone()]),
+            Err(ChainError::Sequence { expected: 1, found: 2 })
+        );
+        assert_eq!(
+            check(&[all[1].clone(), all[0].clone()]),
+            Err(ChainError::Sequence { expected: 2, found: 0 })
+        );
+        let mut changed = all.clone();
+        changed[1].outcome = Outcome::Allowed { valid_until: 1 };
+        assert_eq!(check(&changed), Err(ChainError::Signature(1)));
+        let mut relinked = all[1].clone();
+        relinked.previous = B256::repeat_byte(9);
+        relinked.signature = f.keys.sign(&relinked.body(), &f.domain).unwrap().into();
+        assert_eq!(check(&[all[0].clone(), relinked]), Err(ChainError::Previous(1)));
+    }
+
+    #[tokio::test]
+    async fn receipts_of_a_stranger_on_disk_are_refused_at_start() {
+        let f = Fixture::new();
+        let mut last = three(&f).await.pop().unwrap();
+        last.sequence = 3;
+        f.store().put_receipt(&last, None).unwrap();
+        let reopened = ReceiptLog::open(f.store(), f.keys.clone(), f.domain.clone(), true);
+        assert!(matches!(reopened, Err(ReceiptError::NotOurs { sequence: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn concurrent_appends_share_no_number() {
+        let f = Fixture::new();
+        let log = f.log();
+        let appends = (0..16).map(|n| log.append(decision(&n.to_string())));
+        let done = futures::future::join_all(appends).await;
+        assert!(done.iter().all(Result::is_ok));
+        let all = log.read(0, 100).await.unwrap();
+        assert_eq!(all.len(), 16);
+        verify_chain(&all, f.keys.address(), &f.domain).unwrap();
+    }
+}

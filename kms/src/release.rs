@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The release protocol: gathers verified facts one after another, has [`decide`] judge them, and answers with a receipt.
+//!
+//! Nothing of the share is touched before the outcome is `Allowed`, and nothing is answered before the receipt is durable.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy::primitives::{Address, B256, keccak256};
+use mandate_attestation::{Evidence, TrustAnchors, Verified};
+use mandate_model::{
+    Outcome,
+    bindings::BootRequest,
+    wire::{
+        BlockRef,
+        kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
+    },
+};
+use mandate_runtime::{Ambient, entropy};
+use mandate_witness::Freshness;
+use thiserror::Error;
+
+use crate::{
+    boot,
+    chain::Judge,
+    decide::{Facts, decide},
+    nonce::{NonceFull, NonceLimits, NonceTable},
+    receipts::{Decision, ReceiptError, ReceiptLog},
+    revocation::Revocations,
+    shares::{Shares, Signer},
+};
+
+/// The most nodes that one request may name: the largest committee.
+pub const MAX_NONCES: usize = mandate_threshold::MAX_NODES;
+
+/// Why no answer could be given at all.
+#[derive(Debug, Error)]
+pub enum ReleaseError {
+    /// The receipt could not be kept, so nothing was released.
+    #[error("the receipt could not be kept, so nothing is released: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// The task that verifies evidence was stopped.
+    #[error("the node is stopping")]
+    Stopped,
+}
+
+/// What a [`Releaser`] is made of.
+#[derive(Debug)]
+pub struct ReleaserParts {
+    /// The node's address.
+    pub node: Address,
+    /// Chain id.
+    pub chain_id: u64,
+    /// `KmsAuth`.
+    pub kms_auth: Address,
+    /// What evidence must lead to.
+    pub anchors: TrustAnchors,
+    /// Clock and entropy.
+    pub ambient: Ambient,
+    /// Limits of nonces.
+    pub nonces: NonceLimits,
+    /// Executes the contracts.
+    pub judge: Arc<dyn Judge>,
+    /// The lease.
+    pub freshness: Arc<Mutex<Freshness>>,
+    /// The share in force.
+    pub shares: Shares,
+    /// Where receipts go.
+    pub receipts: ReceiptLog,
+    /// What is denied whatever an endpoint says.
+    pub revocations: Revocations,
+}
+
+/// Answers `POST /v1/nonce` and `POST /v1/release`.
+#[derive(Debug)]
+pub struct Releaser {
+    parts: ReleaserParts,
+    anchors: Arc<TrustAnchors>,
+    nonces: Mutex<NonceTable>,
+}
+
+/// What is known of a request so far.
+#[derive(Debug, Default)]
+struct Case {
+    facts: Facts,
+    boot: Option<BootRequest>,
+    block: Option<BlockRef>,
+}
+
+impl Releaser {
+    /// From its parts.
+    pub fn new(parts: ReleaserParts) -> Self {
+        let nonces = Mutex::new(NonceTable::new(parts.nonces));
+        let anchors = Arc::new(parts.anchors.clone());
+        Self { parts, anchors, nonces }
+    }
+
+    /// Gives `peer` a nonce.
+    pub fn nonce(&self, peer: &str) -> Result<NonceResponse, NonceFull> {
+        let nonce = B256::from(entropy::bytes::<32>(&*self.parts.ambient.entropy));
+        let now = self.parts.ambient.clock.monotonic();
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner).issue(nonce, peer, now)?;
+        Ok(NonceResponse { node: self.parts.node, nonce, ttl: self.parts.nonces.ttl.as_secs() })
+    }
+
+    /// Decides on `request`, and releases what the decision allows.
+    pub async fn release(&self, request: ReleaseRequest) -> Result<ReleaseResponse, ReleaseError> {
+        let case = self.gather(&request).await?;
+        let (outcome, partial) = self.conclude(&case, &request);
+        log_decision(&case, &outcome);
+        if let Outcome::Undecided { .. } = outcome {
+            return Ok(ReleaseResponse { outcome, partial: None, receipt: None });
+        }
+        let decision = Decision {
+            block: case.block,
+            request: case.boot.as_ref().map(boot::encode),
+            outcome: outcome.clone(),
+            transport_key_hash: keccak256(request.transport_key),
+        };
+        let receipt = self.parts.receipts.append(decision).await?;
+        Ok(ReleaseResponse { outcome, partial, receipt: Some(receipt) })
+    }
+
+    /// Asks one question after the other, and no further one once the outcome is settled.
+    async fn gather(&self, request: &ReleaseRequest) -> Result<Case, ReleaseError> {
+        let mut case = Case::default();
+        case.facts.request = Some(self.check_request(request));
+        if case.facts.settled() {
+            return Ok(case);
+        }
+        let verified = match self.verify(request).await? {
+            Ok(verified) => verified,
+            Err(why) => {
+                case.facts.evidence = Some(Err(why));
+                return Ok(case);
+            }
+        };
+        case.facts.evidence = Some(Ok(()));
+        case.facts.remembered = self.parts.revocations.remembered(verified.app_id(), verified.compose_hash());
+        case.facts.fresh = Some(self.is_fresh());
+        let mut boot = boot::boot_request(&verified, request.generation);
+        if !case.facts.settled() {
+            self.ask_chain(&mut case, &mut boot).await;
+        }
+        case.boot = Some(boot);
+        Ok(case)
+    }
+
+    /// The contracts' word at finality, and then at the head.
+    async fn ask_chain(&self, case: &mut Case, boot: &mut BootRequest) {
+        let finalized = match self.parts.judge.finalized(boot).await {
+            Ok(judgement) => judgement,
+            Err(error) => {
+                case.facts.finalized = Some(Err(error.to_string()));
+                return;
+            }
+        };
+        case.block = Some(finalized.block);
+        case.facts.finalized = Some(Ok(finalized.verdict));
+        boot.generation = finalized.generation;
+        if case.facts.settled() {
+            return;
+        }
+        case.facts.head = Some(match self.parts.judge.head(boot).await {
+            Ok(head) if head.block.number < finalized.block.number => Err(format!(
+                "head {} is below the finalised block {}",
+                head.block.number, finalized.block.number
+            )),
+            Ok(head) => Ok(head.verdict),
+            Err(error) => Err(error.to_string()),
+        });
+        // The reads took time, in which the lease may have ended and a revocation may have come in.
+        case.facts.fresh = Some(self.is_fresh());
+        let info = &boot.info;
+        case.facts.remembered = self.parts.revocations.remembered(info.appId, info.composeHash);
+    }
+
+    /// The outcome, and what goes with `Allowed`.
+    fn conclude(&self, case: &Case, request: &ReleaseRequest) -> (Outcome, Option<SealedPartial>) {
+        let outcome = decide(&case.facts);
+        let (Outcome::Allowed { .. }, Some(boot)) = (&outcome, &case.boot) else { return (outcome, None) };
+        let undecided = |why: &str| (Outcome::Undecided { why: why.to_owned() }, None);
+        let Some(holding) = self.parts.shares.current() else {
+            return undecided("the committee has no epoch yet that this node knows of");
+        };
+        let ReleaserParts { chain_id, kms_auth, ambient, .. } = &self.parts;
+        let signer = Signer { chain_id: *chain_id, kms_auth: *kms_auth, entropy: &*ambient.entropy };
+        match signer.sign(&holding, boot.info.appId, boot.generation, request) {
+            Ok(Some(partial)) => (outcome, Some(partial)),
+            Ok(None) => undecided(&format!("this node holds no share of epoch {}", holding.epoch)),
+            Err(error) => {
+                let reason = mandate_model::Reason::Request(format!("transport key: {error}"));
+                (Outcome::Denied { reason }, None)
+            }
+        }
+    }
+
+    /// Whether the request is for this deployment and holds a nonce of ours, which is spent with this.
+    fn check_request(&self, request: &ReleaseRequest) -> Result<(), String> {
+        let ReleaserParts { node, chain_id, kms_auth, .. } = &self.parts;
+        if request.chain_id != *chain_id {
+            return Err(format!("chain id {} asked, this node serves {chain_id}", request.chain_id));
+        }
+        if request.kms_auth != *kms_auth {
+            return Err(format!("KmsAuth {} asked, this node serves {kms_auth}", request.kms_auth));
+        }
+        if request.nonces.len() > MAX_NONCES {
+            return Err(format!("{} nonces, at most {MAX_NONCES} are accepted", request.nonces.len()));
+        }
+        if !request.nonces.is_sorted_by(|a, b| a.node < b.node) {
+            return Err("nonces must be in ascending order of node, each node once".to_owned());
+        }
+        let ours = request.nonces.iter().find(|n| n.node == *node).ok_or("it holds no nonce of this node")?;
+        let now = self.parts.ambient.clock.monotonic();
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.spend(&ours.nonce, now).map_err(|e| e.to_string())
+    }
+
+    /// Verifies the evidence, off the threads that serve.
+    async fn verify(&self, request: &ReleaseRequest) -> Result<Result<Verified, String>, ReleaseError> {
+        let (anchors, now) = (self.anchors.clone(), self.parts.ambient.clock.unix());
+        let (bytes, report_data) = (request.evidence.clone(), request.report_data());
+        let verify = move || {
+            let evidence = Evidence::decode(&bytes).map_err(|e| e.to_string())?;
+            mandate_attestation::verify(&evidence, &anchors, now, &report_data).map_err(|e| e.to_string())
+        };
+        tokio::task::spawn_blocking(verify).await.map_err(|_| ReleaseError::Stopped)
+    }
+
+    fn is_fresh(&self) -> bool {
+        let now = self.parts.ambient.clock.monotonic();
+        self.parts.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now)
+    }
+}
+
+fn log_decision(case: &Case, outcome: &Outcome) {
+    let label = match outcome {
+        Outcome::Allowed { .. } => "allowed",
+        Outcome::Denied { .. } => "denied",
+        Outcome::Undecided { .. } => "undecided",
+    };
+    metrics::counter!("mandate_kms_releases_total", "outcome" => label).increment(1);
+    let info = case.boot.as_ref().map(|boot| &boot.info);
+    tracing::info!(
+        app = info.map(|i| i.appId.to_string()),
+        code = info.map(|i| i.composeHash.to_string()),
+        block = case.block.map(|b| b.number),
+        %outcome,
+        "decided on a release"
+    );
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One node, from configuration to running tasks.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use alloy::{primitives::Address, providers::DynProvider};
+use mandate_attestation::TrustAnchors;
+use mandate_runtime::{
+    Ambient,
+    http::{Client, Health, serve},
+    net::Listener,
+};
+use mandate_witness::{Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, Api},
+    beacon::Beacon,
+    ceremony::{Context, driver::Driver},
+    chain::{Chain, ChainJudge, ChainParts, Judge, RelayerWitness},
+    config::Config,
+    keys::{KeyFileError, NodeKeys},
+    node::{Loop, Progress},
+    receipts::{ReceiptError, ReceiptLog},
+    relayer::Relayer,
+    release::{Releaser, ReleaserParts},
+    revocation::Revocations,
+    shares::Shares,
+    store::{Owner, Store, StoreError},
+};
+
+/// How long the relayer may take for one answer.
+const RELAYER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The key file.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The receipts.
+    #[error(transparent)]
+    Receipts(#[from] ReceiptError),
+    /// The endpoints.
+    #[error(transparent)]
+    Quorum(#[from] QuorumConfigError),
+    /// The address to listen on.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A committee node.
+#[derive(Debug)]
+pub struct Node;
+
+impl Node {
+    /// Starts a node whose keys are in the configuration's key file, which is made when there is none.
+    pub async fn start(
+        config: Config,
+        ambient: Ambient,
+        providers: Vec<DynProvider>,
+        anchors: TrustAnchors,
+    ) -> Result<Running, StartError> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
+        let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
+        Self::start_with_keys(config, keys, ambient, providers, anchors).await
+    }
+
+    /// Starts a node with these keys.
+    pub async fn start_with_keys(
+        config: Config,
+        keys: NodeKeys,
+        ambient: Ambient,
+        providers: Vec<DynProvider>,
+        anchors: TrustAnchors,
+    ) -> Result<Running, StartError> {
+        let listener = ambient.net.listen(config.listen).await;
+        let refused = |source| StartError::Listen { addr: config.listen, source };
+        let listener = listener.map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
+        let parts = Parts::build(&config, keys, ambient, providers, anchors)?;
+        Ok(parts.run(listener, addr))
+    }
+}
+
+/// A node that runs. Dropping it stops the node.
+#[derive(Debug)]
+pub struct Running {
+    addr: SocketAddr,
+    node: Address,
+    health: Health,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Its secp256k1 address, by which the committee knows it.
+    pub fn node(&self) -> Address {
+        self.node
+    }
+
+    /// What it says of itself at `/healthz`.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Fires when the node is to stop; fire it to stop the node.
+    pub fn token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Returns when the node has stopped.
+    pub async fn wait(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the node ended badly; stopping");
+            }
+            // The node is of one piece: without its loop, or without its API, it stops.
+            self.stop.cancel();
+        }
+    }
+
+    /// Stops the node and waits for it.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.wait().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Everything that runs.
+struct Parts {
+    node: Address,
+    api: Arc<Api>,
+    health: Health,
+    looping: Loop,
+}
+
+impl Parts {
+    fn build(
+        config: &Config,
+        keys: NodeKeys,
+        ambient: Ambient,
+        providers: Vec<DynProvider>,
+        anchors: TrustAnchors,
+    ) -> Result<Self, StartError> {
+        let (keys, chain) = (Arc::new(keys), &config.chain);
+        let node = keys.address();
+        let owner =
+            Owner { node, chain_id: chain.chain_id, kms_auth: chain.kms_auth, committee: chain.committee };
+        let store = Store::open(&config.data_dir, &owner)?;
+        let (chain_id, committee) = (chain.chain_id, chain.committee);
+        let context = Context { keys: keys.clone(), store: store.clone(), chain_id, committee };
+        let dev_anchors = anchors.is_development();
+        announce(node, &anchors);
+        let receipts = ReceiptLog::open(store.clone(), keys, context.domain(), dev_anchors)?;
+        let client = Client::new(ambient.net.clone()).timeout(RELAYER_TIMEOUT);
+        let relayer = Relayer::new(client.clone(), &config.relayer);
+        let chain = open_chain(config, &ambient, providers, client)?;
+        let judge: Arc<dyn Judge> = Arc::new(ChainJudge(chain.clone()));
+        let revocations = Revocations::open(store, judge.clone())?;
+        let freshness = Arc::new(Mutex::new(Freshness::new(config.lease)));
+        let (shares, progress, health) = (Shares::default(), Arc::<Progress>::default(), Health::new());
+        let releaser = Releaser::new(ReleaserParts {
+            node,
+            chain_id,
+            kms_auth: config.chain.kms_auth,
+            anchors,
+            ambient: ambient.clone(),
+            nonces: config.nonces.limits(),
+            judge,
+            freshness: freshness.clone(),
+            shares: shares.clone(),
+            receipts: receipts.clone(),
+            revocations: revocations.clone(),
+        });
+        let api = Arc::new(Api {
+            node,
+            releaser,
+            revocations: revocations.clone(),
+            receipts: receipts.clone(),
+            shares: shares.clone(),
+            freshness: freshness.clone(),
+            progress: progress.clone(),
+            clock: ambient.clock.clone(),
+            dev_anchors,
+            releases: Api::release_permits(),
+            notices: Api::notice_permits(),
+        });
+        let beacon = Beacon::new(context.clone(), relayer.clone(), ambient.clone(), freshness.clone());
+        let driver = Driver::new(context, chain.clone(), relayer, ambient.clone(), shares);
+        let looping = Loop {
+            node,
+            poll: config.poll,
+            ambient,
+            chain,
+            beacon,
+            driver,
+            revocations,
+            receipts,
+            freshness,
+            progress,
+            health: health.clone(),
+            seen: None,
+        };
+        Ok(Self { node, api, health, looping })
+    }
+
+    fn run(self, listener: Listener, addr: SocketAddr) -> Running {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let router = api::router(self.api, self.health.clone());
+        tasks.spawn(serve(listener, router, stop.clone()));
+        tasks.spawn(self.looping.run(stop.clone()));
+        tracing::info!(node = %self.node, %addr, "the node runs");
+        Running { addr, node: self.node, health: self.health, stop, tasks }
+    }
+}
+
+/// Says under which anchors the node believes evidence, at every start.
+fn announce(node: Address, anchors: &TrustAnchors) {
+    let tdx_root = anchors.tdx_fingerprint();
+    if anchors.is_development() {
+        tracing::warn!(%node, %tdx_root, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware; every receipt says so");
+    } else {
+        tracing::info!(%node, %tdx_root, "the vendors' own trust anchors");
+    }
+}
+
+fn open_chain(
+    config: &Config,
+    ambient: &Ambient,
+    providers: Vec<DynProvider>,
+    client: Client,
+) -> Result<Chain, StartError> {
+    let endpoint = |(index, provider): (usize, &DynProvider)| Endpoint {
+        name: format!("rpc {index}"),
+        provider: provider.clone(),
+    };
+    let endpoints = providers.iter().enumerate().map(endpoint).collect();
+    let headers = Quorum::new(config.chain.chain_id, config.chain.quorum, endpoints)?;
+    // A witness travels in hex inside of JSON.
+    let client = client.max_body(2 * MAX_WITNESS + 4_096);
+    Ok(Chain::new(ChainParts {
+        headers: Arc::new(headers),
+        relayer: RelayerWitness::new(client, &config.relayer),
+        providers,
+        spec: config.chain.spec(),
+        max_age: config.chain.max_age,
+        clock: ambient.clock.clone(),
+        kms_auth: config.chain.kms_auth,
+        committee: config.chain.committee,
+    }))
+}

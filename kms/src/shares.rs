@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The share of the epoch in force, and what is signed with it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use alloy::primitives::Address;
+use mandate_model::wire::kms::{ReleaseRequest, SealedPartial};
+use mandate_runtime::{Entropy, entropy};
+use mandate_threshold::{
+    GROUP_KEY_LENGTH, Output, SealError, Share,
+    derive::{APP_NAMESPACE, app_message},
+};
+use thiserror::Error;
+
+use crate::{
+    ceremony::Context,
+    committee::Epoch,
+    keys::{KeyError, KeySealing},
+    store::StoreError,
+};
+
+/// What partials are sealed under.
+pub const RELEASE_INFO: &[u8] = b"mandate-release-v1";
+
+/// Why the share of an epoch cannot be used.
+#[derive(Debug, Error)]
+pub enum ShareError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The epoch on chain is not the output that this node computed from the same round.
+    #[error(
+        "epoch {epoch} on chain is not what this node computed in round {round}: it will not sign for it"
+    )]
+    OtherOutput {
+        /// The epoch.
+        epoch: u64,
+        /// Its round.
+        round: u64,
+    },
+    /// The chain's or the store's bytes do not decode.
+    #[error("the {what} of epoch {epoch} does not decode")]
+    Damaged {
+        /// The epoch.
+        epoch: u64,
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// An epoch and, when this node is a member, its share.
+#[derive(Debug)]
+pub struct Holding {
+    /// The epoch's number.
+    pub epoch: u64,
+    /// The ceremony that made it.
+    pub round: u64,
+    /// The ceremony's output.
+    pub output: Output,
+    /// This node's share of it.
+    pub share: Option<Share>,
+}
+
+impl Holding {
+    /// Takes the share of `epoch` out of the store, and refuses an epoch that is not what this node computed itself.
+    pub fn load(context: &Context, epoch: &Epoch) -> Result<Self, ShareError> {
+        let damaged = |what| ShareError::Damaged { epoch: epoch.number, what };
+        let other = || ShareError::OtherOutput { epoch: epoch.number, round: epoch.round };
+        let output = Output::decode(&epoch.polynomial).map_err(|_| damaged("polynomial"))?;
+        if output.group_key().as_slice() != epoch.group_key.as_ref() {
+            return Err(other());
+        }
+        let stored = context.store.output(epoch.round)?;
+        if stored.as_ref().is_some_and(|stored| stored.output != output.encode()) {
+            return Err(other());
+        }
+        let share = match stored.and_then(|stored| stored.sealed_share) {
+            Some(sealed) => {
+                let opened = context.keys.unseal("share", &epoch.round.to_be_bytes(), &sealed)?;
+                Some(Share::decode(&opened).map_err(|_| damaged("share"))?)
+            }
+            None => None,
+        };
+        Ok(Self { epoch: epoch.number, round: epoch.round, output, share })
+    }
+}
+
+/// Signs for one app and generation.
+#[derive(Debug)]
+pub struct Signer<'a> {
+    /// Chain id.
+    pub chain_id: u64,
+    /// `KmsAuth`.
+    pub kms_auth: Address,
+    /// Randomness for sealing.
+    pub entropy: &'a dyn Entropy,
+}
+
+impl Signer<'_> {
+    /// The partial for (`app`, `generation`), sealed to the request's transport key and bound to the request. `None`
+    /// when this node holds no share.
+    pub fn sign(
+        &self,
+        holding: &Holding,
+        app: Address,
+        generation: u64,
+        request: &ReleaseRequest,
+    ) -> Result<Option<SealedPartial>, SealError> {
+        let Some(share) = &holding.share else { return Ok(None) };
+        let group_key: [u8; GROUP_KEY_LENGTH] = holding.output.group_key();
+        let message = app_message(self.chain_id, self.kms_auth.into(), app.into(), generation, &group_key);
+        let partial = share.sign(APP_NAMESPACE, &message).encode();
+        let fresh = entropy::bytes(self.entropy);
+        let binding = request.report_data();
+        let sealed =
+            mandate_threshold::seal(&request.transport_key.0, RELEASE_INFO, &binding, &partial, fresh)?;
+        Ok(Some(SealedPartial { epoch: holding.epoch, generation, sealed: sealed.into() }))
+    }
+}
+
+/// The holding of the epoch in force. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Shares(Arc<RwLock<Option<Arc<Holding>>>>);
+
+impl Shares {
+    /// What is held now.
+    pub fn current(&self) -> Option<Arc<Holding>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on this.
+    pub fn replace(&self, holding: Option<Holding>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = holding.map(Arc::new);
+    }
+}
