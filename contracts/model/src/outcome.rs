@@ -49,7 +49,7 @@ macro_rules! policy_reasons {
             /// Every reason, in the order of the contract's enum.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The sentence that the contract's `isAppAllowed` gives for this reason.
+            /// The reason in a few words. `isAppAllowed` has words of its own.
             pub fn text(self) -> &'static str { match self { $(Self::$name => $text),* } }
         }
     };
@@ -103,5 +103,46 @@ impl fmt::Display for Outcome {
             Self::Denied { reason } => write!(f, "denied: {reason}"),
             Self::Undecided { why } => write!(f, "undecided: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of an enum in Solidity source, in order.
+    fn solidity_enum(source: &str, name: &str) -> Vec<String> {
+        let body = source.split_once(&format!("enum {name} {{")).unwrap().1.split_once('}').unwrap().0;
+        body.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect()
+    }
+
+    #[test]
+    fn reasons_have_the_numbers_of_the_contract() {
+        let names = solidity_enum(include_str!("../../types/Boot.sol"), "Reason");
+        let ours: Vec<String> = PolicyReason::ALL.iter().map(|r| format!("{r:?}")).collect();
+        assert_eq!(ours, names);
+        for (n, reason) in PolicyReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, n);
+            assert_eq!(PolicyReason::try_from(n as u8), Ok(*reason));
+        }
+        let next = names.len() as u8;
+        assert_eq!(PolicyReason::try_from(next), Err(next));
+    }
+
+    #[test]
+    fn every_reason_but_allowed_has_words_of_its_own() {
+        let texts: std::collections::BTreeSet<_> = PolicyReason::ALL.iter().map(|r| r.text()).collect();
+        assert_eq!(texts.len(), PolicyReason::ALL.len());
+    }
+
+    #[test]
+    fn outcomes_are_told_apart_on_the_wire() {
+        let allowed = serde_json::to_string(&Outcome::Allowed { valid_until: 7 }).unwrap();
+        assert_eq!(allowed, r#"{"outcome":"allowed","valid_until":7}"#);
+        let denied = Outcome::Denied { reason: Reason::Policy(PolicyReason::CodeRevoked) };
+        let text = serde_json::to_string(&denied).unwrap();
+        assert_eq!(text, r#"{"outcome":"denied","reason":{"source":"policy","detail":"CodeRevoked"}}"#);
+        assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), denied);
+        assert_eq!(denied.to_string(), "denied: code hash revoked");
     }
 }

@@ -78,3 +78,63 @@ impl Receipt {
         signed::signer(&self.body(), domain, &self.signature) == Some(self.node)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::signers::{SignerSync, local::PrivateKeySigner};
+
+    use super::*;
+
+    fn signed_receipt() -> (Receipt, Eip712Domain) {
+        let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+        let domain = signed::domain(31337, Address::repeat_byte(1));
+        let mut receipt = Receipt {
+            node: signer.address(),
+            sequence: 3,
+            previous: B256::repeat_byte(2),
+            block_number: 100,
+            block_hash: B256::repeat_byte(3),
+            request_hash: B256::repeat_byte(4),
+            outcome: Outcome::Allowed { valid_until: 1_700_000_000 },
+            transport_key_hash: B256::repeat_byte(5),
+            dev_anchors: true,
+            signature: Bytes::new(),
+        };
+        let signature = signer.sign_hash_sync(&receipt.hash(&domain)).unwrap();
+        receipt.signature = signature.as_bytes().to_vec().into();
+        (receipt, domain)
+    }
+
+    #[test]
+    fn g8_receipt_is_signed_by_its_node() {
+        let (receipt, domain) = signed_receipt();
+        assert!(receipt.is_signed(&domain));
+        let json = serde_json::to_string(&receipt).unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&json).unwrap(), receipt);
+    }
+
+    #[test]
+    fn g8_receipt_is_refused_when_anything_in_it_is_changed() {
+        let (receipt, domain) = signed_receipt();
+        let changed: [fn(&mut Receipt); 11] = [
+            |r| r.node = Address::ZERO,
+            |r| r.sequence += 1,
+            |r| r.previous = B256::ZERO,
+            |r| r.block_number += 1,
+            |r| r.block_hash = B256::ZERO,
+            |r| r.request_hash = B256::ZERO,
+            |r| r.outcome = Outcome::Allowed { valid_until: 0 },
+            |r| r.outcome = Outcome::Undecided { why: String::new() },
+            |r| r.transport_key_hash = B256::ZERO,
+            |r| r.dev_anchors = false,
+            |r| r.signature = Bytes::from_static(&[0; 64]),
+        ];
+        for change in changed {
+            let mut forged = receipt.clone();
+            change(&mut forged);
+            assert!(!forged.is_signed(&domain), "{forged:?}");
+        }
+        assert!(!receipt.is_signed(&signed::domain(1, Address::repeat_byte(1))));
+        assert!(!receipt.is_signed(&signed::domain(31337, Address::repeat_byte(2))));
+    }
+}

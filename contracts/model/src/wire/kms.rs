@@ -125,3 +125,62 @@ pub struct NodeStatus {
     /// Whether its trust anchors are those of a development PKI.
     pub dev_anchors: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::hex;
+
+    use super::*;
+
+    fn request() -> ReleaseRequest {
+        let nonce = |n| NodeNonce { node: Address::repeat_byte(n), nonce: B256::repeat_byte(n + 1) };
+        ReleaseRequest {
+            chain_id: 31337,
+            kms_auth: Address::repeat_byte(0xaa),
+            generation: 2,
+            transport_key: B256::repeat_byte(0xbb),
+            nonces: vec![nonce(1), nonce(3)],
+            evidence: Bytes::from_static(b"evidence"),
+        }
+    }
+
+    /// Guests in the field bind these bytes: a change here locks them out.
+    #[test]
+    fn binding_is_stable() {
+        let expected = [
+            hex::encode("mandate-release-v1"),
+            "bb".repeat(32),
+            "0000000000000002".into(),
+            "01".repeat(20) + &"02".repeat(32),
+            "03".repeat(20) + &"04".repeat(32),
+            "0000000000007a69".into(),
+            "aa".repeat(20),
+            "0000000000000002".into(),
+        ];
+        assert_eq!(hex::encode(request().binding()), expected.concat());
+        let report_data = concat!(
+            "c81877c3a512c1c85cf1c0455634ef77b0aab321185a1ea0b25a744cff51dfd3",
+            "609a7304bf9a85f793cbd684179d544757fa6d6563a13cab0564a1718eea55b5",
+        );
+        assert_eq!(hex::encode(request().report_data()), report_data);
+    }
+
+    #[test]
+    fn binding_covers_everything_but_the_evidence() {
+        let changed: [fn(&mut ReleaseRequest); 6] = [
+            |r| r.chain_id += 1,
+            |r| r.kms_auth = Address::ZERO,
+            |r| r.generation += 1,
+            |r| r.transport_key = B256::ZERO,
+            |r| r.nonces.truncate(1),
+            |r| r.nonces[0].nonce = B256::ZERO,
+        ];
+        for change in changed {
+            let mut other = request();
+            change(&mut other);
+            assert_ne!(other.binding(), request().binding());
+        }
+        let evidence = Bytes::new();
+        assert_eq!(ReleaseRequest { evidence, ..request() }.binding(), request().binding());
+    }
+}
