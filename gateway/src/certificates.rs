@@ -92,8 +92,9 @@ impl Certificate {
         }
         let leaf = chain.first().ok_or(CertificateError::Chain)?;
         let (not_before, not_after) = check_leaf(leaf, &name, key, now)?;
-        // Compares the keys once more, as rustls understands them.
         let key = tls::certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
+        // Compares the keys once more, as rustls understands them.
+        key.keys_match().map_err(|_| CertificateError::Key)?;
         Ok(Self { name, app, issued, key: Arc::new(key), not_before, not_after })
     }
 

@@ -64,7 +64,7 @@ where
 
 /// Completes when the count stood still for at least `idle`, at most twice that.
 async fn nothing_moves(moved: &AtomicU64, clock: &dyn Clock, idle: Duration) {
-    let mut before = moved.load(Ordering::Relaxed);
+    let mut before = 0;
     loop {
         clock.sleep(idle).await;
         let now = moved.load(Ordering::Relaxed);

@@ -15,7 +15,7 @@ use std::{
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -171,6 +171,7 @@ fn pair() -> io::Result<(TcpListener, UdpSocket)> {
 fn own_certificate(dir: &Path) -> Result<(String, [PathBuf; 2]), PebbleError> {
     let root_key = KeyPair::generate()?;
     let mut root = CertificateParams::default();
+    root.distinguished_name.push(DnType::CommonName, "pebble's own HTTPS");
     root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let root_pem = root.self_signed(&root_key)?.pem();
     let key = KeyPair::generate()?;

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The gateway on real sockets, with development evidence, a scripted chain and an authority of the tests' own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+
+mod domains;
+mod front;
+mod instance;
+mod registration;
+mod revocation;
+mod scripted;
+mod world;

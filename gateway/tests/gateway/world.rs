@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A gateway that runs, and everything around it.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use alloy::primitives::{Address, B256};
+use mandate_attestation::dev_pki::{DevGuest, DevPki};
+use mandate_gateway::{
+    Gateway, Parts, Running, Settings, StartError, keys::DevelopmentKeys, name::DomainName, tls,
+};
+use mandate_model::wire::{
+    gateway::{DomainOrder, IssuedCertificate, RegisterRequest, RegisterResponse, RevocationEffect, Route},
+    kms::RevocationNotice,
+};
+use mandate_runtime::{
+    Ambient, Clock,
+    clock::ManualClock,
+    http::{Client, HttpError},
+};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use zeroize::Zeroizing;
+
+use crate::{
+    instance::Instance,
+    scripted::{ScriptedChain, TestCa},
+};
+
+pub const BASE: &str = "gw.test";
+pub const DOMAIN: &str = "app.example.org";
+pub const APP: Address = Address::repeat_byte(0xa1);
+pub const OTHER_APP: Address = Address::repeat_byte(0xb2);
+/// Within the life of the development PKI and of the test authority's certificates.
+pub const NOW: u64 = 1_790_000_000;
+
+pub fn code(app: Address) -> B256 {
+    B256::repeat_byte(app[0])
+}
+
+pub struct World {
+    pub chain: Arc<ScriptedChain>,
+    pub ca: Arc<TestCa>,
+    pub clock: Arc<ManualClock>,
+    pub pki: DevPki,
+    pub gateway: Running,
+    api: Client,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::start_in(None, Arc::default(), TestCa::new()).await.unwrap()
+    }
+
+    pub async fn start_in(
+        certificates: Option<PathBuf>,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+    ) -> Result<Self, StartError> {
+        let pki = DevPki::from_seed([5; 32]);
+        let clock = Arc::new(ManualClock::new(NOW));
+        let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut settings = Settings::new(free, free, DomainName::try_from(BASE).unwrap());
+        settings.certificates = certificates;
+        // So that a test which moves the clock sees leases end and not idle connections.
+        settings.idle_timeout = Duration::from_secs(86_400);
+        let (issuer, api) = (Arc::clone(&ca), Client::new(Arc::clone(&ambient.net)));
+        let parts = Parts {
+            ambient,
+            chain: chain.clone(),
+            anchors: pki.trust_anchors(),
+            keys: Arc::new(DevelopmentKeys::new(Zeroizing::new([3; 32]))),
+            issuer: Box::new(move |_| Ok(issuer)),
+        };
+        let gateway = Gateway::start(settings, parts).await?;
+        Ok(Self { chain, ca, clock, pki, gateway, api })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.api_addr)
+    }
+
+    /// Evidence of a first instance of `app` that binds `spki`.
+    pub fn request(&self, app: Address, spki: &[u8], upstream: &str) -> RegisterRequest {
+        self.request_of(&DevGuest::new(app, code(app)), spki, upstream)
+    }
+
+    pub fn request_of(&self, guest: &DevGuest, spki: &[u8], upstream: &str) -> RegisterRequest {
+        let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
+        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream };
+        let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
+        request.evidence = evidence.encode().into();
+        request
+    }
+
+    pub async fn send(&self, request: &RegisterRequest) -> Result<RegisterResponse, HttpError> {
+        self.api.post_json(&self.url("/v1/register"), request).await
+    }
+
+    /// Registers an instance and expects that it is allowed.
+    pub async fn register(&self, app: Address, instance: &Instance) -> RegisterResponse {
+        let answer = self.send(&self.request(app, &instance.spki, &instance.upstream())).await.unwrap();
+        assert!(matches!(answer.outcome, mandate_model::Outcome::Allowed { .. }), "{}", answer.outcome);
+        answer
+    }
+
+    pub async fn notice(&self, app: Address, block_number: u64) -> RevocationEffect {
+        let notice = RevocationNotice { app, code_hashes: Vec::new(), block_number };
+        self.api.post_json(&self.url("/v1/revocations"), &notice).await.unwrap()
+    }
+
+    pub async fn order(&self, name: &str) -> Result<IssuedCertificate, HttpError> {
+        self.api.post_json(&self.url("/v1/domains"), &DomainOrder { name: name.to_owned() }).await
+    }
+
+    pub async fn routes(&self) -> Vec<Route> {
+        self.api.get_json(&self.url("/v1/routes")).await.unwrap()
+    }
+
+    pub async fn certificates(&self) -> Vec<IssuedCertificate> {
+        self.api.get_json(&self.url("/v1/certificates")).await.unwrap()
+    }
+
+    /// Connects like a browser that trusts the test authority alone.
+    pub async fn browse(&self, name: &str, protocols: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.root()).unwrap();
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        self.connect(name, config).await
+    }
+
+    /// Connects like a client that knows the instance's key.
+    pub async fn pinned(&self, name: &str, spki: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+        self.connect(name, tls::upstream(spki.to_vec(), Vec::new()).unwrap()).await
+    }
+
+    async fn connect(&self, name: &str, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.gateway.tls_addr).await?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+}
+
+/// The suffix `s` name of an id.
+pub fn passthrough(id: Address) -> String {
+    format!("{}-443s.{BASE}", hex::encode(id))
+}
+
+/// The line with which the instance greets.
+pub async fn greeting(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await.unwrap() {
+            b'\n' => return String::from_utf8(line).unwrap(),
+            byte => line.push(byte),
+        }
+    }
+}
+
+/// Waits until the other side closes, however it does that.
+pub async fn closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    ended.expect("the connection stays open").ok();
+}
+
+/// The alert with which a handshake was refused.
+pub fn alert(refused: io::Result<TlsStream<TcpStream>>) -> AlertDescription {
+    let error = refused.expect_err("the handshake was refused");
+    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => *alert,
+        _ => panic!("no alert but {error:?}"),
+    }
+}
