@@ -20,8 +20,6 @@ pub enum Verdict {
     },
     /// No.
     Denied(PolicyReason),
-    /// No, for a reason that is newer than this build.
-    DeniedUnknown(u8),
 }
 
 /// A verdict, or what stood in the way of one.
@@ -88,9 +86,6 @@ fn valid_until(at: &str, judged: Option<&Judged>) -> Result<u64, Outcome> {
     match judged {
         Some(Ok(Verdict::Allowed { valid_until })) => Ok(*valid_until),
         Some(Ok(Verdict::Denied(reason))) => Err(denied(Reason::Policy(*reason))),
-        Some(Ok(Verdict::DeniedUnknown(n))) => {
-            Err(denied(Reason::Request(format!("the policy's reason {n} is newer than this node"))))
-        }
         Some(Err(why)) => Err(undecided(&format!("{at}: {why}"))),
         None => Err(undecided(&format!("{at}: not read"))),
     }
@@ -174,19 +169,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_reason_of_a_newer_contract_still_denies() {
-        let finalized = Some(Ok(Verdict::DeniedUnknown(200)));
-        assert!(matches!(decide(&Facts { finalized, ..all_yes() }), Outcome::Denied { .. }));
-    }
-
     fn judged() -> impl Strategy<Value = Option<Judged>> {
         prop_oneof![
             Just(None),
             Just(Some(Err("unproven".to_owned()))),
             any::<u64>().prop_map(|valid_until| Some(Ok(Verdict::Allowed { valid_until }))),
             (1u8..19).prop_map(|n| Some(Ok(Verdict::Denied(PolicyReason::try_from(n).unwrap())))),
-            any::<u8>().prop_map(|n| Some(Ok(Verdict::DeniedUnknown(n)))),
         ]
     }
 

@@ -142,13 +142,12 @@ impl Judge for ChainJudge {
     }
 }
 
-/// `None` for an answer that contradicts itself.
+/// `None` for an answer that contradicts itself, or that this build does not know.
 fn verdict(verdict: u8, reason: u8, valid_until: u64) -> Option<Verdict> {
     match (verdict, PolicyReason::try_from(reason)) {
         (ALLOWED, Ok(PolicyReason::Allowed)) => Some(Verdict::Allowed { valid_until }),
         (DENIED, Ok(PolicyReason::Allowed)) => None,
         (DENIED, Ok(reason)) => Some(Verdict::Denied(reason)),
-        (DENIED, Err(number)) => Some(Verdict::DeniedUnknown(number)),
         _ => None,
     }
 }
@@ -158,10 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g6_answers_that_contradict_themselves_are_no_verdict() {
+    fn g6_answers_that_contradict_themselves_or_are_unknown_are_no_verdict() {
         assert_eq!(verdict(ALLOWED, 0, 7), Some(Verdict::Allowed { valid_until: 7 }));
         assert_eq!(verdict(DENIED, 11, 0), Some(Verdict::Denied(PolicyReason::CodeRevoked)));
-        assert_eq!(verdict(DENIED, 250, 0), Some(Verdict::DeniedUnknown(250)));
+        assert_eq!(verdict(DENIED, 250, 0), None);
         assert_eq!(verdict(ALLOWED, 11, 7), None);
         assert_eq!(verdict(DENIED, 0, 0), None);
         assert_eq!(verdict(2, 0, 7), None);

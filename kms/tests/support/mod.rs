@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A node's release path with everything real but the chain, whose answers are scripted.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256};
+use futures::future::BoxFuture;
+use mandate_attestation::dev_pki::{DevGuest, DevPki};
+use mandate_kms::{
+    NodeKeys,
+    ceremony::Context,
+    chain::{Judge, Judgement, Pause},
+    decide::Verdict,
+    nonce::NonceLimits,
+    receipts::ReceiptLog,
+    release::{Releaser, ReleaserParts},
+    revocation::Revocations,
+    shares::{Holding, Shares},
+    store::{Owner, Store},
+};
+use mandate_model::{
+    bindings::BootRequest,
+    wire::{
+        BlockRef,
+        kms::{NodeNonce, ReleaseRequest, ReleaseResponse},
+    },
+};
+use mandate_runtime::{Ambient, clock::ManualClock, entropy::SeededEntropy, net::TcpNet};
+use mandate_threshold::{CeremonyInfo, DealerSession, DealingKey, Output, PlayerSession, SealingKey, Share};
+use mandate_witness::{At, Freshness, HeaderError, Undecided};
+use redb::{StorageBackend, backends::InMemoryBackend};
+
+pub const CHAIN: u64 = 31_337;
+pub const KMS_AUTH: Address = Address::repeat_byte(0xaa);
+pub const COMMITTEE: Address = Address::repeat_byte(0xcc);
+pub const APP: Address = Address::repeat_byte(0x0a);
+pub const CODE: B256 = B256::repeat_byte(0x0c);
+pub const NOW: u64 = 1_790_000_000;
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// What the contracts say, at will.
+#[derive(Debug)]
+pub struct Script {
+    pub finalized: Result<Verdict, Undecided>,
+    pub head: Result<Verdict, Undecided>,
+    pub finalized_height: u64,
+    pub head_height: u64,
+    pub generation: u64,
+    pub revoked: bool,
+    pub paused_until: u64,
+    pub asked: Vec<BootRequest>,
+}
+
+#[derive(Debug)]
+pub struct Scripted(pub Mutex<Script>);
+
+pub fn block(number: u64) -> BlockRef {
+    BlockRef { number, hash: B256::from(alloy::primitives::U256::from(number)) }
+}
+
+pub fn no_header() -> Undecided {
+    HeaderError::NoQuorum { what: "finalized", agreed: 0, needed: 1, reports: vec!["rpc 0: gone".into()] }.into()
+}
+
+impl Judge for Scripted {
+    fn finalized<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
+        let mut script = self.0.lock().unwrap();
+        script.asked.push(request.clone());
+        let generation = if request.generation == 0 { script.generation } else { request.generation };
+        let at = block(script.finalized_height);
+        let answer = script.finalized.clone().map(|verdict| Judgement { verdict, block: at, generation });
+        Box::pin(async move { answer })
+    }
+
+    fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
+        let script = self.0.lock().unwrap();
+        let (at, generation) = (block(script.head_height), request.generation);
+        let answer = script.head.clone().map(|verdict| Judgement { verdict, block: at, generation });
+        Box::pin(async move { answer })
+    }
+
+    fn is_revoked(&self, _: Address, _: B256, at: At) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>> {
+        let script = self.0.lock().unwrap();
+        let height = if at == At::Head { script.head_height } else { script.finalized_height };
+        let answer = (script.revoked, block(height));
+        Box::pin(async move { Ok(answer) })
+    }
+
+    fn paused_until(&self, _: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>> {
+        let script = self.0.lock().unwrap();
+        let height = if at == At::Head { script.head_height } else { script.finalized_height };
+        let answer = Pause { until: script.paused_until, block: block(height), timestamp: NOW + height };
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+/// A node that holds the one share of a committee of one.
+pub struct World {
+    pub pki: DevPki,
+    pub clock: Arc<ManualClock>,
+    pub judge: Arc<Scripted>,
+    pub keys: Arc<NodeKeys>,
+    pub output: Output,
+    pub shares: Shares,
+    pub revocations: Revocations,
+    pub receipts: ReceiptLog,
+    pub releaser: Releaser,
+    pub context: Context,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with_backend(InMemoryBackend::new())
+    }
+
+    pub fn with_backend(backend: impl StorageBackend) -> Self {
+        let pki = DevPki::from_seed([9; 32]);
+        let keys = Arc::new(NodeKeys::from_seed([1; 32]).unwrap());
+        let clock = Arc::new(ManualClock::new(NOW));
+        let entropy = Arc::new(SeededEntropy::from_u64(7));
+        let ambient = Ambient { clock: clock.clone(), entropy, net: Arc::new(TcpNet) };
+        let owner = Owner { node: keys.address(), chain_id: CHAIN, kms_auth: KMS_AUTH, committee: COMMITTEE };
+        let store = Store::with_backend(backend, &owner).unwrap();
+        let context = Context { keys: keys.clone(), store: store.clone(), chain_id: CHAIN, committee: COMMITTEE };
+        let judge = Arc::new(Scripted(Mutex::new(Script {
+            finalized: Ok(Verdict::Allowed { valid_until: NOW + 1_000 }),
+            head: Ok(Verdict::Allowed { valid_until: NOW + 1_000 }),
+            finalized_height: 10,
+            head_height: 12,
+            generation: 1,
+            revoked: false,
+            paused_until: 0,
+            asked: Vec::new(),
+        })));
+        let mut lease = Freshness::new(LEASE);
+        lease.note_published(B256::repeat_byte(1), Duration::ZERO);
+        assert!(lease.observe_finalized(B256::repeat_byte(1), Duration::ZERO));
+        let (output, share) = committee_of_one();
+        let shares = Shares::default();
+        shares.replace(Some(Holding { epoch: 1, round: 1, output: output.clone(), share: Some(share) }));
+        let receipts = ReceiptLog::open(store.clone(), keys.clone(), context.domain(), true).unwrap();
+        let revocations = Revocations::open(store, judge.clone()).unwrap();
+        let releaser = Releaser::new(ReleaserParts {
+            node: keys.address(),
+            chain_id: CHAIN,
+            kms_auth: KMS_AUTH,
+            anchors: pki.trust_anchors(),
+            ambient,
+            nonces: NonceLimits { ttl: Duration::from_secs(30), capacity: 100, per_peer: 100 },
+            judge: judge.clone(),
+            freshness: Arc::new(Mutex::new(lease)),
+            shares: shares.clone(),
+            receipts: receipts.clone(),
+            revocations: revocations.clone(),
+        });
+        Self { pki, clock, judge, keys, output, shares, revocations, receipts, releaser, context }
+    }
+
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.judge.0.lock().unwrap());
+    }
+
+    /// A request that names a fresh nonce, without evidence.
+    pub fn bare_request(&self) -> ReleaseRequest {
+        let nonce = self.releaser.nonce("guest").unwrap();
+        ReleaseRequest {
+            chain_id: CHAIN,
+            kms_auth: KMS_AUTH,
+            generation: 0,
+            transport_key: transport().public().into(),
+            nonces: vec![NodeNonce { node: nonce.node, nonce: nonce.nonce }],
+            evidence: Default::default(),
+        }
+    }
+
+    /// The evidence that `guest` makes for `request`.
+    pub fn attested(&self, mut request: ReleaseRequest, guest: &DevGuest) -> ReleaseRequest {
+        request.evidence = self.pki.evidence(guest, request.report_data(), NOW).encode().into();
+        request
+    }
+
+    /// A request in which everything is right.
+    pub fn request(&self) -> ReleaseRequest {
+        self.attested(self.bare_request(), &guest())
+    }
+
+    pub async fn release(&self, request: &ReleaseRequest) -> ReleaseResponse {
+        self.releaser.release(request.clone()).await.unwrap()
+    }
+}
+
+pub fn guest() -> DevGuest {
+    DevGuest::new(APP, CODE)
+}
+
+pub fn transport() -> SealingKey {
+    SealingKey::from_seed([0x77; 32])
+}
+
+fn committee_of_one() -> (Output, Share) {
+    let key = DealingKey::from_seed([5; 32]);
+    let info = CeremonyInfo {
+        namespace: b"test".to_vec(),
+        round: 1,
+        previous: None,
+        dealers: vec![key.public()],
+        players: vec![key.public()],
+    };
+    let (mut dealer, dealings) = DealerSession::start(&info, &key, None, [6; 32]).unwrap();
+    let mut player = PlayerSession::new(&info, &key).unwrap();
+    let ack = player.deal(&key.public(), &dealings[0].body).unwrap();
+    dealer.acknowledge(&key.public(), &ack).unwrap();
+    player.finish(&[(key.public(), dealer.finish())]).unwrap()
+}
+
+pub fn loopback() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
