@@ -6,7 +6,7 @@
 mod licenses;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -83,10 +83,13 @@ static ROOT: LazyLock<PathBuf> =
 static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let host = run(&std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["-vV"]);
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let json = run(&cargo, &["metadata", "--format-version", "1", "--locked", "--filter-platform", &host]);
+    let json = run(&cargo(), &["metadata", "--format-version", "1", "--locked", "--filter-platform", &host]);
     serde_json::from_str(&json).unwrap()
 });
+
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
 
 fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(&*ROOT).output().unwrap();
@@ -159,24 +162,34 @@ fn every_crate_has_the_workspaces_lints_and_edition() {
     }
 }
 
-/// Every package that is linked into a shipped binary: normal dependencies only, since build scripts and tests stay here.
-fn shipped_packages() -> Vec<&'static Value> {
-    let packages: HashMap<&str, &Value> =
-        list(&METADATA, "packages").iter().map(|package| (text(package, "id"), package)).collect();
-    let nodes: HashMap<&str, &Value> =
-        list(&METADATA["resolve"], "nodes").iter().map(|node| (text(node, "id"), node)).collect();
-    let own = own_packages();
-    let mut open: Vec<&str> = SHIPPED.iter().map(|name| text(own[name], "id")).collect();
-    let mut seen = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if seen.insert(id) {
-            let linked = list(nodes[id], "deps")
-                .iter()
-                .filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].is_null()));
-            open.extend(linked.map(|dep| text(dep, "pkg")));
-        }
-    }
-    seen.into_iter().map(|id| packages[id]).collect()
+/// A package that is linked into a shipped binary.
+struct Shipped {
+    name: String,
+    /// Where it comes from when that is not crates.io.
+    elsewhere: Option<String>,
+    licence: String,
+}
+
+/// Normal dependencies only, since build scripts and tests stay here. `cargo metadata` also lists optional packages that
+/// no feature turns on; `cargo tree` does not.
+fn shipped_packages() -> Vec<Shipped> {
+    let mut args = vec!["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}|{l}"];
+    let packages = SHIPPED.map(|name| format!("{OWN_PREFIX}{name}"));
+    args.extend(packages.iter().flat_map(|package| ["--package", package]));
+    let tree = run(&cargo(), &args);
+    let lines: BTreeSet<_> =
+        tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|l| !l.is_empty()).collect();
+    assert!(lines.len() > 200, "cargo tree lists only {} packages", lines.len());
+    lines.into_iter().map(shipped).collect()
+}
+
+/// Reads `name v1.2.3 (proc-macro) (source)|licence`.
+fn shipped(line: &str) -> Shipped {
+    let (package, licence) = line.rsplit_once('|').unwrap();
+    let package = package.replace(" (proc-macro)", "");
+    let mut words = package.splitn(3, ' ');
+    let (name, _version) = (words.next().unwrap(), words.next().unwrap());
+    Shipped { name: name.to_owned(), elsewhere: words.next().map(str::to_owned), licence: licence.to_owned() }
 }
 
 #[test]
@@ -184,8 +197,12 @@ fn shipped_packages_have_licences_that_deny_toml_allows() {
     let allowed = quoted_list("allow = [");
     assert!(allowed.len() > 5 && !allowed.iter().any(|licence| licence.contains("GPL")), "{allowed:?}");
     for package in shipped_packages() {
-        let licence = package["license"].as_str().unwrap_or("none");
-        assert!(licenses::is_allowed(licence, &allowed), "{}: licence {licence}", text(package, "id"));
+        assert!(
+            licenses::is_allowed(&package.licence, &allowed),
+            "{}: licence {}",
+            package.name,
+            package.licence
+        );
     }
 }
 
@@ -194,18 +211,19 @@ fn the_agpl_crate_is_for_tests_alone() {
     let all =
         list(&METADATA, "packages").iter().filter(|package| package["license"].to_string().contains("AGPL"));
     assert_eq!(all.map(|package| text(package, "name")).collect::<Vec<_>>(), ["tdx-quote"]);
-    assert!(!shipped_packages().iter().any(|package| text(package, "name") == "tdx-quote"));
+    assert!(!shipped_packages().iter().any(|package| package.name == "tdx-quote"));
 }
 
 #[test]
 fn shipped_packages_come_from_crates_io_and_none_is_openssl() {
     for package in shipped_packages() {
-        let (name, source) = (text(package, "name"), package["source"].as_str());
+        let ours = package.name.starts_with(OWN_PREFIX);
+        assert_eq!(package.elsewhere.is_some(), ours, "{}: from {:?}", package.name, package.elsewhere);
         assert!(
-            source.is_none_or(|s| s == "registry+https://github.com/rust-lang/crates.io-index"),
-            "{name}: {source:?}"
+            !["openssl", "openssl-sys", "native-tls"].contains(&package.name.as_str()),
+            "{} is linked",
+            package.name
         );
-        assert!(!["openssl", "openssl-sys", "native-tls"].contains(&name), "{name} is linked");
     }
 }
 
