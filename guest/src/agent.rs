@@ -169,11 +169,12 @@ impl Socket {
     }
 }
 
-/// Reads a request's JSON whatever its content type says; no body stands for an empty object.
+/// Reads a request's JSON object whatever its content type says; no body stands for an empty one.
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    let refused = |error| ApiError::bad_request(format!("not the JSON expected: {error}"));
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("not the JSON expected: {error}")))
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).map_err(refused)?;
+    serde_json::from_value(object.into()).map_err(refused)
 }
 
 async fn unknown(uri: http::Uri) -> ApiError {

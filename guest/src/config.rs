@@ -2,11 +2,11 @@
 //! The agent's configuration. It is part of what is measured with the app: the group key in it is what makes the
 //! committee's answers believable.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, FixedBytes};
 use mandate_runtime::{
-    config::{Problems, Validate},
+    config::{Problems, Validate, duration},
     telemetry::Format,
 };
 use serde::Deserialize;
@@ -31,6 +31,9 @@ pub struct Config {
     /// Key generation to ask for; 0 for the current one.
     #[serde(default)]
     pub generation: u64,
+    /// How often the committee is asked while it does not release the secret.
+    #[serde(default)]
+    pub retry: RetryConfig,
     /// What the committee's answers are checked against.
     pub chain: ChainConfig,
     /// The app.
@@ -56,6 +59,24 @@ pub struct ChainConfig {
     pub committee: Address,
     /// The committee's group key: 48 bytes in hex.
     pub group_key: FixedBytes<48>,
+}
+
+/// The pauses between tries: each twice as long as the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// The first pause.
+    #[serde(with = "duration")]
+    pub first: Duration,
+    /// The longest.
+    #[serde(with = "duration")]
+    pub longest: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) }
+    }
 }
 
 /// The app, for `Info`.
@@ -124,6 +145,13 @@ impl Validate for Config {
             let usable = relayer.starts_with("http://");
             problems.require(usable, format!("relayers.{i}"), "must be an http:// URL");
         }
+        let retry = self.retry;
+        problems.require(!retry.first.is_zero(), "retry.first", "must not be 0");
+        problems.require(
+            retry.first <= retry.longest,
+            "retry.longest",
+            "must not be shorter than retry.first",
+        );
         problems.require(self.chain.chain_id != 0, "chain.chain_id", "must not be 0");
         for (field, address) in
             [("chain.kms_auth", self.chain.kms_auth), ("chain.committee", self.chain.committee)]
@@ -136,6 +164,61 @@ impl Validate for Config {
         if let Some(evidence) = &self.evidence {
             let https = evidence.collateral.starts_with("https://");
             problems.require(!https, "evidence.collateral", "must be a file or an http:// URL");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mandate_runtime::config::load_from;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+        relayers = ["http://10.0.0.2:7000"]
+        [retry]
+        longest = "5s"
+        [chain]
+        chain_id = 1
+        kms_auth = "0x1111111111111111111111111111111111111111"
+        committee = "0x2222222222222222222222222222222222222222"
+        group_key = "0x8dce6cb36101046ac0ef8e533ead22891ba55268d630c763ff99122454e06198e2b5b235374617b29e40ff0b847408b9"
+        [evidence]
+        event_log = "/run/events.json"
+        image = "/etc/image.json"
+        collateral = "http://10.0.0.3/collateral"
+    "#;
+
+    fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        load_from(file.path(), ENV_PREFIX, environment).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn a_whole_file_is_read_and_the_environment_overrides_it() {
+        let config = read(GOOD, &[("MANDATE_GUEST_CHAIN__CHAIN_ID", "5")]).unwrap();
+        assert_eq!(config.pinned().chain_id, 5);
+        assert_eq!(config.socket, default_socket());
+        assert_eq!(config.retry, RetryConfig { longest: Duration::from_secs(5), ..RetryConfig::default() });
+        assert_eq!(config.evidence.unwrap().report_dir.to_str(), Some(tsm::REPORT_DIR));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let bad = GOOD
+            .replace("http://10.0.0.2:7000", "https://10.0.0.2")
+            .replace(
+                "0x1111111111111111111111111111111111111111",
+                "0x0000000000000000000000000000000000000000",
+            )
+            .replace("\"5s\"", "\"10ms\"")
+            .replace("http://10.0.0.3", "https://10.0.0.3")
+            + "speed = 3";
+        let text = read(&bad, &[]).unwrap_err();
+        for field in ["relayers.0", "chain.kms_auth", "retry.longest", "evidence.collateral", "speed"] {
+            assert!(text.contains(field), "{field} is not in {text}");
         }
     }
 }

@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use mandate_runtime::{
@@ -25,8 +24,6 @@ use crate::{
     quoter::Quoter,
 };
 
-/// Pauses between tries: the first, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 const MAX_COMPOSE: u64 = 1 << 20;
 const KEYS: &str = "keys";
 
@@ -134,7 +131,8 @@ struct Fetching<'a> {
 
 impl Fetching<'_> {
     async fn until_held(&self, ambient: &Ambient) {
-        let (mut pause, longest) = BACKOFF;
+        let retry = self.config.retry;
+        let mut pause = retry.first;
         loop {
             match self.fetch().await.map(|fetched| self.hold(&fetched)) {
                 Ok(Ok(())) => return,
@@ -142,7 +140,7 @@ impl Fetching<'_> {
                 Err(error) => self.waiting(&error),
             }
             ambient.clock.sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pause = (pause * 2).min(retry.longest);
         }
     }
 
