@@ -138,20 +138,12 @@ contract KmsAuth is Governed, IKmsAuth {
     }
 
     /// @inheritdoc IKmsAuth
-    function isAppAllowed(AppBootInfo calldata bootInfo)
-        external
-        view
-        returns (bool isAllowed, string memory reason)
-    {
+    function isAppAllowed(AppBootInfo calldata bootInfo) external view returns (bool isAllowed, string memory reason) {
         return _isAllowed(bootInfo);
     }
 
     /// @inheritdoc IKmsAuth
-    function isKmsAllowed(AppBootInfo calldata bootInfo)
-        external
-        view
-        returns (bool isAllowed, string memory reason)
-    {
+    function isKmsAllowed(AppBootInfo calldata bootInfo) external view returns (bool isAllowed, string memory reason) {
         address app = kmsApp();
         if (app == address(0) || bootInfo.appId != app) return (false, Reasons.text(Reason.NotSystemApp));
         return _isAllowed(bootInfo);

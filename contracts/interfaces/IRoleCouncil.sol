@@ -32,7 +32,9 @@ interface IRoleCouncil {
         Expired
     }
 
-    event MotionProposed(uint256 indexed motionId, address indexed proposer, Call[] calls, string description, uint40 expiresAt);
+    event MotionProposed(
+        uint256 indexed motionId, address indexed proposer, Call[] calls, string description, uint40 expiresAt
+    );
     event MotionApproved(uint256 indexed motionId, uint256 indexed role, address indexed member);
     event MotionExecuted(uint256 indexed motionId);
     event RoleSet(uint256 indexed role, string name, uint32 threshold, address[] members);

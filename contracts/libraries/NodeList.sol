@@ -75,7 +75,11 @@ library NodeList {
     }
 
     /// @notice Those of `keys` that may take part now, in the same order.
-    function onlyAdmitted(Context storage self, address[] memory keys) internal view returns (address[] memory admitted) {
+    function onlyAdmitted(Context storage self, address[] memory keys)
+        internal
+        view
+        returns (address[] memory admitted)
+    {
         admitted = new address[](keys.length);
         uint256 count = 0;
         for (uint256 i = 0; i < keys.length; ++i) {
@@ -115,7 +119,10 @@ library NodeList {
     }
 
     /// @dev A renewal must not let the node take part sooner than announced, nor become another node.
-    function _checkRenewal(IKmsCommittee.Node storage present, IKmsCommittee.Node calldata node, uint40 from) private view {
+    function _checkRenewal(IKmsCommittee.Node storage present, IKmsCommittee.Node calldata node, uint40 from)
+        private
+        view
+    {
         bool same = node.dealingKey == present.dealingKey && node.sealingKey == present.sealingKey
             && node.operator == present.operator;
         bool throughNotice = present.expiresAt >= from && node.expiresAt > present.expiresAt;

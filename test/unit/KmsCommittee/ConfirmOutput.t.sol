@@ -179,9 +179,7 @@ contract ConfirmOutputTest is CommitteeFixture {
             abi.encodeWithSelector(IKmsCommittee.WrongState.selector, round, IKmsCommittee.CeremonyState.Finished)
         );
         committee.abortCeremony(round);
-        vm.expectRevert(
-            abi.encodeWithSelector(IKmsCommittee.WrongState.selector, 7, IKmsCommittee.CeremonyState.None)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IKmsCommittee.WrongState.selector, 7, IKmsCommittee.CeremonyState.None));
         committee.abortCeremony(7);
     }
 }

@@ -66,9 +66,7 @@ contract PostDealerLogTest is CommitteeFixture {
 
     function test_postDealerLog_RevertIf_NoSuchRound() external {
         bytes memory signature = _signLog(1, 9, LOG);
-        vm.expectRevert(
-            abi.encodeWithSelector(IKmsCommittee.WrongState.selector, 9, IKmsCommittee.CeremonyState.None)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IKmsCommittee.WrongState.selector, 9, IKmsCommittee.CeremonyState.None));
         committee.postDealerLog(9, vm.addr(1), LOG, signature);
     }
 

@@ -227,9 +227,7 @@ contract AppGovernorTest is Fixture {
     function test_propose_RevertIf_TooFewVotes() external {
         (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(address(app), _schedule());
         vm.prank(STRANGER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IGovernor.GovernorInsufficientProposerVotes.selector, STRANGER, 0, 10)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInsufficientProposerVotes.selector, STRANGER, 0, 10));
         governor.propose(targets, values, datas, "why");
     }
 

@@ -129,9 +129,7 @@ contract RoleCouncilTest is Fixture {
         uint256 id = _proposed(_revocation());
         skip(LIFETIME);
         vm.prank(CORE_1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired));
         council.approve(id, 0);
         vm.prank(CORE_1);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, 5, IRoleCouncil.MotionState.None));
@@ -149,9 +147,7 @@ contract RoleCouncilTest is Fixture {
         IRoleCouncil.Call[] memory calls = _revocation();
         uint256 id = _passed(calls);
         council.execute(calls, "why");
-        vm.expectRevert(
-            abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Executed)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Executed));
         council.execute(calls, "why");
     }
 
@@ -159,9 +155,7 @@ contract RoleCouncilTest is Fixture {
         IRoleCouncil.Call[] memory calls = _revocation();
         uint256 id = _passed(calls);
         skip(LIFETIME);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired));
         council.execute(calls, "why");
     }
 
@@ -177,9 +171,7 @@ contract RoleCouncilTest is Fixture {
         IRoleCouncil.Call[] memory calls = _call(address(app), abi.encodeCall(app.revokeCode, (bytes32(0), false)));
         _passed(calls);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IRoleCouncil.CallFailed.selector, 0, abi.encodeWithSignature("ZeroCodeHash()")
-            )
+            abi.encodeWithSelector(IRoleCouncil.CallFailed.selector, 0, abi.encodeWithSignature("ZeroCodeHash()"))
         );
         council.execute(calls, "why");
     }
@@ -270,13 +262,9 @@ contract RoleCouncilTest is Fixture {
 
     function test_constructor_RevertIf_LifetimeOutOfBounds() external {
         IRoleCouncil.Role[] memory roles = council.roles();
-        vm.expectRevert(
-            abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 1 hours - 1, 1 hours, 365 days)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 1 hours - 1, 1 hours, 365 days));
         new RoleCouncil(roles, 1 hours - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 366 days, 1 hours, 365 days)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 366 days, 1 hours, 365 days));
         new RoleCouncil(roles, 366 days);
     }
 

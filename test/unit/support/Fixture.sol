@@ -104,7 +104,10 @@ abstract contract Fixture {
         vm.assertEq(uint256(given), uint256(expected), "state");
     }
 
-    function assertVerdict(BootRequest memory request, Verdict verdict, Reason reason, uint64 validUntil) internal view {
+    function assertVerdict(BootRequest memory request, Verdict verdict, Reason reason, uint64 validUntil)
+        internal
+        view
+    {
         (Verdict givenVerdict, Reason givenReason, uint64 givenUntil) = kms.decide(request);
         vm.assertEq(uint256(givenReason), uint256(reason), "reason");
         vm.assertEq(uint256(givenVerdict), uint256(verdict), "verdict");

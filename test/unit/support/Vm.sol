@@ -27,6 +27,8 @@ interface Vm {
     function snapshotState() external returns (uint256);
     function revertToState(uint256 id) external returns (bool);
     function snapshotGasLastCall(string calldata name) external returns (uint256);
+    function readFile(string calldata path) external view returns (string memory);
+    function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);
     function etch(address target, bytes calldata code) external;
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;
     function assertEq(uint256 left, uint256 right) external pure;

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {AppAuth} from "../../contracts/AppAuth.sol";
+import {vm} from "../unit/support/Vm.sol";
+import {PolicyHandler} from "./PolicyHandler.sol";
+
+/// @notice G-2 and G-3 over random lives of one app and its KmsAuth.
+contract PolicyInvariants {
+    PolicyHandler private handler;
+
+    function setUp() external {
+        handler = new PolicyHandler();
+    }
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    /// @dev One function, since forge repeats the whole campaign for each. What loosened is recorded by the handler, which
+    /// compares before and after every transaction.
+    function invariant_G2_G3_NothingLoosensEarlyAndAPauseEnds() external view {
+        vm.assertEq(handler.violation(), "");
+        AppAuth app = handler.app();
+        vm.assertTrue(app.pausedUntil() <= block.timestamp + app.MAX_PAUSE(), "G-3: the pause does not end");
+        vm.assertTrue(app.liveCodes().length <= 16, "more versions are live than loops are bounded for");
+    }
+
+    /// @dev Every step can take effect: otherwise the campaign would test nothing and stay green.
+    function test_handler_EveryStepTakesEffect() external {
+        handler.scheduleCode(1, true, 1 days);
+        handler.retireCode(0, 1 hours);
+        handler.revokeCode(7, true, false);
+        handler.pause(1 hours, true);
+        handler.armGuardianPause();
+        handler.changeDevice(1, 0, false);
+        handler.changeDevice(0, 1, true);
+        handler.changeAnyDevice(0);
+        handler.changeAnyDevice(1);
+        handler.changeTee(1, 0, false);
+        handler.changeTee(0, 1, true);
+        handler.setTcbFloor(4);
+        handler.setNotice(3 days);
+        handler.changeOsImage(1, 1, 0);
+        handler.changeOsImage(0, 5, 1 hours);
+        handler.changeOsImage(0, 41, 0);
+        handler.changeSuspension(true, true, 0);
+        handler.changeSuspension(false, false, 0);
+        handler.setKmsNotice(4 days);
+        handler.changeOwner(0, false);
+        uint256 steps = 20;
+        vm.assertEq(handler.effective(), steps);
+        handler.pass(3 days - 1);
+        handler.pass(1);
+        handler.changeOwner(0, true);
+        vm.assertEq(handler.effective(), steps + 1);
+        vm.assertEq(handler.violation(), "");
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {AppAuth} from "../../contracts/AppAuth.sol";
+import {KmsAuth} from "../../contracts/KmsAuth.sol";
+import {IAppPolicy} from "../../contracts/interfaces/IAppPolicy.sol";
+import {AppBootInfo, BootRequest, TcbStatus, TeeKind, Verdict, Version} from "../../contracts/types/Boot.sol";
+import {vm} from "../unit/support/Vm.sol";
+
+/// @notice Does whatever owner and guardian may do, and compares before and after each transaction what is going to be
+/// allowed at times to come. A boot is one bit: (code, device, TEE, TCB, OS image).
+contract PolicyHandler {
+    uint256 private constant CODES = 3;
+    uint256 private constant MAX_TIMES = 16;
+    uint256 private constant FAR = 800 days;
+
+    KmsAuth public immutable kms;
+    AppAuth public immutable app;
+
+    /// @notice What went wrong, empty as long as nothing did.
+    string public violation;
+    /// @notice How many transactions took effect.
+    uint256 public effective;
+
+    address private constant KMS_OWNER = address(0xA0);
+    address private constant KMS_GUARDIAN = address(0xA1);
+    address private constant OWNER = address(0xB0);
+    address private constant GUARDIAN = address(0xB1);
+    address private constant OTHER_OWNER = address(0xB2);
+
+    constructor() {
+        kms = new KmsAuth(address(new AppAuth()), KMS_OWNER, KMS_GUARDIAN, 3 days);
+        vm.prank(KMS_OWNER);
+        kms.scheduleOsImage(_image(0), "");
+        vm.warp(block.timestamp + 3 days);
+        IAppPolicy.Init memory init;
+        (init.owner, init.guardian, init.notice) = (OWNER, GUARDIAN, 2 days);
+        (init.codeHashes, init.devices, init.teeKinds) = (new bytes32[](1), new bytes32[](1), new TeeKind[](1));
+        (init.codeHashes[0], init.devices[0], init.teeKinds[0]) = (_code(0), _device(0), TeeKind.Tdx);
+        init.tcbFloor = TcbStatus.SWHardeningNeeded;
+        app = AppAuth(kms.deployAndRegisterApp(init, 0));
+    }
+
+    function pass(uint256 seconds_) external {
+        vm.warp(block.timestamp + seconds_ % 3 days);
+    }
+
+    /// @dev To a moment just before or at which something changes by itself: where mistakes of one second would show.
+    function passToABoundary(uint256 seed) external {
+        Version memory version = _version(seed % CODES);
+        uint256 to = seed % 2 == 0 ? version.activeFrom : version.retireAt;
+        to -= to == 0 ? 0 : (seed >> 8) % 2;
+        if (to > block.timestamp) vm.warp(to);
+    }
+
+    function scheduleCode(uint256 code, bool supersede, uint256 handover) external {
+        _byOwner(abi.encodeCall(app.scheduleCode, (_code(code), "", supersede, uint40(handover % 4 days))), code);
+    }
+
+    function retireCode(uint256 code, uint256 delay) external {
+        uint40 retireAt = uint40(block.timestamp + delay % 6 days);
+        _byOwner(abi.encodeCall(app.retireCode, (_code(code), retireAt)), delay);
+    }
+
+    function revokeCode(uint256 code, bool rotate, bool byGuardian) external {
+        // Rarely, since it is for good.
+        if (code % 7 != 0) return;
+        bytes memory data = abi.encodeCall(app.revokeCode, (_code(code), rotate));
+        byGuardian ? _byGuardian(data, code) : _byOwner(data, code);
+    }
+
+    function pause(uint256 duration, bool byGuardian) external {
+        bytes memory data = abi.encodeCall(app.pause, (uint40(block.timestamp + duration % 40 days)));
+        byGuardian ? _byGuardian(data, duration) : _byOwner(data, duration);
+    }
+
+    function armGuardianPause() external {
+        _byOwner(abi.encodeCall(app.armGuardianPause, ()), 0);
+    }
+
+    function changeDevice(uint256 device, uint256 how, bool byGuardian) external {
+        bytes memory data = how % 2 == 0
+            ? abi.encodeCall(app.allowDevice, (_device(device)))
+            : abi.encodeCall(app.denyDevice, (_device(device)));
+        byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
+    }
+
+    function changeAnyDevice(uint256 how) external {
+        _byOwner(how % 2 == 0 ? abi.encodeCall(app.allowAnyDevice, ()) : abi.encodeCall(app.removeAnyDevice, ()), how);
+    }
+
+    function changeTee(uint256 tee, uint256 how, bool byGuardian) external {
+        TeeKind kind = TeeKind(1 + tee % 2);
+        bytes memory data = how % 2 == 0 ? abi.encodeCall(app.allowTee, (kind)) : abi.encodeCall(app.removeTee, (kind));
+        byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
+    }
+
+    function setTcbFloor(uint256 floor) external {
+        _byOwner(abi.encodeCall(app.setTcbFloor, (TcbStatus(1 + floor % 6))), floor);
+    }
+
+    function setNotice(uint256 notice) external {
+        _byOwner(abi.encodeCall(app.setNotice, (uint40(notice % 5 days))), notice);
+    }
+
+    function changeOwner(uint256 seed, bool accept) external {
+        (address pending,) = app.pendingOwner();
+        address next = app.owner() == OTHER_OWNER ? OWNER : OTHER_OWNER;
+        if (accept) _check(pending, address(app), abi.encodeCall(app.acceptOwnership, ()), app.notice(), seed);
+        else _byOwner(abi.encodeCall(app.transferOwnership, (next)), seed);
+    }
+
+    function changeOsImage(uint256 image, uint256 how, uint256 delay) external {
+        bytes memory data = abi.encodeCall(kms.scheduleOsImage, (_image(image), ""));
+        if (how % 5 == 0) {
+            data = abi.encodeCall(kms.retireOsImage, (_image(image), uint40(block.timestamp + delay % 6 days)));
+        }
+        if (how % 41 == 0) data = abi.encodeCall(kms.revokeOsImage, (_image(image)));
+        _check(KMS_OWNER, address(kms), data, kms.notice(), delay);
+    }
+
+    function changeSuspension(bool suspend, bool byGuardian, uint256 seed) external {
+        bytes memory data = suspend
+            ? abi.encodeCall(kms.suspendApp, (address(app)))
+            : abi.encodeCall(kms.liftSuspension, (address(app)));
+        _check(byGuardian ? KMS_GUARDIAN : KMS_OWNER, address(kms), data, byGuardian ? FAR : kms.notice(), seed);
+    }
+
+    function setKmsNotice(uint256 notice) external {
+        _check(KMS_OWNER, address(kms), abi.encodeCall(kms.setNotice, (uint40(notice % 5 days))), kms.notice(), notice);
+    }
+
+    function _byOwner(bytes memory data, uint256 seed) private {
+        _check(app.owner(), address(app), data, app.notice(), seed);
+    }
+
+    /// @dev The guardian must not enlarge what is allowed at any time (G-3), not only within the notice.
+    function _byGuardian(bytes memory data, uint256 seed) private {
+        _check(GUARDIAN, address(app), data, FAR, seed);
+    }
+
+    function _check(address actor, address target, bytes memory data, uint256 horizon, uint256 seed) private {
+        uint256[] memory times = _times(horizon, seed);
+        uint256[] memory before = _allowedAt(times);
+        vm.prank(actor);
+        (bool success,) = target.call(data);
+        if (!success) return;
+        ++effective;
+        uint256[] memory afterwards = _allowedAt(times);
+        for (uint256 i = 0; i < times.length; ++i) {
+            if (afterwards[i] & ~before[i] == 0) continue;
+            violation =
+                horizon == FAR ? "G-3: the guardian enlarged what is allowed" : "G-2: loosened before the notice";
+        }
+    }
+
+    /// @dev Times in [now, now + horizon): both ends, some in between, and around every known change of a version.
+    function _times(uint256 horizon, uint256 seed) private view returns (uint256[] memory times) {
+        times = new uint256[](MAX_TIMES);
+        uint256 count = 0;
+        uint256[10] memory wanted;
+        (wanted[0], wanted[1]) = (block.timestamp, block.timestamp + horizon - 1);
+        wanted[2] = block.timestamp + seed % (horizon + 1);
+        wanted[3] = block.timestamp + uint256(keccak256(abi.encode(seed))) % (horizon + 1);
+        for (uint256 i = 0; i < CODES; ++i) {
+            Version memory version = _version(i);
+            (wanted[4 + 2 * i], wanted[5 + 2 * i]) = (version.activeFrom, version.retireAt);
+        }
+        for (uint256 i = 0; i < wanted.length; ++i) {
+            if (wanted[i] >= block.timestamp && wanted[i] < block.timestamp + horizon) times[count++] = wanted[i];
+        }
+        assembly ("memory-safe") {
+            mstore(times, count)
+        }
+    }
+
+    function _allowedAt(uint256[] memory times) private returns (uint256[] memory sets) {
+        sets = new uint256[](times.length);
+        uint256 present = block.timestamp;
+        for (uint256 i = 0; i < times.length; ++i) {
+            vm.warp(times[i]);
+            sets[i] = _allowedNow();
+        }
+        vm.warp(present);
+    }
+
+    function _allowedNow() private view returns (uint256 set) {
+        BootRequest memory request;
+        request.info.appId = address(app);
+        for (uint256 bit = 0; bit < CODES * 16; ++bit) {
+            request.info.composeHash = _code(bit / 16);
+            request.info.deviceId = _device(bit);
+            request.tee = bit & 2 == 0 ? TeeKind.Tdx : TeeKind.Snp;
+            request.info.tcbStatus = bit & 4 == 0 ? "UpToDate" : "OutOfDate";
+            request.info.osImageHash = _image(bit >> 3);
+            (Verdict verdict,,) = kms.decide(request);
+            if (verdict == Verdict.Allowed) set |= 1 << bit;
+        }
+    }
+
+    function _version(uint256 code) private view returns (Version memory version) {
+        (, version) = app.codeState(_code(code));
+    }
+
+    function _code(uint256 seed) private pure returns (bytes32) {
+        return keccak256(abi.encode("code", seed % CODES));
+    }
+
+    function _device(uint256 seed) private pure returns (bytes32) {
+        return keccak256(abi.encode("device", seed % 2));
+    }
+
+    function _image(uint256 seed) private pure returns (bytes32) {
+        return keccak256(abi.encode("image", seed % 2));
+    }
+}
