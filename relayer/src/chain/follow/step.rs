@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One step of following: the logs of some blocks, and everything that changes with them.
+
+use std::collections::BTreeSet;
+
+use alloy::{
+    primitives::{Address, B256},
+    sol_types::SolEvent,
+};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use mandate_model::{
+    bindings::{KmsAuth, KmsCommittee, Node},
+    wire::BlockRef,
+};
+
+use super::{FollowError, Follower, Ticked};
+use crate::{
+    chain::ReadError,
+    effects::{self, NewEffect, Targets, decoded},
+    store::{AppRecord, Progress, Step, StoreError, StoredLog},
+};
+
+/// Blocks whose logs are asked for at a time near the head.
+const CONCURRENT_BLOCKS: usize = 8;
+/// Stored logs that are read at a time when finality advances.
+const LOG_PAGE: u32 = 5_000;
+
+impl Follower {
+    /// Logs of blocks near the head; those of an app that is registered in one of them included.
+    pub(super) async fn logs_of(&self, blocks: &[BlockRef]) -> Result<Vec<StoredLog>, ReadError> {
+        let watched = self.watched();
+        let mut logs = self.logs_of_each(blocks, &watched).await?;
+        let new_apps = self.new_apps(&logs, &watched);
+        if !new_apps.is_empty() {
+            let since = registered_from(&logs);
+            let blocks: Vec<BlockRef> = blocks.iter().copied().filter(|b| b.number >= since).collect();
+            logs.extend(self.logs_of_each(&blocks, &new_apps).await?);
+        }
+        Ok(ordered(logs))
+    }
+
+    async fn logs_of_each(
+        &self,
+        blocks: &[BlockRef],
+        of: &BTreeSet<Address>,
+    ) -> Result<Vec<StoredLog>, ReadError> {
+        let each = stream::iter(blocks).map(|block| self.reader.logs_of(*block, of));
+        let all: Vec<Vec<StoredLog>> = each.buffered(CONCURRENT_BLOCKS).try_collect().await?;
+        Ok(all.concat())
+    }
+
+    pub(super) async fn logs_between(&self, from: u64, to: u64) -> Result<Vec<StoredLog>, ReadError> {
+        let watched = self.watched();
+        let mut logs = self.reader.logs_between(from, to, &watched).await?;
+        let new_apps = self.new_apps(&logs, &watched);
+        if !new_apps.is_empty() {
+            logs.extend(self.reader.logs_between(registered_from(&logs).max(from), to, &new_apps).await?);
+        }
+        Ok(ordered(logs))
+    }
+
+    fn watched(&self) -> BTreeSet<Address> {
+        self.view.apps().iter().copied().chain(self.contracts.fixed()).collect()
+    }
+
+    fn new_apps(&self, logs: &[StoredLog], watched: &BTreeSet<Address>) -> BTreeSet<Address> {
+        self.registrations(logs).map(|record| record.app).filter(|app| !watched.contains(app)).collect()
+    }
+
+    fn births<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = (Address, B256)> + 'a {
+        let ours = logs.iter().filter(|log| log.address == self.contracts.kms_auth);
+        ours.filter_map(|log| registration(log).map(|record| (record.app, log.tx_hash)))
+    }
+
+    fn registrations<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = AppRecord> + 'a {
+        logs.iter().filter(|log| log.address == self.contracts.kms_auth).filter_map(registration)
+    }
+
+    /// Completes a step with apps, nodes and effects, writes it, and follows it in memory.
+    pub(super) async fn apply(
+        &self,
+        mut step: Step,
+        progress: &mut Progress,
+        finalized: Option<BlockRef>,
+        ticked: &mut Ticked,
+    ) -> Result<(), FollowError> {
+        step.apps = self.registrations(&step.logs).collect();
+        step.finalized = finalized.filter(|f| progress.finalized.is_none_or(|old| f.number > old.number));
+        if step.finalized.is_none() && step.blocks.is_empty() {
+            return Ok(());
+        }
+        self.check_ancestor(&step).await?;
+        let nodes = self.changed_nodes(&step).await?;
+        let targets = self.targets(&step, nodes.as_deref());
+        step.effects = self.effects(&step, progress, &targets).await?;
+        step.forget_letters_below = step.logs.iter().filter_map(|log| self.opened_round(log)).max();
+        let (head, effects, blocks) = (step.blocks.last().copied(), step.effects.len(), step.blocks.len());
+        let now_final = step.finalized;
+        self.store.apply(step).await?;
+        if let Some(nodes) = nodes {
+            self.view.set_nodes(nodes, self.clock.monotonic());
+        }
+        self.view.set_apps(targets.apps);
+        progress.head = head.or(progress.head);
+        progress.finalized = now_final.or(progress.finalized);
+        ticked.effects += effects as u64;
+        ticked.blocks += blocks as u64;
+        Ok(())
+    }
+
+    async fn check_ancestor(&self, step: &Step) -> Result<(), FollowError> {
+        let Some(finalized) = step.finalized else { return Ok(()) };
+        let ours = match step.blocks.iter().find(|b| b.number == finalized.number) {
+            Some(block) => Some(block.hash),
+            None => self.store.block_hash(finalized.number).await?,
+        };
+        match ours {
+            Some(hash) if hash != finalized.hash => Err(FollowError::Inconsistent(finalized.number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The nodes after the step's last block, when one of its logs changed them.
+    async fn changed_nodes(&self, step: &Step) -> Result<Option<Vec<Node>>, ReadError> {
+        let changes = [
+            KmsCommittee::NodeAdmitted::SIGNATURE_HASH,
+            KmsCommittee::NodeEvicted::SIGNATURE_HASH,
+            KmsCommittee::NodeUrlSet::SIGNATURE_HASH,
+        ];
+        let changed = step.logs.iter().any(|log| {
+            log.address == self.contracts.committee
+                && log.topics.first().is_some_and(|topic| changes.contains(topic))
+        });
+        match step.blocks.last() {
+            Some(end) if changed => self.reader.nodes(self.contracts.committee, end.hash).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn targets(&self, step: &Step, nodes: Option<&[Node]>) -> Targets {
+        let known = self.view.nodes();
+        let nodes = nodes.unwrap_or(&known);
+        let urls =
+            nodes.iter().map(|node| node.url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
+        let apps = self.view.apps();
+        Targets {
+            revocations: urls.chain(self.gateways.iter().cloned()).collect(),
+            apps: apps.iter().copied().chain(step.apps.iter().map(|record| record.app)).collect(),
+        }
+    }
+
+    /// What an app says in the transaction that registers it concerns nobody yet: its first rules are no tightening.
+    async fn effects(
+        &self,
+        step: &Step,
+        progress: &Progress,
+        targets: &Targets,
+    ) -> Result<Vec<NewEffect>, StoreError> {
+        let quiet = progress.quiet_until.unwrap_or(0);
+        let born: BTreeSet<(Address, B256)> = self.births(&step.logs).collect();
+        let loud = step
+            .logs
+            .iter()
+            .filter(|log| log.block_number > quiet && !born.contains(&(log.address, log.tx_hash)));
+        let mut effects: Vec<NewEffect> =
+            loud.flat_map(|log| effects::at_head(&self.contracts, targets, log)).collect();
+        if let Some(finalized) = step.finalized {
+            let from = progress.finalized.map_or(0, |old| old.number + 1);
+            let final_here =
+                step.logs.iter().filter(|log| (from..=finalized.number).contains(&log.block_number));
+            effects.extend(final_here.flat_map(|log| effects::at_finality(&self.contracts, log)));
+            for log in self.stored_logs(from, finalized.number).await? {
+                effects.extend(effects::at_finality(&self.contracts, &log));
+            }
+        }
+        Ok(effects)
+    }
+
+    async fn stored_logs(&self, mut from: u64, to: u64) -> Result<Vec<StoredLog>, StoreError> {
+        let mut all: Vec<StoredLog> = Vec::new();
+        loop {
+            let page = self.store.logs(from, to, LOG_PAGE).await?;
+            let last = page.last().map(|log| log.block_number);
+            let whole = page.len() < LOG_PAGE as usize;
+            all.extend(page);
+            match last {
+                Some(last) if !whole && last > from => {
+                    // The page may end within a block: that block is read again, whole.
+                    all.retain(|log| log.block_number < last);
+                    from = last;
+                }
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Letters of a round are of use until the next but one.
+    fn opened_round(&self, log: &StoredLog) -> Option<u64> {
+        let ours = log.address == self.contracts.committee;
+        ours.then(|| decoded::<KmsCommittee::CeremonyOpened>(log))
+            .flatten()
+            .map(|e| e.round.saturating_sub(1))
+    }
+}
+
+fn registration(log: &StoredLog) -> Option<AppRecord> {
+    let e = decoded::<KmsAuth::AppRegistered>(log)?;
+    Some(AppRecord { app: e.app, registrar: e.registrar, foreign: e.foreign, block_number: log.block_number })
+}
+
+fn registered_from(logs: &[StoredLog]) -> u64 {
+    logs.iter().filter(|log| registration(log).is_some()).map(|log| log.block_number).min().unwrap_or(0)
+}
+
+fn ordered(mut logs: Vec<StoredLog>) -> Vec<StoredLog> {
+    logs.sort_by_key(|log| (log.block_number, log.log_index));
+    logs
+}
