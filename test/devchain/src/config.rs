@@ -9,13 +9,23 @@ use std::{
 
 use alloy::{
     primitives::{Address, U256},
-    signers::local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English},
+    signers::{
+        k256::ecdsa::SigningKey,
+        local::{
+            PrivateKeySigner,
+            coins_bip39::{English, Mnemonic},
+        },
+    },
 };
+use coins_bip32::prelude::Parent as _;
 
 use crate::error::DevChainError;
 
 /// The mnemonic every Ethereum development tool knows.
 pub const JUNK_MNEMONIC: &str = "test test test test test test test test test test test junk";
+
+/// Where the accounts are derived below.
+const ACCOUNTS_PATH: &str = "m/44'/60'/0'/0";
 
 /// Seconds since the Unix epoch, from wherever the caller takes its time.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -115,15 +125,17 @@ impl Config {
     /// # Errors
     /// The mnemonic is not one.
     pub fn signers(&self) -> Result<Vec<PrivateKeySigner>, DevChainError> {
-        (0..self.accounts)
-            .map(|index| {
-                MnemonicBuilder::<English>::default()
-                    .phrase(self.mnemonic.as_str())
-                    .index(index)
-                    .and_then(|builder| builder.build())
-                    .map_err(|error| DevChainError::Mnemonic(error.to_string()))
-            })
-            .collect()
+        // The seed is stretched once for all accounts; alloy's builder would do so for each.
+        let parent = Mnemonic::<English>::new_from_phrase(&self.mnemonic)
+            .and_then(|mnemonic| mnemonic.derive_key(ACCOUNTS_PATH, None))
+            .map_err(|error| DevChainError::Mnemonic(error.to_string()))?;
+        let derive = |index| {
+            let child =
+                parent.derive_child(index).map_err(|error| DevChainError::Mnemonic(error.to_string()))?;
+            let key: &SigningKey = child.as_ref();
+            Ok(PrivateKeySigner::from_signing_key(key.clone()))
+        };
+        (0..self.accounts).map(derive).collect()
     }
 }
 

@@ -73,7 +73,7 @@ impl Request {
         let id = self.id?;
         Some(match outcome {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-            Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error.payload() }),
+            Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error.object() }),
         })
     }
 }

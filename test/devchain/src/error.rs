@@ -4,7 +4,7 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use alloy::{primitives::Bytes, rpc::json_rpc::ErrorPayload};
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 /// What can go wrong when a chain is made, driven or served from Rust.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,15 @@ impl RpcError {
         Self { code: 3, message: message.into(), data: Some(data) }
     }
 
+    /// The error object on the wire.
+    pub(crate) fn object(&self) -> Value {
+        match &self.data {
+            Some(data) => json!({ "code": self.code, "message": self.message, "data": data }),
+            None => json!({ "code": self.code, "message": self.message }),
+        }
+    }
+
+    /// The same for an alloy transport.
     pub(crate) fn payload(self) -> ErrorPayload {
         let data: Option<Box<RawValue>> =
             self.data.and_then(|data| serde_json::value::to_raw_value(&data).ok());

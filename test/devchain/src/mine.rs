@@ -55,9 +55,6 @@ impl Chain {
     /// Takes a signed transaction in, and with automine also into a block.
     pub(crate) fn submit(&mut self, tx: Recovered<TxEnvelope>) -> Result<TxHash, RpcError> {
         let hash = *tx.tx_hash();
-        if self.locations.contains_key(&hash) {
-            return Err(RpcError::server("already known"));
-        }
         self.check(&tx)?;
         self.pool.add(tx)?;
         self.journal.push(Change::Pending(hash));

@@ -22,7 +22,9 @@ pub(super) fn handle(chain: &DevChain, method: &str, params: &Value) -> Option<A
     let (_, name) = method.split_once('_')?;
     Some(match (method, name) {
         ("evm_mine", _) => evm_mine(chain, params),
-        ("anvil_reorg" | "mandate_reorg" | "dev_reorg", _) => reorg(chain, params),
+        // anvil answers nothing and alloy insists on that.
+        ("anvil_reorg", _) => reorg(chain, params).map(|_| Value::Null),
+        ("mandate_reorg" | "dev_reorg", _) => reorg(chain, params),
         ("anvil_rollback" | "mandate_rollback", _) => rollback(chain, params),
         ("txpool_status", _) => Ok(chain.read(status)),
         (_, "mine") => mine(chain, params),
