@@ -18,7 +18,7 @@ use alloy::primitives::{Address, B256, Bytes, keccak256};
 use mandate_attestation::dev_pki::{Defect, DevGuest, DevPki};
 use mandate_kms::{boot, decide::Verdict, receipts::verify_chain, shares::RELEASE_INFO};
 use mandate_model::{
-    Outcome, Reason,
+    Outcome,
     outcome::PolicyReason,
     wire::kms::{NodeNonce, ReleaseRequest, ReleaseResponse, RevocationNotice},
 };

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod town;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -65,7 +67,8 @@ pub fn block(number: u64) -> BlockRef {
 }
 
 pub fn no_header() -> Undecided {
-    HeaderError::NoQuorum { what: "finalized", agreed: 0, needed: 1, reports: vec!["rpc 0: gone".into()] }.into()
+    HeaderError::NoQuorum { what: "finalized", agreed: 0, needed: 1, reports: vec!["rpc 0: gone".into()] }
+        .into()
 }
 
 impl Judge for Scripted {
@@ -127,7 +130,8 @@ impl World {
         let ambient = Ambient { clock: clock.clone(), entropy, net: Arc::new(TcpNet) };
         let owner = Owner { node: keys.address(), chain_id: CHAIN, kms_auth: KMS_AUTH, committee: COMMITTEE };
         let store = Store::with_backend(backend, &owner).unwrap();
-        let context = Context { keys: keys.clone(), store: store.clone(), chain_id: CHAIN, committee: COMMITTEE };
+        let context =
+            Context { keys: keys.clone(), store: store.clone(), chain_id: CHAIN, committee: COMMITTEE };
         let judge = Arc::new(Scripted(Mutex::new(Script {
             finalized: Ok(Verdict::Allowed { valid_until: NOW + 1_000 }),
             head: Ok(Verdict::Allowed { valid_until: NOW + 1_000 }),
