@@ -23,16 +23,17 @@ contract AppAuth is Governed, IAppPolicy, IAppAuth, IAppAuthBasicManagement, IER
     /// @notice No pause is longer than this.
     uint40 public constant MAX_PAUSE = 30 days;
 
+    // In this order, so that the first two share the notice's slot and a decision reads three slots of settings.
+    uint64 private _generation;
+    uint40 private _previousUntil;
+
     address private _kmsAuth;
     uint40 private _pausedUntil;
+    uint40 private _anyDeviceFrom;
     bool private _guardianPauseArmed;
 
     TimedUint private _tcbFloor;
     TeeSet private _tees;
-
-    uint64 private _generation;
-    uint40 private _previousUntil;
-    uint40 private _anyDeviceFrom;
 
     VersionList.Context private _codes;
     DeviceList.Context private _devices;

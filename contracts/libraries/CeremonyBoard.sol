@@ -17,9 +17,11 @@ library CeremonyBoard {
 
     /// @param round the newest round's number; never reused, failed rounds included
     /// @param epoch the current epoch's number
+    /// @param outgoing the newest epoch of the root before the present one, which may be valid for its handover
     struct Context {
         uint64 round;
         uint64 epoch;
+        uint64 outgoing;
         mapping(uint64 round => IKmsCommittee.Ceremony) ceremonies;
         mapping(uint64 round => uint256) posted;
         mapping(uint64 round => mapping(address dealer => bytes32)) logs;
@@ -88,10 +90,8 @@ library CeremonyBoard {
         IKmsCommittee.Ceremony storage ceremony = self.ceremonies[round];
         ceremony.state = IKmsCommittee.CeremonyState.Finished;
         uint40 time = currentTime();
-        if (self.epoch != 0) {
-            bool rotated = ceremony.kind == IKmsCommittee.CeremonyKind.Rotate;
-            self.epochs[self.epoch].validUntil = rotated ? time + handover : time;
-        }
+        if (ceremony.kind == IKmsCommittee.CeremonyKind.Rotate) _handOver(self, time + handover);
+        else if (self.epoch != 0) self.epochs[self.epoch].validUntil = time;
         uint64 number = ++self.epoch;
         self.epochs[number] = IKmsCommittee.Epoch({
             number: number,
@@ -150,6 +150,14 @@ library CeremonyBoard {
     /// @notice n − f with n = 3f + 1: how many of `count` must agree.
     function quorumOf(uint256 count) internal pure returns (uint32) {
         return uint32(count - (count - 1) / 3);
+    }
+
+    /// @dev At most two roots are valid at once: one that was on its way out ends now.
+    function _handOver(Context storage self, uint40 until) private {
+        uint40 time = currentTime();
+        if (self.epochs[self.outgoing].validUntil > time) self.epochs[self.outgoing].validUntil = time;
+        self.outgoing = self.epoch;
+        self.epochs[self.epoch].validUntil = until;
     }
 
     function _checkState(Context storage self, uint64 round, IKmsCommittee.CeremonyState expected) private view {

@@ -37,7 +37,7 @@ contract PolicyInvariants {
         handler.changeDevice(1, 0, false);
         handler.changeDevice(0, 1, true);
         handler.changeAnyDevice(0);
-        handler.changeAnyDevice(1);
+        handler.changeAnyDevice(3);
         handler.changeTee(1, 0, false);
         handler.changeTee(0, 1, true);
         handler.setTcbFloor(4);

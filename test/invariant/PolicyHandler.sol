@@ -22,6 +22,11 @@ contract PolicyHandler {
     /// @notice How many transactions took effect.
     uint256 public effective;
 
+    /// @dev What was going to be allowed at some times within the notice when `rely` looked: users rely on it until then,
+    /// whatever transactions follow, a shortening of the notice included.
+    uint256[] private promisedTimes;
+    uint256[] private promisedSets;
+
     address private constant KMS_OWNER = address(0xA0);
     address private constant KMS_GUARDIAN = address(0xA1);
     address private constant OWNER = address(0xB0);
@@ -43,6 +48,13 @@ contract PolicyHandler {
 
     function pass(uint256 seconds_) external {
         vm.warp(block.timestamp + seconds_ % 3 days);
+    }
+
+    function rely(uint256 seed) external {
+        uint256 notice = app.notice() < kms.notice() ? app.notice() : kms.notice();
+        if (notice == 0) return;
+        promisedTimes = _times(notice, seed);
+        promisedSets = _allowedAt(promisedTimes);
     }
 
     /// @dev To a moment just before or at which something changes by itself: where mistakes of one second would show.
@@ -86,7 +98,9 @@ contract PolicyHandler {
     }
 
     function changeAnyDevice(uint256 how) external {
-        _byOwner(how % 2 == 0 ? abi.encodeCall(app.allowAnyDevice, ()) : abi.encodeCall(app.removeAnyDevice, ()), how);
+        bytes memory data =
+            how % 4 == 3 ? abi.encodeCall(app.removeAnyDevice, ()) : abi.encodeCall(app.allowAnyDevice, ());
+        _byOwner(data, how);
     }
 
     function changeTee(uint256 tee, uint256 how, bool byGuardian) external {
@@ -131,6 +145,8 @@ contract PolicyHandler {
     }
 
     function _byOwner(bytes memory data, uint256 seed) private {
+        // Half of the transactions come some hours after the one before.
+        if (seed % 2 == 0) vm.warp(block.timestamp + uint256(keccak256(abi.encode(seed))) % 12 hours);
         _check(app.owner(), address(app), data, app.notice(), seed);
     }
 
@@ -178,6 +194,7 @@ contract PolicyHandler {
         sets = new uint256[](times.length);
         uint256 present = block.timestamp;
         for (uint256 i = 0; i < times.length; ++i) {
+            if (times[i] < present) continue;
             vm.warp(times[i]);
             sets[i] = _allowedNow();
         }

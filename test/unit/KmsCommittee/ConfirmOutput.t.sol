@@ -77,6 +77,28 @@ contract ConfirmOutputTest is CommitteeFixture {
         vm.assertEq(committee.currentEpoch().groupKey, other);
     }
 
+    function test_confirmOutput_ARefreshLeavesTheHandoverOfThePreviousRootAlone_G11() external {
+        _genesis();
+        bytes memory other = abi.encodePacked(keccak256("other"), bytes16("0123456789abcdef"));
+        _run(IKmsCommittee.CeremonyKind.Rotate, 4, 4, other);
+        uint40 until = committee.epoch(1).validUntil;
+        skip(1 days);
+        _run(IKmsCommittee.CeremonyKind.Refresh, 4, 4, other);
+        vm.assertEq(committee.epoch(1).validUntil, until);
+        vm.assertEq(committee.epoch(2).validUntil, currentTime());
+    }
+
+    function test_confirmOutput_ASecondRotateEndsTheFirstRoot_G11() external {
+        _genesis();
+        bytes memory other = abi.encodePacked(keccak256("other"), bytes16("0123456789abcdef"));
+        _run(IKmsCommittee.CeremonyKind.Rotate, 4, 4, other);
+        _run(IKmsCommittee.CeremonyKind.Refresh, 4, 4, other);
+        skip(1 days);
+        _run(IKmsCommittee.CeremonyKind.Rotate, 4, 4, groupKey);
+        vm.assertEq(committee.epoch(1).validUntil, currentTime());
+        vm.assertEq(committee.epoch(3).validUntil, currentTime() + NOTICE);
+    }
+
     function test_confirmOutput_RevertIf_TheKeyChangedWithoutRotate_G11() external {
         _genesis();
         uint64 round = _open(IKmsCommittee.CeremonyKind.Refresh);

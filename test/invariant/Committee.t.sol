@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {KmsCommittee} from "../../contracts/KmsCommittee.sol";
+import {IKmsCommittee} from "../../contracts/interfaces/IKmsCommittee.sol";
+import {vm} from "../unit/support/Vm.sol";
+import {CommitteeHandler} from "./CommitteeHandler.sol";
+
+/// @notice G-11 over random lives of a committee.
+contract CommitteeInvariants {
+    CommitteeHandler private handler;
+    KmsCommittee private committee;
+
+    function setUp() external {
+        handler = new CommitteeHandler();
+        committee = handler.subject();
+    }
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    function invariant_G11_EpochsChangeOnlyThroughCeremonies() external view {
+        IKmsCommittee.Epoch memory current = committee.currentEpoch();
+        uint256 validRoots = current.number == 0 ? 0 : 1;
+        for (uint64 number = 1; number < current.number; ++number) {
+            IKmsCommittee.Epoch memory earlier = committee.epoch(number);
+            IKmsCommittee.Epoch memory next = committee.epoch(number + 1);
+            bool rotated = committee.ceremony(next.round).kind == IKmsCommittee.CeremonyKind.Rotate;
+            bool same = keccak256(earlier.groupKey) == keccak256(next.groupKey);
+            vm.assertTrue(same != rotated, "the root changed without Rotate, or did not change with it");
+            vm.assertTrue(earlier.round < next.round, "a round started two epochs");
+            vm.assertTrue(earlier.validUntil <= next.startedAt + committee.notice(), "a handover has no end");
+            if (earlier.validUntil > block.timestamp) ++validRoots;
+        }
+        vm.assertTrue(validRoots <= 2, "more than two epochs are valid");
+        vm.assertTrue(current.round <= committee.round(), "an epoch without a round");
+        _checkQuorumRemains(current);
+    }
+
+    function _checkQuorumRemains(IKmsCommittee.Epoch memory current) private view {
+        IKmsCommittee.Node[] memory nodes = committee.nodes();
+        uint256 remaining = 0;
+        for (uint256 i = 0; i < current.members.length; ++i) {
+            for (uint256 j = 0; j < nodes.length; ++j) {
+                if (nodes[j].nodeKey == current.members[i]) ++remaining;
+            }
+        }
+        vm.assertTrue(remaining >= current.quorum, "fewer members than the quorum remain");
+    }
+
+    /// @dev Every step can take effect: otherwise the campaign would test nothing and stay green.
+    function test_handler_EveryStepTakesEffect() external {
+        handler.open(1);
+        handler.post(0);
+        handler.finish();
+        handler.admit(4);
+        handler.evict(0, true);
+        handler.open(4);
+        handler.pass(3 hours - 1);
+        handler.pass(3 hours - 1);
+        handler.pass(3 hours - 1);
+        handler.abort();
+        vm.assertEq(committee.currentEpoch().number, 1);
+        vm.assertEq(handler.effective("open"), 2);
+        vm.assertEq(handler.effective("post"), 1);
+        vm.assertEq(handler.effective("confirm"), 3);
+        vm.assertEq(handler.effective("admit"), 1);
+        vm.assertEq(handler.effective("evict"), 1);
+        vm.assertEq(handler.effective("abort"), 1);
+    }
+}
