@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Where witnesses come from. Nobody here is trusted.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use alloy::{primitives::B256, providers::DynProvider};
 use futures::future::BoxFuture;
 use mandate_model::wire::ViewCall;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::{build::build, codec::Witness, spec::ChainSpec};
 
@@ -30,18 +31,35 @@ pub trait WitnessSource: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<Witness, SourceError>>;
 }
 
+/// How long building one witness may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Builds witnesses itself, over an RPC endpoint that has `eth_getProof`.
 #[derive(Debug, Clone)]
 pub struct RpcWitnessSource {
     name: String,
     provider: DynProvider,
     spec: ChainSpec,
+    timeout: Duration,
 }
 
 impl RpcWitnessSource {
     /// `name` tells of the endpoint in errors; it should hold no credentials.
     pub fn new(name: impl Into<String>, provider: DynProvider, spec: ChainSpec) -> Self {
-        Self { name: name.into(), provider, spec }
+        Self { name: name.into(), provider, spec, timeout: TIMEOUT }
+    }
+
+    /// Another limit to how long building one witness may take.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    async fn build(&self, block_hash: B256, call: &ViewCall) -> Result<Witness, SourceError> {
+        let failed = |why: String| SourceError { source_name: self.name.clone(), why };
+        match timeout(self.timeout, build(&self.provider, &self.spec, block_hash, call)).await {
+            Ok(built) => built.map_err(|e| failed(e.to_string())),
+            Err(_) => Err(failed(format!("no witness within {} s", self.timeout.as_secs()))),
+        }
     }
 }
 
@@ -51,10 +69,6 @@ impl WitnessSource for RpcWitnessSource {
         block_hash: B256,
         call: &'a ViewCall,
     ) -> BoxFuture<'a, Result<Witness, SourceError>> {
-        Box::pin(async move {
-            build(&self.provider, &self.spec, block_hash, call)
-                .await
-                .map_err(|e| SourceError { source_name: self.name.clone(), why: e.to_string() })
-        })
+        Box::pin(self.build(block_hash, call))
     }
 }

@@ -138,6 +138,16 @@ async fn nothing_older_than_the_newest_is_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn g5_restart_does_not_forget_what_was_newest() {
+    let chain = world(10);
+    let nodes = nodes([world(6)]);
+    assert_eq!(quorum(1, &nodes).starting_at(at(&chain, 8)).finalized().await, Ok(at(&chain, 8)));
+    nodes[0].update(|w| *w = forked(10, 7));
+    let latched = quorum(1, &nodes).starting_at(at(&chain, 8)).finalized().await;
+    assert!(matches!(latched, Err(HeaderError::Latched(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn fork_at_the_head_does_not_latch() {
     let nodes = nodes([world(10), forked(10, 9)]);
     let quorum = quorum(2, &nodes);

@@ -104,6 +104,18 @@ async fn unreachable_endpoint_is_undecided() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoint_that_never_answers_is_undecided() {
+    let world = world();
+    let node = Node::new(world.clone());
+    node.fall_silent();
+    let spec = ChainSpec::dev(CHAIN_ID);
+    let witnesses = RpcWitnessSource::new("mute", node.provider(), spec.clone());
+    let reader = VerifiedReader::new(Arc::new(Pinned::at(world.head().at())), Arc::new(witnesses), spec);
+    let refused = reader.read(contract(1), &slot(0), At::Head).await.unwrap_err();
+    assert_eq!(refused.to_string(), "no witness: mute: no witness within 20 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pinned_block_is_read_as_it_was() {
     let world = world();
     let spec = ChainSpec::dev(CHAIN_ID);

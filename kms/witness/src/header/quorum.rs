@@ -152,6 +152,11 @@ impl Quorum {
         Self { times, ..self }
     }
 
+    /// Never hands out anything older than `newest`: for what was persisted before a restart.
+    pub fn starting_at(self, newest: BlockRef) -> Self {
+        Self { memory: Mutex::new(Memory::starting_at(Some(newest))), ..self }
+    }
+
     /// The contradiction on which everything stopped, if any.
     pub fn contradiction(&self) -> Option<Contradiction> {
         self.memory().latched.clone()
@@ -177,7 +182,8 @@ impl Quorum {
                 Err(error) => reports.push(self.report(index, &error)),
             }
         }
-        let mut agreed = 0;
+        self.check_claims(kind, &claims)?;
+        let mut agreed = claims.tips().iter().map(|(_, tip)| claims.largest(tip.number).0).max().unwrap_or(0);
         for height in candidates(&claims.tips(), self.k) {
             let (behind, errors) = self.complete(&mut claims, height).await;
             reports.extend(errors);

@@ -33,6 +33,8 @@ pub const CHAIN_ID: u64 = 31337;
 pub const READER: &str = "600435545f5260205ff3";
 /// The value of the slot that the slot names.
 pub const CHASER: &str = "60043554545f5260205ff3";
+/// The sum of a slot and the next.
+pub const ADDER: &str = "60043580549060010154015f5260205ff3";
 /// Delegates every call to the address in slot 0 and passes on what comes back, reverts too.
 pub const PROXY: &str = "365f5f375f5f365f5f545af43d5f5f3e6016573d5ffd5b3d5ff3";
 /// The balance of the account in the argument.
@@ -176,6 +178,7 @@ impl World {
             Value::String(tag) => match tag.as_str() {
                 "latest" => self.blocks.last(),
                 "finalized" => self.finalized(),
+                hash if hash.len() == 66 => self.by_hash(&json!(hash)),
                 n => self.blocks.get(usize::from_str_radix(n.trim_start_matches("0x"), 16).unwrap()),
             },
             _ => None,
@@ -357,6 +360,7 @@ pub fn state() -> State {
     state.insert(contract(8), Account::contract(REVERTER));
     state.insert(contract(9), Account::contract(ENDLESS));
     state.insert(contract(10), Account::contract(ENVIRONMENT));
+    state.insert(contract(12), crowded(ADDER));
     state.insert(contract(11), Account::contract(PROXY).with(0, contract(8).into_word().into()));
     state
 }

@@ -32,9 +32,8 @@ impl Memory {
 
     /// Notes that somebody called `block` final; latches when somebody called another one of its height final before.
     pub(super) fn note_final(&mut self, block: BlockRef, from: &str) -> Result<(), HeaderError> {
-        match self.seen.get(&block.number) {
-            Some((first, first_from)) if *first != block.hash => {
-                let (first, first_from) = (*first, first_from.clone());
+        match self.known(block.number) {
+            Some((first, first_from)) if first != block.hash => {
                 let (height, second, second_from) = (block.number, block.hash, from.to_owned());
                 self.latched = Some(Contradiction { height, first, first_from, second, second_from });
             }
@@ -47,6 +46,13 @@ impl Memory {
             }
         }
         self.check_latch()
+    }
+
+    /// What was called final at `height`. What was handed out is known even when the rest was forgotten.
+    fn known(&self, height: u64) -> Option<(B256, String)> {
+        let handed_out =
+            self.finalized.filter(|b| b.number == height).map(|b| (b.hash, "the quorum".to_owned()));
+        self.seen.get(&height).cloned().or(handed_out)
     }
 
     /// The newer of `block` and what was handed out before.
@@ -102,5 +108,15 @@ mod tests {
         let mut memory = Memory::default();
         (0..2 * REMEMBERED as u64).for_each(|n| memory.note_final(at(n, 1), "a").unwrap());
         assert_eq!(memory.seen.len(), REMEMBERED);
+    }
+
+    /// One endpoint that names ever higher blocks can push the others' claims out, but not what was handed out.
+    #[test]
+    fn g5_what_was_handed_out_is_never_forgotten() {
+        let mut memory = Memory::default();
+        memory.note_final(at(5, 1), "a").unwrap();
+        memory.advance_finalized(at(5, 1));
+        (1000..1000 + 2 * REMEMBERED as u64).for_each(|n| memory.note_final(at(n, 1), "liar").unwrap());
+        assert!(memory.note_final(at(5, 2), "b").is_err());
     }
 }
