@@ -206,9 +206,12 @@ impl Certificates {
         metrics::gauge!("gateway_certificates").set(served.len() as f64);
     }
 
-    /// Stops serving a domain and ends its connections. False when it was not served.
-    pub fn remove(&self, name: &DomainName) -> bool {
+    /// Stops serving a domain to `app` and ends its connections. False when it was not served to that app.
+    pub fn remove(&self, name: &DomainName, app: Address) -> bool {
         let mut served = self.write();
+        if served.get(name).is_none_or(|s| s.certificate.app != app) {
+            return false;
+        }
         let removed = served.remove(name).inspect(|s| s.ended.cancel());
         metrics::gauge!("gateway_certificates").set(served.len() as f64);
         removed.is_some()

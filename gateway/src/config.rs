@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
 use mandate_runtime::{
-    config::{Problems, Validate, duration},
+    config::{Problems, Secret, Validate, duration},
     telemetry,
 };
 use mandate_witness::Fork;
@@ -124,8 +124,8 @@ pub struct ChainConfig {
     pub kms_auth: Address,
     /// `DomainRegistry`.
     pub domain_registry: Address,
-    /// JSON-RPC endpoints that do not depend on each other.
-    pub endpoints: Vec<String>,
+    /// JSON-RPC endpoints that do not depend on each other. Their URLs often hold an access token.
+    pub endpoints: Vec<Secret>,
     /// How many of them must agree on a block.
     pub quorum: usize,
     /// How old the newest block may be; no limit when unset.
@@ -222,7 +222,8 @@ impl Validate for Config {
         let met = (1..=endpoints.len().max(1)).contains(quorum);
         problems.require(met, "chain.quorum", "must be between 1 and the number of endpoints");
         for (i, endpoint) in endpoints.iter().enumerate() {
-            let http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+            let url = endpoint.expose();
+            let http = url.starts_with("http://") || url.starts_with("https://");
             problems.require(http, format!("chain.endpoints.{i}"), "must be an http:// or https:// URL");
         }
         let https = self.acme.directory.starts_with("https://");

@@ -11,6 +11,7 @@ use std::{
 };
 
 use alloy::primitives::Address;
+use futures::{StreamExt, stream};
 use mandate_model::wire::gateway::IssuedCertificate;
 use mandate_runtime::Clock;
 use thiserror::Error;
@@ -27,6 +28,8 @@ use crate::{
 /// The first pause after a failed order; each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// Domains that are looked at at a time.
+const PARALLEL: usize = 8;
 /// Names whose failures are remembered.
 const MAX_ATTEMPTS: usize = 4_096;
 
@@ -162,6 +165,7 @@ impl Domains {
         // One order per name at a time: whoever waited finds the certificate there.
         let mut attempts = attempts.lock().await;
         let now = self.clock.unix();
+        self.adopt(&name, Some(app)).await;
         let served = self.certificates.find(&name, now).map(|served| served.certificate);
         if let Some(served) = served.filter(|served| served.app() == app && !served.is_due(now)) {
             return Ok(served.record());
@@ -237,57 +241,65 @@ impl Domains {
     }
 
     /// Looks at every domain again: serves what is confirmed now, drops what was released, renews what is due. Undecided
-    /// answers change nothing (G-6).
-    pub async fn review(&self) {
-        let unconfirmed = std::mem::take(&mut *self.unconfirmed());
-        for kept in unconfirmed {
-            if let Some(kept) = self.confirm(kept).await {
-                self.unconfirmed().push(kept);
-            }
-        }
-        for certificate in self.certificates.all() {
-            self.review_one(&certificate).await;
-        }
+    /// answers change nothing (G-6). Gives the first problem, if there was one.
+    pub async fn review(&self) -> Option<String> {
+        let kept = stream::iter(self.unconfirmed().clone());
+        let kept = kept.map(|kept| self.review_kept(kept.name)).buffer_unordered(PARALLEL);
+        let problem = kept.fold(None, async |first, one| first.or(one)).await;
+        let served = stream::iter(self.certificates.all());
+        let served = served.map(|certificate| self.review_served(certificate)).buffer_unordered(PARALLEL);
+        served.fold(problem, async |first, one| first.or(one)).await
     }
 
-    /// Serves a kept certificate if the registry still gives the domain to the same app. Gives it back when undecided.
-    async fn confirm(&self, kept: Kept) -> Option<Kept> {
-        let Kept { name, app, issued } = kept.clone();
-        let still = match self.holder(&name).await {
-            Ok(holder) => holder == app,
-            Err(OrderError::NotApproved { .. }) => false,
-            Err(_) => return Some(kept),
-        };
-        let Ok(key) = self.key(&name, app).await else { return Some(kept) };
-        match Certificate::check(name.clone(), app, issued, &key, self.clock.unix()) {
-            Ok(certificate) if still => self.certificates.install(certificate),
-            checked => {
-                let why = checked.map_or_else(|e| e.to_string(), |_| "the domain was released".to_owned());
-                tracing::info!(%name, %app, why, "kept certificate is not served");
-                self.forget(&name).await;
-            }
+    /// Serves a kept certificate once the registry says that its app still holds the domain.
+    async fn review_kept(&self, name: DomainName) -> Option<String> {
+        let attempts = self.attempts(&name);
+        let _one_at_a_time = attempts.lock().await;
+        match self.holder(&name).await {
+            Ok(app) => self.adopt(&name, Some(app)).await,
+            Err(OrderError::NotApproved { .. }) => self.adopt(&name, None).await,
+            Err(undecided) => return Some(undecided.to_string()),
         }
         None
     }
 
-    async fn review_one(&self, certificate: &Certificate) {
-        let name = certificate.name();
-        match self.chain.app_of(name, At::Head).await {
-            Ok(holder) if holder.app != Some(certificate.app()) => {
-                tracing::info!(%name, app = %certificate.app(), block = holder.block.number, "domain was released");
-                self.certificates.remove(name);
+    /// Serves the kept certificate of `name` if it was for `app` and still holds, and forgets it otherwise. Without the key it
+    /// stays kept.
+    async fn adopt(&self, name: &DomainName, app: Option<Address>) {
+        let Some(kept) = self.unconfirmed().iter().find(|kept| kept.name == *name).cloned() else { return };
+        let Ok(key) = self.key(name, kept.app).await else { return };
+        match Certificate::check(name.clone(), kept.app, kept.issued, &key, self.clock.unix()) {
+            Ok(certificate) if Some(kept.app) == app => self.certificates.install(certificate),
+            checked => {
+                let why = checked.map_or_else(|e| e.to_string(), |_| "the domain was released".to_owned());
+                tracing::info!(%name, app = %kept.app, why, "kept certificate is not served");
                 self.forget(name).await;
             }
-            Ok(_) if certificate.is_due(self.clock.unix()) => {
-                // The order logs its own failure and remembers it; the next review tries again.
-                let _ = self.order(name.as_str()).await;
-            }
-            Ok(_) => {}
-            Err(undecided) => tracing::warn!(%name, %undecided, "domain is served on as before"),
         }
-        let now = self.clock.unix();
-        if certificate.is_expired(now) && self.certificates.find(name, now).is_none() {
-            self.certificates.remove(name);
+        self.unconfirmed().retain(|kept| kept.name != *name);
+    }
+
+    async fn review_served(&self, certificate: Certificate) -> Option<String> {
+        let (name, app) = (certificate.name(), certificate.app());
+        if certificate.is_expired(self.clock.unix()) {
+            self.certificates.remove(name, app);
+        }
+        match self.chain.app_of(name, At::Head).await {
+            Ok(holder) if holder.app != Some(app) => {
+                tracing::info!(%name, %app, block = holder.block.number, "domain was released");
+                if self.certificates.remove(name, app) {
+                    self.forget(name).await;
+                }
+                None
+            }
+            Ok(_) if certificate.is_due(self.clock.unix()) => {
+                self.order(name.as_str()).await.err().map(|error| error.to_string())
+            }
+            Ok(_) => None,
+            Err(undecided) => {
+                tracing::warn!(%name, %undecided, "domain is served on as before");
+                Some(undecided.to_string())
+            }
         }
     }
 

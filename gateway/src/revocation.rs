@@ -143,12 +143,14 @@ impl Revocations {
     }
 
     /// Judges every route anew: closes what is denied, by the newest state or the finalised one, and moves the end of what
-    /// both allow. Undecided leaves a route as it is, until its lease or verdict ends (G-6).
-    pub async fn review(&self) {
-        stream::iter(self.routes.all()).for_each_concurrent(PARALLEL, |route| self.review_one(route)).await;
+    /// both allow. Undecided leaves a route as it is, until its lease or verdict ends (G-6); gives why, if any was.
+    pub async fn review(&self) -> Option<String> {
+        let routes = stream::iter(self.routes.all());
+        let undecided = routes.map(|route| self.review_one(route)).buffer_unordered(PARALLEL);
+        undecided.fold(None, async |first, one| first.or(one)).await
     }
 
-    async fn review_one(&self, route: Arc<Route>) {
+    async fn review_one(&self, route: Arc<Route>) -> Option<String> {
         match crate::chain::decide_both(self.chain.as_ref(), &route.facts).await {
             verdict @ Verdict::Denied { .. } => self.close(&route, &verdict),
             Verdict::Allowed { remaining, .. } => {
@@ -157,8 +159,10 @@ impl Revocations {
             Verdict::Undecided { why } => {
                 metrics::counter!("gateway_reviews_undecided_total").increment(1);
                 tracing::warn!(app = %route.facts.app, instance = %route.facts.instance, why, "route stays as it is");
+                return Some(why);
             }
         }
+        None
     }
 
     /// Ends the routes whose lease or verdict is over.

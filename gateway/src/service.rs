@@ -114,14 +114,15 @@ impl Gateway {
         };
         let certificates = Arc::clone(&domains.certificates);
         let front = Front::new(routes, certificates, challenges, ambient.clone(), settings.limits(), base)?;
-        let router = api::router(Arc::new(Api::new(admission, Arc::clone(&domains))), http::Health::new());
+        let health = http::Health::new();
+        let router = api::router(Arc::new(Api::new(admission, Arc::clone(&domains))), health.clone());
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::new(front).run(tls, stop.clone()));
         tasks.spawn(http::serve(api, router, stop.clone()));
         tasks.spawn(sweep(Arc::clone(&revocations), ambient.clone(), stop.clone()));
-        tasks.spawn(review(revocations, domains, ambient, settings.review, stop.clone()));
+        tasks.spawn(review(revocations, domains, ambient, health, settings.review, stop.clone()));
         tracing::info!(%tls_addr, %api_addr, base = %settings.base_domain, "gateway is up");
         Ok(Running { tls_addr, api_addr, stop, tasks })
     }
@@ -153,22 +154,30 @@ async fn review(
     revocations: Arc<Revocations>,
     domains: Arc<Domains>,
     ambient: Ambient,
+    health: http::Health,
     interval: Duration,
     stop: CancellationToken,
 ) {
     let routes = async {
         loop {
-            revocations.review().await;
+            report(&health, "routes", revocations.review().await);
             ambient.clock.sleep(interval).await;
         }
     };
     let names = async {
         loop {
-            domains.review().await;
+            report(&health, "domains", domains.review().await);
             ambient.clock.sleep(interval).await;
         }
     };
     stop.run_until_cancelled(async { tokio::join!(routes, names) }).await;
+}
+
+fn report(health: &http::Health, part: &'static str, problem: Option<String>) {
+    match problem {
+        None => health.ok(part),
+        Some(why) => health.fail(part, why),
+    }
 }
 
 /// A gateway that runs. Dropping it ends it at once.

@@ -78,7 +78,7 @@ fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, Setup
         ([], id) => ChainSpec::dev(id),
         (forks, id) => ChainSpec { chain_id: id, forks: forks.to_vec() },
     };
-    let providers = config.endpoints.iter().enumerate().map(|(index, url)| provider(index, url));
+    let providers = config.endpoints.iter().enumerate().map(|(index, url)| provider(index, url.expose()));
     let providers = providers.collect::<Result<Vec<_>, _>>()?;
     let named = |(index, provider): (usize, &DynProvider)| (format!("endpoint {index}"), provider.clone());
     let endpoints = providers.iter().enumerate().map(named);

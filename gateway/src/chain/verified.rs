@@ -12,7 +12,7 @@ use mandate_model::{
 };
 use mandate_witness::{At, VerifiedReader};
 
-use super::{Chain, Holder, Undecided, Verdict};
+use super::{Chain, Holder, Undecided, Verdict, redact::without_urls};
 use crate::{facts::Facts, name::DomainName};
 
 const DENIED: u8 = 0;
@@ -34,7 +34,7 @@ impl VerifiedChain {
 
     async fn verdict(&self, facts: &Facts, at: At) -> Result<Verdict, String> {
         let call = KmsAuth::decideCall { request: request(facts) };
-        let read = self.reader.read(self.kms_auth, &call, at).await.map_err(|e| e.to_string())?;
+        let read = self.reader.read(self.kms_auth, &call, at).await.map_err(unread)?;
         let KmsAuth::decideReturn { verdict, reason, validUntil: valid_until } = read.value;
         let block = read.block;
         match verdict {
@@ -50,7 +50,7 @@ impl VerifiedChain {
     async fn holder(&self, name: &DomainName, at: At) -> Result<Holder, Undecided> {
         let call = DomainRegistry::appOfCall { name: name.to_string() };
         let read =
-            self.reader.read(self.domain_registry, &call, at).await.map_err(|e| Undecided(e.to_string()))?;
+            self.reader.read(self.domain_registry, &call, at).await.map_err(|e| Undecided(unread(e)))?;
         let app = Some(read.value).filter(|app| *app != Address::ZERO);
         Ok(Holder { app, block: read.block })
     }
@@ -64,6 +64,10 @@ impl Chain for VerifiedChain {
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         self.holder(name, at).boxed()
     }
+}
+
+fn unread(error: mandate_witness::Undecided) -> String {
+    without_urls(&error.to_string()).into_owned()
 }
 
 /// The contract may know reasons that this build does not; they deny all the same.

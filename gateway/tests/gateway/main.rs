@@ -2,6 +2,8 @@
 //! The gateway on real sockets, with development evidence, a scripted chain and an authority of the tests' own.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
 
+mod agent;
+mod contracts;
 mod domains;
 mod front;
 mod instance;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The verified chain over the real contracts on the development chain.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, aliases::U40},
+    providers::{DynProvider, Provider, ProviderBuilder},
+};
+use mandate_attestation::{
+    dev_pki::{DevGuest, DevPki},
+    verify,
+};
+use mandate_devchain::{Config, DevChain};
+use mandate_gateway::{
+    chain::{At, Chain, Verdict, VerifiedChain},
+    facts::Facts,
+    name::DomainName,
+};
+use mandate_model::{
+    Reason,
+    bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth},
+    outcome::PolicyReason,
+};
+use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
+
+use crate::world::{DOMAIN, NOW};
+
+const CODE: B256 = B256::repeat_byte(0xc0);
+const TDX: u8 = 1;
+const UP_TO_DATE: u8 = 1;
+
+struct Deployed {
+    chain: DevChain,
+    provider: DynProvider,
+    verified: VerifiedChain,
+    registry: Address,
+    app: Address,
+    facts: Facts,
+}
+
+async fn deploy() -> Deployed {
+    let chain = DevChain::new(Config::default()).unwrap();
+    let signer = Config::default().signers().unwrap().remove(0);
+    let owner = signer.address();
+    let provider = ProviderBuilder::new().wallet(signer).connect_provider(chain.provider()).erased();
+    let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
+    let kms_auth = KmsAuth::deploy(&provider, implementation, owner, owner, U40::from(60)).await.unwrap();
+    let registry = *DomainRegistry::deploy(&provider, *kms_auth.address(), owner).await.unwrap().address();
+    let init = AppInit {
+        owner,
+        guardian: owner,
+        notice: U40::from(60),
+        codeHashes: vec![CODE],
+        devices: Vec::new(),
+        anyDevice: true,
+        teeKinds: vec![TDX],
+        tcbFloor: UP_TO_DATE,
+    };
+    let register = kms_auth.deployAndRegisterApp(init, B256::ZERO);
+    let app = register.call().await.unwrap();
+    register.send().await.unwrap().get_receipt().await.unwrap();
+    let facts = facts_of(&DevGuest::new(app, CODE));
+    let image = kms_auth.scheduleOsImage(facts.os_image_hash, String::new());
+    image.send().await.unwrap().get_receipt().await.unwrap();
+    // Blocks that follow each other at once are ahead of the clock, so a little more than the notice.
+    chain.increase_time(120);
+    let verified = verified(&chain, *kms_auth.address(), registry);
+    Deployed { chain, provider, verified, registry, app, facts }
+}
+
+fn verified(chain: &DevChain, kms_auth: Address, registry: Address) -> VerifiedChain {
+    let spec = ChainSpec::dev(31_337);
+    let provider = chain.provider().erased();
+    let endpoint = Endpoint { name: "dev".to_owned(), provider: provider.clone() };
+    let headers = Quorum::new(31_337, 1, vec![endpoint]).unwrap();
+    let witnesses = RpcWitnessSource::new("dev", provider, spec.clone());
+    let reader = VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec);
+    VerifiedChain::new(reader, kms_auth, registry)
+}
+
+fn facts_of(guest: &DevGuest) -> Facts {
+    let pki = DevPki::from_seed([5; 32]);
+    let evidence = pki.evidence(guest, [0; 64], NOW);
+    Facts::from(&verify(&evidence, &pki.trust_anchors(), NOW, &[0; 64]).unwrap())
+}
+
+fn is_allowed(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Allowed { .. })
+}
+
+#[tokio::test]
+async fn g7_grants_wait_for_finality_and_revocations_do_not() {
+    let world = deploy().await;
+    let (verified, facts) = (&world.verified, &world.facts);
+    // The image's notice has passed at the head alone: finality lags two blocks behind.
+    world.chain.mine(1);
+    assert!(is_allowed(&verified.decide(facts, At::Head).await));
+    let waiting = verified.decide(facts, At::Finalized).await;
+    assert!(matches!(waiting, Verdict::Denied { .. }), "{waiting:?}");
+    world.chain.mine(2);
+    assert!(is_allowed(&verified.decide(facts, At::Finalized).await));
+
+    let app = AppAuth::new(world.app, &world.provider);
+    let revoked = app.revokeCode(CODE, false).send().await.unwrap().get_receipt().await.unwrap();
+    let at_head = verified.decide(facts, At::Head).await;
+    match &at_head {
+        Verdict::Denied { reason: Reason::Policy(PolicyReason::CodeRevoked), block } => {
+            assert_eq!(Some(block.number), revoked.block_number);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(is_allowed(&verified.decide(facts, At::Finalized).await));
+}
+
+#[tokio::test]
+async fn g1_other_code_is_denied_by_name() {
+    let world = deploy().await;
+    world.chain.mine(3);
+    let other = facts_of(&DevGuest::new(world.app, B256::repeat_byte(0xdd)));
+    match world.verified.decide(&other, At::Finalized).await {
+        Verdict::Denied { reason, .. } => assert_eq!(reason, Reason::Policy(PolicyReason::CodeUnknown)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn domain_has_a_holder_once_its_approval_is_final() {
+    let world = deploy().await;
+    let registry = DomainRegistry::new(world.registry, &world.provider);
+    let approve = registry.approveDomain(DOMAIN.to_owned(), world.app);
+    approve.send().await.unwrap().get_receipt().await.unwrap();
+    let name = DomainName::try_from(DOMAIN).unwrap();
+    assert_eq!(world.verified.app_of(&name, At::Head).await.unwrap().app, Some(world.app));
+    assert_eq!(world.verified.app_of(&name, At::Finalized).await.unwrap().app, None);
+    world.chain.mine(2);
+    assert_eq!(world.verified.app_of(&name, At::Finalized).await.unwrap().app, Some(world.app));
+}
+
+#[tokio::test]
+async fn g6_contract_that_is_not_there_leaves_everything_undecided() {
+    let world = deploy().await;
+    world.chain.mine(3);
+    let nowhere = verified(&world.chain, Address::repeat_byte(9), Address::repeat_byte(9));
+    assert!(matches!(nowhere.decide(&world.facts, At::Finalized).await, Verdict::Undecided { .. }));
+    let name = DomainName::try_from(DOMAIN).unwrap();
+    assert!(nowhere.app_of(&name, At::Finalized).await.is_err());
+}
