@@ -3,13 +3,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Query, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     routing::{get, post},
 };
 use mandate_model::{
+    Outcome, Reason,
     receipt::Receipt,
     wire::{
         MAX_BODY,
@@ -32,6 +33,7 @@ use crate::{
     revocation::{NoticeError, Revocations},
     shares::Shares,
     store::DenialKind,
+    strikes::Strikes,
 };
 
 /// Releases that are worked on at a time; each costs several proofs and signatures.
@@ -60,6 +62,7 @@ pub(crate) struct Api {
     pub(crate) dev_anchors: bool,
     pub(crate) releases: Semaphore,
     pub(crate) notices: Semaphore,
+    pub(crate) strikes: Mutex<Strikes>,
 }
 
 impl Api {
@@ -78,6 +81,7 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/nonce", post(nonce))
         .route("/v1/revocations", post(revocations))
         .route("/v1/receipts", get(receipts))
+        .route("/v1/requests/{hash}", get(boot_request))
         .route("/v1/node", get(node))
         .layer(DefaultBodyLimit::max(SMALL_BODY));
     let large = Router::new().route("/v1/release", post(release)).layer(DefaultBodyLimit::max(MAX_BODY));
@@ -88,27 +92,36 @@ async fn nonce(
     State(api): State<Arc<Api>>,
     peer: Option<Extension<Peer>>,
 ) -> Result<ApiJson<NonceResponse>, ApiError> {
-    let peer = peer.map_or_else(String::new, |Extension(peer)| address_of(&peer));
-    api.releaser.nonce(&peer).map(ApiJson).map_err(ApiError::too_many)
+    api.releaser.nonce(&address_of(peer)).map(ApiJson).map_err(ApiError::too_many)
 }
 
 /// A peer without its port, which changes with every connection.
-fn address_of(peer: &Peer) -> String {
+fn address_of(peer: Option<Extension<Peer>>) -> String {
     match peer {
-        Peer::Socket(addr) => addr.ip().to_string(),
-        Peer::Unix(_) => "unix".to_owned(),
+        Some(Extension(Peer::Socket(addr))) => addr.ip().to_string(),
+        Some(Extension(Peer::Unix(_))) => "unix".to_owned(),
+        None => String::new(),
     }
 }
 
 async fn release(
     State(api): State<Arc<Api>>,
+    peer: Option<Extension<Peer>>,
     ApiJson(request): ApiJson<ReleaseRequest>,
 ) -> Result<ApiJson<ReleaseResponse>, ApiError> {
+    let (peer, started) = (address_of(peer), api.clock.monotonic());
+    if !api.strikes.lock().unwrap_or_else(PoisonError::into_inner).allows(&peer, started) {
+        return Err(ApiError::too_many(
+            "too many requests without a nonce of this node: try again in a minute",
+        ));
+    }
     let Ok(_permit) = api.releases.try_acquire() else {
         return Err(ApiError::too_many("the node works on as many releases as it can: try again"));
     };
-    let started = api.clock.monotonic();
     let answer = api.releaser.release(request).await.map_err(ApiError::unavailable)?;
+    if let Outcome::Denied { reason: Reason::Request(_) } = answer.outcome {
+        api.strikes.lock().unwrap_or_else(PoisonError::into_inner).add(&peer, started);
+    }
     let took = api.clock.monotonic().saturating_sub(started);
     metrics::histogram!("mandate_kms_release_seconds").record(took.as_secs_f64());
     Ok(ApiJson(answer))
@@ -159,6 +172,15 @@ async fn receipts(
 ) -> Result<ApiJson<Vec<Receipt>>, ApiError> {
     let from = after.map_or(0, |after| after.saturating_add(1));
     api.receipts.read(from, PAGE).await.map(ApiJson).map_err(ApiError::internal)
+}
+
+/// The ABI-encoded boot request whose hash a receipt names, for whoever replays it (G-8).
+async fn boot_request(
+    State(api): State<Arc<Api>>,
+    Path(hash): Path<B256>,
+) -> Result<ApiJson<Bytes>, ApiError> {
+    let found = api.receipts.boot_request(hash).await.map_err(ApiError::internal)?;
+    found.map(ApiJson).ok_or_else(|| ApiError::not_found("no receipt of this node names this boot request"))
 }
 
 async fn node(State(api): State<Arc<Api>>) -> ApiJson<NodeStatus> {

@@ -30,6 +30,7 @@ pub mod revocation;
 mod service;
 pub mod shares;
 pub mod store;
+mod strikes;
 
 pub use config::Config;
 pub use keys::NodeKeys;

@@ -145,6 +145,11 @@ impl ReceiptLog {
     pub async fn read(&self, sequence: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
         self.0.store.run(move |store| store.receipts(sequence, limit)).await
     }
+
+    /// The ABI-encoded boot request with this hash.
+    pub async fn boot_request(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
+        self.0.store.run(move |store| store.boot_request(hash)).await
+    }
 }
 
 /// Checks that `receipts` are `node`'s, in order, without a gap, each naming the one before. The first one is taken as it

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use alloy::{primitives::Address, providers::DynProvider};
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider},
+};
+use futures::future::join_all;
 use mandate_attestation::TrustAnchors;
 use mandate_runtime::{
     Ambient,
@@ -38,6 +42,9 @@ use crate::{
 /// How long the relayer may take for one answer.
 const RELAYER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an endpoint may take to say which chain it serves.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why a node did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -53,6 +60,24 @@ pub enum StartError {
     /// The endpoints.
     #[error(transparent)]
     Quorum(#[from] QuorumConfigError),
+    /// An endpoint serves another chain.
+    #[error("rpc {index} serves chain {got}, this node is for chain {expected}")]
+    WrongChain {
+        /// Its place in the list.
+        index: usize,
+        /// The configured chain.
+        expected: u64,
+        /// What it serves.
+        got: u64,
+    },
+    /// Not one endpoint answers.
+    #[error("none of the {count} RPC endpoints answers; the first says: {first}")]
+    NoEndpoint {
+        /// How many there are.
+        count: usize,
+        /// What the first one said.
+        first: String,
+    },
     /// The address to listen on.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
@@ -94,6 +119,7 @@ impl Node {
         let refused = |source| StartError::Listen { addr: config.listen, source };
         let listener = listener.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
+        check_endpoints(&config, &providers).await?;
         let parts = Parts::build(&config, keys, ambient, providers, anchors)?;
         Ok(parts.run(listener, addr))
     }
@@ -217,6 +243,7 @@ impl Parts {
             dev_anchors,
             releases: Api::release_permits(),
             notices: Api::notice_permits(),
+            strikes: Mutex::default(),
         });
         let beacon = Beacon::new(context.clone(), relayer.clone(), ambient.clone(), freshness.clone());
         let driver = Driver::new(context, chain.clone(), relayer, ambient.clone(), shares);
@@ -245,6 +272,34 @@ impl Parts {
         tasks.spawn(self.looping.run(stop.clone()));
         tracing::info!(node = %self.node, %addr, "the node runs");
         Running { addr, node: self.node, health: self.health, stop, tasks }
+    }
+}
+
+/// Refuses what an operator must put right. An endpoint that is silent for the moment is not among that, all of them are.
+async fn check_endpoints(config: &Config, providers: &[DynProvider]) -> Result<(), StartError> {
+    let ask = |provider: &DynProvider| {
+        let provider = provider.clone();
+        async move {
+            match tokio::time::timeout(ENDPOINT_TIMEOUT, provider.get_chain_id()).await {
+                Ok(answer) => answer.map_err(|e| e.to_string()),
+                Err(_) => Err("no answer in time".to_owned()),
+            }
+        }
+    };
+    let answers = join_all(providers.iter().map(ask)).await;
+    let expected = config.chain.chain_id;
+    for (index, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(got) if *got != expected => return Err(StartError::WrongChain { index, expected, got: *got }),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(index, %error, "an RPC endpoint does not answer"),
+        }
+    }
+    match answers.iter().find_map(|answer| answer.as_ref().err()) {
+        Some(first) if answers.iter().all(Result::is_err) => {
+            Err(StartError::NoEndpoint { count: answers.len(), first: first.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Secrets come in sealed (see [`crate::keys::KeySealing`]); this module could not open them (G-12).
 
 use std::{
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -96,7 +97,10 @@ pub struct Store(Arc<Database>);
 impl Store {
     /// Opens or makes the database in `directory`.
     pub fn open(directory: &Path, owner: &Owner) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
         Self::prepare(Database::create(directory.join("node.redb")).map_err(redb_error)?, owner)
     }
@@ -202,14 +206,15 @@ impl Store {
         write().map_err(redb_error)
     }
 
-    /// Forgets the shares, dealer seeds and letters of every round before `round`: what a later break-in must not find.
-    pub fn forget_secrets_before(&self, round: u64) -> Result<(), StoreError> {
+    /// Forgets the shares of every round before `shares_before`, and what was needed to make those of `made` and before:
+    /// what is not there, a later break-in does not find.
+    pub fn forget_secrets(&self, shares_before: u64, made: u64) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
             let txn = self.0.begin_write()?;
-            for table in [SHARES, SEEDS] {
-                txn.open_table(table)?.retain(|at, _| at >= round)?;
-            }
-            txn.open_table(LETTERS)?.retain_in(..round.to_be_bytes().as_slice(), |_, _| false)?;
+            txn.open_table(SHARES)?.retain(|round, _| round >= shares_before)?;
+            txn.open_table(SEEDS)?.retain(|round, _| round > made)?;
+            let after = made.saturating_add(1).to_be_bytes();
+            txn.open_table(LETTERS)?.retain_in(..after.as_slice(), |_, _| false)?;
             Ok(txn.commit()?)
         };
         write().map_err(redb_error)
@@ -374,11 +379,11 @@ mod tests {
             store.put_output(round, b"output", b"share").unwrap();
             store.put_letter(&letter(1, LetterKind::Dealing, round, 1)).unwrap();
         }
-        store.forget_secrets_before(3).unwrap();
+        store.forget_secrets(3, 2).unwrap();
         assert_eq!(store.output(2).unwrap().unwrap().sealed_share, None);
         assert_eq!(store.output(2).unwrap().unwrap().output, b"output");
         assert_eq!(store.output(3).unwrap().unwrap().sealed_share, Some(b"share".to_vec()));
         assert_eq!((store.dealer_seed(2).unwrap(), store.letters(2).unwrap().len()), (None, 0));
-        assert_eq!(store.letters(3).unwrap().len(), 1);
+        assert_eq!((store.dealer_seed(3).unwrap().is_some(), store.letters(3).unwrap().len()), (true, 1));
     }
 }

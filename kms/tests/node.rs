@@ -97,11 +97,55 @@ async fn committee_makes_its_key_and_releases_by_the_contracts_word_only() {
     verify_chain(&receipts, second.node(), &domain).unwrap();
     assert_eq!(receipts.len(), 6);
     assert!(receipts.iter().all(|r| r.dev_anchors));
+    let request: alloy::primitives::Bytes = {
+        let url = format!("{}/v1/requests/{}", second.url(), receipts[0].request_hash);
+        town.client.get_json(&url).await.unwrap()
+    };
+    assert_eq!(alloy::primitives::keccak256(&request), receipts[0].request_hash);
     let later: Vec<Receipt> = town.client.get_json(&format!("{url}?after=3")).await.unwrap();
     assert_eq!(later, receipts[4..]);
     for node in nodes {
         node.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_was_away_during_the_ceremony_gets_its_share_afterwards() {
+    let town = Town::found().await;
+    let mut nodes = Vec::new();
+    for n in 1..=3 {
+        nodes.push(town.start(n).await);
+    }
+    town.open_genesis(&[1, 2, 3, 4]).await;
+    town.until_acknowledged(6).await;
+    town.chain.increase_time(50_000);
+    town.until_posted(&[1, 2, 3]).await;
+    town.chain.increase_time(50_000);
+    ready(&town, &nodes).await;
+    let late = town.start(4).await;
+    ready(&town, std::slice::from_ref(&late)).await;
+    let app = town.register_app().await;
+    town.final_block(town.chain.head().number()).await;
+    let (request, responses) = town.ask(&[&nodes[0], &nodes[1], &late], &DevGuest::new(app, CODE)).await;
+    assert!(all(&responses, "allowed"), "{:?}", outcomes(&responses));
+    town.combine(app, &request, &responses).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_asks_without_nonces_is_cut_off() {
+    let town = Town::found().await;
+    let node = town.start(1).await;
+    let (request, _) = town.ask(&[&node], &DevGuest::new(Address::ZERO, CODE)).await;
+    let url = format!("{}/v1/release", node.url());
+    let mut refused = None;
+    for _ in 0..100 {
+        match town.client.post_json::<_, ReleaseResponse>(&url, &request).await {
+            Ok(answer) => assert!(answer.outcome.to_string().contains("nonce"), "{}", answer.outcome),
+            Err(error) => refused = Some(error.to_string()),
+        }
+    }
+    assert!(refused.unwrap().contains("without a nonce"));
+    assert_eq!(town.status(&node).await.receipts, 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,16 +199,19 @@ async fn api_refuses_what_is_too_large_or_malformed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_refuses_a_taken_port_and_another_nodes_directory() {
+async fn start_refuses_a_taken_port_another_chain_and_another_nodes_directory() {
     let town = Town::found().await;
     let node = town.start(1).await;
-    let mut config = town.config(2);
-    config.listen = node.addr();
     let start = |n: u8, config| {
         let (ambient, anchors) = (mandate_runtime::Ambient::system(), town.pki.trust_anchors());
         let providers = vec![alloy::providers::Provider::erased(town.chain.provider())];
         mandate_kms::Node::start_with_keys(config, Town::keys(n), ambient, providers, anchors)
     };
+    let mut config = town.config(2);
+    config.chain.chain_id = 1;
+    assert!(matches!(start(2, config).await, Err(StartError::WrongChain { expected: 1, got: 31_337, .. })));
+    let mut config = town.config(2);
+    config.listen = node.addr();
     assert!(matches!(start(2, config).await, Err(StartError::Listen { .. })));
     node.shutdown().await;
     let theirs = town.config(1);

@@ -7,7 +7,6 @@ use alloy::primitives::B256;
 use futures::future::join_all;
 use mandate_model::wire::relayer::Delivered;
 use mandate_runtime::Ambient;
-use mandate_threshold::Share;
 use mandate_witness::{BlockRef, Undecided};
 use thiserror::Error;
 
@@ -100,14 +99,15 @@ impl Driver {
             return Ok(());
         }
         let ceremony = self.chain.ceremony(block, number).await?;
-        self.adopt_epoch(block, ceremony.as_ref()).await?;
         if let Some(ceremony) = ceremony.as_ref().filter(|c| c.state.is_running() && self.takes_part(c)) {
             self.run_round(block, timestamp, ceremony).await?;
-        } else if self.round.take().is_some() {
+        }
+        self.adopt_epoch(block, timestamp).await?;
+        if !ceremony.as_ref().is_some_and(|c| c.state.is_running()) && self.round.take().is_some() {
             tracing::info!(round = number, state = ?ceremony.as_ref().map(|c| c.state), "the ceremony is over");
             self.accepted.clear();
         }
-        // Last, so that whatever failed above is tried again at the next block.
+        // Last, so that whatever failed above is tried again at the next tick.
         self.ceremony = ceremony;
         Ok(())
     }
@@ -135,26 +135,55 @@ impl Driver {
         ceremony.dealers.contains(&me) || ceremony.players.contains(&me)
     }
 
-    async fn adopt_epoch(&mut self, block: BlockRef, ceremony: Option<&Ceremony>) -> Result<(), DriverError> {
-        let epoch = self.chain.epoch(block).await?;
-        if epoch == self.epoch {
+    /// Takes over the epoch in force, with this node's share of it.
+    async fn adopt_epoch(&mut self, block: BlockRef, timestamp: u64) -> Result<(), DriverError> {
+        let Some(epoch) = self.chain.epoch(block).await? else { return Ok(()) };
+        if self.epoch.as_ref() == Some(&epoch) {
             return Ok(());
         }
-        if let Some(epoch) = &epoch {
-            let (context, adopted) = (self.context.clone(), epoch.clone());
-            let load = tokio::task::spawn_blocking(move || Holding::load(&context, &adopted));
-            let holding =
-                load.await.map_err(|_| DriverError::Stopped)?.inspect_err(|_| self.shares.replace(None))?;
-            let share = holding.share.is_some();
-            tracing::info!(epoch = epoch.number, round = epoch.round, share, "an epoch is in force");
-            self.shares.replace(Some(holding));
-            if ceremony.is_some_and(|c| c.round == epoch.round && c.kind.keeps_key()) {
-                let round = epoch.round;
-                self.context.store.run(move |store| store.forget_secrets_before(round)).await?;
-            }
-        }
-        self.epoch = epoch;
+        let Some(ceremony) = self.chain.ceremony(block, epoch.round).await? else { return Ok(()) };
+        self.recover_output(block, timestamp, &ceremony).await?;
+        let holding = self.load(&epoch).await.inspect_err(|_| self.shares.replace(None))?;
+        tracing::info!(
+            epoch = epoch.number,
+            round = epoch.round,
+            share = holding.share.is_some(),
+            "an epoch is in force"
+        );
+        self.shares.replace(Some(holding));
+        // With the output kept, nothing of its making is needed any more; nor are the shares that it replaced.
+        let shares_before = if ceremony.kind.keeps_key() { epoch.round } else { 0 };
+        self.context.store.run(move |store| store.forget_secrets(shares_before, epoch.round)).await?;
+        self.epoch = Some(epoch);
         Ok(())
+    }
+
+    /// Computes the output of a round that ended while this node was not looking: the logs are still on chain.
+    async fn recover_output(
+        &mut self,
+        block: BlockRef,
+        timestamp: u64,
+        ceremony: &Ceremony,
+    ) -> Result<(), DriverError> {
+        let number = ceremony.round;
+        let is_player = ceremony.players.contains(&self.context.keys.address());
+        if !is_player || self.context.store.run(move |store| store.output(number)).await?.is_some() {
+            return Ok(());
+        }
+        let mut round = match self.round.take_if(|round| round.number() == number) {
+            Some(round) => round,
+            None => self.open(block, timestamp, ceremony).await?,
+        };
+        let board = self.chain.board(block, timestamp, ceremony).await?;
+        let entropy = self.ambient.entropy.clone();
+        let finish = move || round.advance(&board, &*entropy);
+        Ok(tokio::task::spawn_blocking(finish).await.map_err(|_| DriverError::Stopped)??)
+    }
+
+    async fn load(&self, epoch: &Epoch) -> Result<Holding, DriverError> {
+        let (context, epoch) = (self.context.clone(), epoch.clone());
+        let load = tokio::task::spawn_blocking(move || Holding::load(&context, &epoch));
+        Ok(load.await.map_err(|_| DriverError::Stopped)??)
     }
 
     async fn run_round(
@@ -164,40 +193,56 @@ impl Driver {
         ceremony: &Ceremony,
     ) -> Result<(), DriverError> {
         if self.round.as_ref().is_none_or(|round| round.number() != ceremony.round) {
-            self.open_round(block, timestamp, ceremony).await?;
+            let round = self.open(block, timestamp, ceremony).await?;
+            tracing::info!(
+                round = round.number(),
+                stage = round.stage(),
+                block = block.number,
+                "taking part in a ceremony"
+            );
+            self.round = Some(round);
+            self.cursor = 0;
+            self.accepted.clear();
         }
         self.board = self.chain.board(block, timestamp, ceremony).await?;
         let (board, entropy) = (self.board.clone(), self.ambient.entropy.clone());
         self.with_round(move |round| round.advance(&board, &*entropy)).await
     }
 
-    async fn open_round(
-        &mut self,
-        block: BlockRef,
-        timestamp: u64,
-        ceremony: &Ceremony,
-    ) -> Result<(), DriverError> {
+    async fn open(&self, block: BlockRef, timestamp: u64, ceremony: &Ceremony) -> Result<Round, DriverError> {
         let members = self.chain.members(block).await?;
-        let holding = self.shares.current().filter(|_| ceremony.kind.keeps_key());
+        let base = self.base(block, ceremony).await?;
         let (context, entropy, ceremony) =
             (self.context.clone(), self.ambient.entropy.clone(), ceremony.clone());
         let open = move || {
-            let share: Option<Share> = holding.as_ref().and_then(|h| h.share.clone());
-            let previous = holding.as_ref().map(|h| h.output.clone());
-            let opening = Opening { ceremony: &ceremony, members: &members, previous, share, timestamp };
+            let (previous, share) = base.map(|base| (base.output, base.share)).unzip();
+            let opening = Opening {
+                ceremony: &ceremony,
+                members: &members,
+                previous,
+                share: share.flatten(),
+                timestamp,
+            };
             Round::open(context, opening, &*entropy)
         };
-        let round = tokio::task::spawn_blocking(open).await.map_err(|_| DriverError::Stopped)??;
-        tracing::info!(
-            round = round.number(),
-            stage = round.stage(),
-            block = block.number,
-            "taking part in a ceremony"
-        );
-        self.round = Some(round);
-        self.cursor = 0;
-        self.accepted.clear();
-        Ok(())
+        Ok(tokio::task::spawn_blocking(open).await.map_err(|_| DriverError::Stopped)??)
+    }
+
+    /// The epoch whose key `ceremony` keeps, if it keeps one.
+    async fn base(&self, block: BlockRef, ceremony: &Ceremony) -> Result<Option<Holding>, DriverError> {
+        if !ceremony.kind.keeps_key() {
+            return Ok(None);
+        }
+        let base = match self.chain.epoch(block).await? {
+            Some(epoch) if epoch.round == ceremony.round => {
+                self.chain.epoch_of(block, epoch.number - 1).await?
+            }
+            current => current,
+        };
+        Ok(match base {
+            Some(epoch) => Some(self.load(&epoch).await?),
+            None => None,
+        })
     }
 
     async fn read_mailbox(&mut self) -> Result<(), DriverError> {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{Board, Context, Effect, LetterError, RoundError, output_hash};
 use crate::{
-    committee::{Ceremony, Member},
+    committee::{Ceremony, Member, State},
     keys::{KeySealing, fresh_seed},
 };
 
@@ -189,7 +189,7 @@ impl Round {
                 .map(|seed| Some(Zeroizing::new(seed)))
                 .map_err(|_| RoundError::Damaged { round, what: "dealer seed" });
         }
-        if self.opened_at > self.ceremony.deal_until {
+        if self.ceremony.state != State::Dealing || self.opened_at >= self.ceremony.deal_until {
             return Ok(None);
         }
         let seed = fresh_seed(source);

@@ -2,7 +2,7 @@
 //! Verified reads of `KmsCommittee`, as the plain types of [`crate::committee`].
 
 use alloy::primitives::{Address, B256};
-use mandate_model::bindings::{KmsCommittee, Node};
+use mandate_model::bindings::{self, KmsCommittee, Node};
 use mandate_witness::{BlockRef, Undecided};
 
 use super::Chain;
@@ -62,12 +62,20 @@ impl Chain {
     /// The epoch in force; nothing before the first.
     pub(crate) async fn epoch(&self, block: BlockRef) -> Result<Option<Epoch>, Undecided> {
         let found = self.read(block, self.committee, &KmsCommittee::currentEpochCall {}).await?.value;
-        if found.number == 0 {
-            return Ok(None);
-        }
-        let (group_key, polynomial) = (found.groupKey, found.polynomial);
-        Ok(Some(Epoch { number: found.number, round: found.round, group_key, polynomial }))
+        Ok(epoch(found))
     }
+
+    /// The epoch with this number, in force or past.
+    pub(crate) async fn epoch_of(&self, block: BlockRef, number: u64) -> Result<Option<Epoch>, Undecided> {
+        let found = self.read(block, self.committee, &KmsCommittee::epochCall { number }).await?.value;
+        Ok(epoch(found))
+    }
+}
+
+fn epoch(found: bindings::Epoch) -> Option<Epoch> {
+    let (number, round, group_key, polynomial) =
+        (found.number, found.round, found.groupKey, found.polynomial);
+    (number != 0).then_some(Epoch { number, round, group_key, polynomial })
 }
 
 fn kind(number: u8) -> Option<Kind> {

@@ -28,7 +28,7 @@ use mandate_model::{
     bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee, Node as Registered},
     wire::{
         kms::{NodeNonce, NodeStatus, NonceResponse, ReleaseRequest, ReleaseResponse},
-        relayer::{Delivered, Letter, Submission, WitnessRequest, WitnessResponse},
+        relayer::{Delivered, Letter, LetterKind, Submission, WitnessRequest, WitnessResponse},
     },
 };
 use mandate_runtime::{
@@ -268,6 +268,36 @@ impl Town {
         if tokio::time::timeout(Duration::from_secs(90), reached).await.is_err() {
             panic!("{what}: {:?}, {:?}", self.status(node).await, node.health().problems());
         }
+    }
+
+    /// Waits until this many acknowledgements are under way.
+    pub async fn until_acknowledged(&self, acks: usize) {
+        let is_ack = |letter: &&Letter| letter.kind == LetterKind::Ack;
+        let count = || self.carrier.letters.lock().unwrap().values().flatten().filter(is_ack).count();
+        self.patiently("acknowledgements", async || count() >= acks).await;
+    }
+
+    /// Waits until the dealer logs of `dealers` are on chain.
+    pub async fn until_posted(&self, dealers: &[u8]) {
+        let committee = KmsCommittee::new(self.committee, &self.provider);
+        let are_there = async || {
+            for n in dealers {
+                if committee.dealerLog(1, Self::keys(*n).address()).call().await.unwrap().is_zero() {
+                    return false;
+                }
+            }
+            true
+        };
+        self.patiently("dealer logs", are_there).await;
+    }
+
+    async fn patiently(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        let reached = async {
+            while !is_so().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(90), reached).await.unwrap_or_else(|_| panic!("no {what}"));
     }
 
     pub async fn final_block(&self, number: u64) {
