@@ -132,6 +132,40 @@ async fn node_that_was_away_during_the_ceremony_gets_its_share_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_keeps_every_secret_and_forgets_the_old_shares() {
+    let town = Town::found().await;
+    let mut nodes = Vec::new();
+    for n in 1..=4 {
+        nodes.push(town.start(n).await);
+    }
+    town.open_genesis(&[1, 2, 3, 4]).await;
+    ready(&town, &nodes).await;
+    let app = town.register_app().await;
+    town.final_block(town.chain.head().number()).await;
+    let (guest, every) = (DevGuest::new(app, CODE), nodes.iter().collect::<Vec<_>>());
+    let (request, responses) = town.ask(&every, &guest).await;
+    let before = town.combine(app, &request, &responses).await;
+
+    town.open_ceremony(2).await;
+    for node in &nodes {
+        town.until(node, "second epoch", |status| status.epoch == 2).await;
+    }
+    let (request, responses) = town.ask(&every, &guest).await;
+    assert!(
+        responses.iter().all(|r| r.partial.as_ref().is_some_and(|p| p.epoch == 2)),
+        "{:?}",
+        outcomes(&responses)
+    );
+    assert!(before == town.combine(app, &request, &responses).await);
+
+    nodes.remove(0).shutdown().await;
+    let store = town.store(1);
+    assert_eq!(store.output(1).unwrap().unwrap().sealed_share, None);
+    assert!(store.output(2).unwrap().unwrap().sealed_share.is_some());
+    assert!(store.dealer_seed(1).unwrap().is_none() && store.dealer_seed(2).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn peer_that_asks_without_nonces_is_cut_off() {
     let town = Town::found().await;
     let node = town.start(1).await;

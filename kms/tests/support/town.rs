@@ -23,7 +23,12 @@ use axum::{
 };
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_devchain::{Config as ChainSettings, DevChain};
-use mandate_kms::{Config, Node, NodeKeys, Running, config::ChainConfig, shares::RELEASE_INFO};
+use mandate_kms::{
+    Config, Node, NodeKeys, Running,
+    config::ChainConfig,
+    shares::RELEASE_INFO,
+    store::{Owner, Store},
+};
 use mandate_model::{
     bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee, Node as Registered},
     wire::{
@@ -222,8 +227,21 @@ impl Town {
             };
             self.mined(committee.admitNode(node).into_transaction_request()).await;
         }
+        self.open_ceremony(1).await;
+    }
+
+    /// Opens a ceremony of this kind.
+    pub async fn open_ceremony(&self, kind: u8) {
         let window = U40::from(100_000);
-        self.mined(committee.openCeremony(1, window, window).into_transaction_request()).await;
+        let committee = KmsCommittee::new(self.committee, &self.provider);
+        self.mined(committee.openCeremony(kind, window, window).into_transaction_request()).await;
+    }
+
+    /// The database of a node that does not run.
+    pub fn store(&self, n: u8) -> Store {
+        let (node, chain_id) = (Self::keys(n).address(), self.chain.chain_id());
+        let owner = Owner { node, chain_id, kms_auth: self.kms_auth, committee: self.committee };
+        Store::open(&self.data_dir(n), &owner).unwrap()
     }
 
     /// Registers an app that allows `CODE` on the development device, and answers its id.

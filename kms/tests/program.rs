@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The program: what it says and how it ends when it cannot start.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{path::Path, process::Command};
+
+const GOOD: &str = r#"
+    listen = "127.0.0.1:0"
+    data_dir = "data"
+    relayer = "http://127.0.0.1:9"
+    [chain]
+    chain_id = 31337
+    rpc = ["http://127.0.0.1:9"]
+    kms_auth = "0x00000000000000000000000000000000000000aa"
+    committee = "0x00000000000000000000000000000000000000bb"
+    rules = "dev"
+    [log]
+    filter = "error"
+"#;
+
+/// Runs it with this configuration; exit code, standard output, standard error.
+fn run(config: Option<&str>, flags: &[&str]) -> (i32, String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(text) = config {
+        std::fs::write(dir.path().join("kms.toml"), text).unwrap();
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_mandate-kms"));
+    let done = Command::new(program).args(flags).current_dir(dir.path()).env_clear().output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
+}
+
+#[test]
+fn check_accepts_a_good_configuration_and_starts_nothing() {
+    let (code, out, err) = run(Some(GOOD), &["--config", "kms.toml", "--check"]);
+    assert_eq!((code, out.trim(), err.as_str()), (0, "the configuration is good", ""));
+}
+
+#[test]
+fn unreadable_and_bad_configurations_end_with_64() {
+    let (code, _, err) = run(None, &["--config", "kms.toml"]);
+    assert_eq!((code, err.lines().count()), (64, 1), "{err}");
+    assert!(err.contains("kms.toml"));
+    let bad = GOOD.replace("listen = \"127.0.0.1:0\"", "listen = \"nowhere\"").replace("chain_id", "chain");
+    let (code, _, err) = run(Some(&bad), &["--config", "kms.toml"]);
+    assert_eq!(code, 64);
+    assert!(err.contains("listen") && err.contains("chain.chain_id"), "{err}");
+}
+
+#[test]
+fn unknown_flags_end_with_64() {
+    assert_eq!(run(None, &["--confi"]).0, 64);
+}
+
+#[test]
+fn silent_endpoints_and_missing_trust_anchors_end_with_one_line() {
+    let (code, _, err) = run(Some(GOOD), &["--config", "kms.toml"]);
+    assert_eq!((code, err.lines().count()), (1, 1), "{err}");
+    assert!(err.contains("none of the 1 RPC endpoints answers"), "{err}");
+    let anchored = format!("trust_anchors = {{ tdx_root = \"root.der\" }}\n{GOOD}");
+    let (code, _, err) = run(Some(&anchored), &["--config", "kms.toml", "--check"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("root.der"), "{err}");
+}
