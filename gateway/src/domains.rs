@@ -177,6 +177,8 @@ impl Domains {
         let obtained = self.obtain(&name, app).await;
         match &obtained {
             Ok(_) => *attempts = Attempts::default(),
+            // That the gateway's own keys are not to be had yet says nothing about the authority.
+            Err(OrderError::Key(_) | OrderError::Issue(IssueError::Key(_))) => {}
             Err(error) => {
                 attempts.failures = attempts.failures.saturating_add(1);
                 attempts.not_before = self.clock.monotonic().saturating_add(pause_after(attempts.failures));

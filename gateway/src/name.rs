@@ -3,7 +3,7 @@
 //!
 //! Matching is exact: 40 lower-case hex digits and nothing shorter, the whole base domain and no suffix of it.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use alloy::primitives::Address;
 use serde::Deserialize;
@@ -59,6 +59,14 @@ impl DomainName {
 impl fmt::Display for DomainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DomainName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::try_from(text)
     }
 }
 
