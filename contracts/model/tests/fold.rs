@@ -168,10 +168,16 @@ fn g11_two_epochs_are_valid_only_inside_the_handover_window() {
     epoch(&mut chain, 4, 3, CeremonyKind::Rotate);
     let committee = &chain.state.committee;
     assert_eq!(committee.epochs[&2].valid_until, 3500);
+    assert_eq!(committee.epochs[&1].valid_until, 2000);
     assert_eq!(committee.current_epoch().unwrap().0, 3);
     assert!(committee.ceremonies[&3].aborted);
     assert_eq!(committee.ceremonies[&4].epoch, Some(3));
     assert_eq!(committee.ceremonies[&4].logs[&OWNER], keccak256(b"log"));
+    chain.now = 3200;
+    epoch(&mut chain, 5, 4, CeremonyKind::Refresh);
+    epoch(&mut chain, 6, 5, CeremonyKind::Rotate);
+    let until = |n| chain.state.committee.epochs[&n].valid_until;
+    assert_eq!([until(2), until(3), until(4), until(5)], [3200, 3200, 3700, FOREVER]);
 }
 
 #[test]

@@ -132,6 +132,8 @@ pub struct Committee {
     pub ceremonies: BTreeMap<u64, Ceremony>,
     /// Epochs by number.
     pub epochs: BTreeMap<u64, Epoch>,
+    /// The newest epoch of the root before the present one; 0 for none.
+    pub outgoing: u64,
 }
 
 impl Committee {
@@ -167,16 +169,26 @@ impl Committee {
         }
     }
 
-    /// The epoch before ends at once when the key stays the same, and after the notice when it does not (G-11).
     fn start(&mut self, number: u64, round: u64, group_key: Bytes, polynomial: Bytes, now: u64) {
         let ceremony = self.ceremonies.entry(round).or_default();
         ceremony.epoch = Some(number);
         let rotated = ceremony.kind == CeremonyKind::Rotate as u8;
-        if let Some(previous) = self.epochs.values_mut().next_back() {
-            previous.valid_until = if rotated { now + self.governed.notice.at(now) } else { now };
-        }
+        self.end_previous(rotated, now);
         let epoch = Epoch { round, started_at: now, valid_until: FOREVER, group_key, polynomial };
         self.epochs.insert(number, epoch);
+    }
+
+    /// The epoch before ends at once when the key stays the same, and after the notice when it does not; a root that was
+    /// on its way out then ends now (G-11).
+    fn end_previous(&mut self, rotated: bool, now: u64) {
+        let until = if rotated { now + self.governed.notice.at(now) } else { now };
+        if rotated && let Some(outgoing) = self.epochs.get_mut(&self.outgoing) {
+            outgoing.valid_until = outgoing.valid_until.min(now);
+        }
+        if let Some((&number, previous)) = self.epochs.iter_mut().next_back() {
+            previous.valid_until = until;
+            self.outgoing = if rotated { number } else { self.outgoing };
+        }
     }
 
     /// The newest epoch and its number.
