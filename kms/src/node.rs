@@ -16,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     beacon::Beacon, ceremony::driver::Driver, chain::Chain, receipts::ReceiptLog, revocation::Revocations,
+    store::Store,
 };
+
+/// How often the newest finalised block is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the API shows of the loop.
 #[derive(Debug, Default)]
@@ -42,11 +46,14 @@ pub(crate) struct Loop {
     pub(crate) driver: Driver,
     pub(crate) revocations: Revocations,
     pub(crate) receipts: ReceiptLog,
+    pub(crate) store: Store,
     pub(crate) freshness: Arc<Mutex<Freshness>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) health: Health,
     /// The newest finalised block at which everything was looked at.
     pub(crate) seen: Option<BlockRef>,
+    /// When a finalised block was noted last.
+    pub(crate) noted: Option<Duration>,
 }
 
 impl Loop {
@@ -97,8 +104,21 @@ impl Loop {
         }
         if complete {
             self.seen = Some(block);
+            self.note(block).await;
             self.progress.finalized.store(block.number, Ordering::Relaxed);
-            ["chain", "ceremony", "revocations"].into_iter().for_each(|part| self.health.ok(part));
+            ["chain", "ceremony", "revocations", "store"].into_iter().for_each(|part| self.health.ok(part));
+        }
+    }
+
+    /// Notes the block now and then, so that after a restart no endpoint can show a much older one.
+    async fn note(&mut self, block: BlockRef) {
+        let now = self.ambient.clock.monotonic();
+        if self.noted.is_some_and(|at| now.saturating_sub(at) < NOTE_EVERY) {
+            return;
+        }
+        match self.store.run(move |store| store.put_newest_final(block)).await {
+            Ok(()) => self.noted = Some(now),
+            Err(error) => self.fail("store", &error),
         }
     }
 

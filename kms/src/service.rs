@@ -213,9 +213,9 @@ impl Parts {
         let receipts = ReceiptLog::open(store.clone(), keys, context.domain(), dev_anchors)?;
         let client = Client::new(ambient.net.clone()).timeout(RELAYER_TIMEOUT);
         let relayer = Relayer::new(client.clone(), &config.relayer);
-        let chain = open_chain(config, &ambient, providers, client)?;
+        let chain = open_chain(config, &ambient, providers, client, &store)?;
         let judge: Arc<dyn Judge> = Arc::new(ChainJudge(chain.clone()));
-        let revocations = Revocations::open(store, judge.clone())?;
+        let revocations = Revocations::open(store.clone(), judge.clone())?;
         let freshness = Arc::new(Mutex::new(Freshness::new(config.lease)));
         let (shares, progress, health) = (Shares::default(), Arc::<Progress>::default(), Health::new());
         let releaser = Releaser::new(ReleaserParts {
@@ -256,10 +256,12 @@ impl Parts {
             driver,
             revocations,
             receipts,
+            store,
             freshness,
             progress,
             health: health.clone(),
             seen: None,
+            noted: None,
         };
         Ok(Self { node, api, health, looping })
     }
@@ -318,13 +320,17 @@ fn open_chain(
     ambient: &Ambient,
     providers: Vec<DynProvider>,
     client: Client,
+    store: &Store,
 ) -> Result<Chain, StartError> {
     let endpoint = |(index, provider): (usize, &DynProvider)| Endpoint {
         name: format!("rpc {index}"),
         provider: provider.clone(),
     };
     let endpoints = providers.iter().enumerate().map(endpoint).collect();
-    let headers = Quorum::new(config.chain.chain_id, config.chain.quorum, endpoints)?;
+    let mut headers = Quorum::new(config.chain.chain_id, config.chain.quorum, endpoints)?;
+    if let Some(newest) = store.newest_final()? {
+        headers = headers.starting_at(newest);
+    }
     // A witness travels in hex inside of JSON.
     let client = client.max_body(2 * MAX_WITNESS + 4_096);
     Ok(Chain::new(ChainParts {

@@ -12,7 +12,10 @@ use std::{
 use alloy::primitives::{Address, B256, Bytes};
 use mandate_model::{
     receipt::Receipt,
-    wire::relayer::{Letter, LetterKind},
+    wire::{
+        BlockRef,
+        relayer::{Letter, LetterKind},
+    },
 };
 use redb::{Database, Key, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -136,6 +139,16 @@ impl Store {
             txn.open_table(table).map_err(boxed)?;
         }
         txn.commit().map_err(boxed)
+    }
+
+    /// The newest finalised block that was seen before this start, as far as it was noted.
+    pub fn newest_final(&self) -> Result<Option<BlockRef>, StoreError> {
+        self.get_json(META, "newest_final")
+    }
+
+    /// Notes it.
+    pub fn put_newest_final(&self, block: BlockRef) -> Result<(), StoreError> {
+        self.put_json(META, "newest_final", &block)
     }
 
     /// Runs `work` where blocking is allowed: a durable write takes as long as the disk takes.
