@@ -1,2 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The mandate command.
+//! The `mandate` command: the demo, and what developers, voters and auditors do from a shell.
+
+use std::process::ExitCode;
+
+mod args;
+mod commands;
+mod context;
+pub mod demo;
+pub mod deploy;
+mod error;
+mod output;
+mod wallet;
+
+pub use args::Cli;
+pub use context::ConfigFile;
+pub use error::{CliError, Code};
+pub use output::Format;
+
+/// Runs a parsed command line to its exit code.
+pub fn main(cli: Cli) -> ExitCode {
+    // TLS needs one process-wide provider; a second installation changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&CliError::unavailable(format!("cannot start: {e}"))),
+    };
+    match runtime.block_on(commands::run(&cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    eprintln!("mandate: {error}");
+    error.code.into()
+}

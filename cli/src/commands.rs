@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One module per command, each named as the command is.
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand},
+    context::Context,
+    error::Result,
+};
+
+mod app;
+mod committee;
+mod demo;
+mod deploy;
+mod domain;
+mod governance;
+mod query;
+mod status;
+
+pub(crate) use deploy::write as write_config;
+
+/// Runs one command.
+pub(crate) async fn run(cli: &Cli) -> Result<()> {
+    let context = Context::new(&cli.global);
+    match &cli.command {
+        Command::Demo(args) => demo::run(&context, args).await,
+        Command::Deploy(args) => deploy::run(&context, args).await,
+        Command::App(AppCommand::Register(args)) => app::register(&context, args).await,
+        Command::App(AppCommand::Show { app }) => app::show(&context, *app).await,
+        Command::App(AppCommand::Schedule(args)) => app::schedule(&context, args).await,
+        Command::App(AppCommand::Revoke(args)) => app::revoke(&context, args).await,
+        Command::Propose(args) => governance::propose(&context, args).await,
+        Command::Vote(args) => governance::vote(&context, args).await,
+        Command::Queue(args) => governance::queue(&context, args).await,
+        Command::Execute(args) => governance::execute(&context, args).await,
+        Command::Committee(CommitteeCommand::Show) => committee::show(&context).await,
+        Command::Domain(DomainCommand::Add { name, app, route }) => domain::add(&context, name, *app, route).await,
+        Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
+        Command::Status => status::run(&context).await,
+        Command::Query(args) => query::run(&context, args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "mandate", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

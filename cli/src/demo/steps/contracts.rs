@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Step 2: the contracts are deployed.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    ConfigFile,
+    commands::write_config,
+    demo::{
+        World,
+        actors::Actor,
+        chain::{VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD},
+        report::{Kind, Teller},
+    },
+    deploy::{self, CouncilRole, DaoParameters, Deployed, Parameters},
+    error::Result,
+};
+
+/// The protocol's notice: the longest there is.
+pub(crate) const PROTOCOL_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
+    let deployer = world.chain.of(Actor::Deployer)?;
+    let (deployment, deployed) = deploy::protocol(deployer, &protocol()).await?;
+    let (token, governor) = deploy::dao(deployer, &dao()).await?;
+    let told = deployed.iter().chain([&token, &governor]);
+    told.for_each(|contract| tell(teller, contract));
+    let delegations = delegate_votes(world, token.address).await?;
+    teller.tell(Kind::Done, format!("{delegations} holders delegate their votes to themselves"));
+
+    let config = world.dir.join("mandate.toml");
+    write_config(&config, &ConfigFile { rpc: Some(world.rpc_url()), deployment: deployment.clone() })?;
+    teller.tell(Kind::Done, format!("the addresses are written to {}", config.display()));
+    world.deployment = Some(deployment);
+    world.governor = governor.address;
+    Ok(())
+}
+
+fn tell(teller: &mut Teller<'_>, contract: &Deployed) {
+    let purpose = match contract.contract {
+        "RoleCouncil" => "the protocol's council: core, auditor and community must all approve",
+        "AppAuth" => "the rules of an app; every app is a clone of this one",
+        "KmsAuth" => "the registry of apps and OS images; decides who gets keys",
+        "KmsCommittee" => "the nodes, their key ceremonies and epochs",
+        "DomainRegistry" => "which app may serve a domain",
+        "GovernanceToken" => "the DAO's votes",
+        "AppGovernor" => "the DAO's governor",
+        _ => "",
+    };
+    let text = format!("{}: {purpose}", contract.contract);
+    let facts = [("address", json!(contract.address))];
+    teller.at(Kind::Done, text, Some(contract.block), Some(contract.transaction), &facts);
+}
+
+/// Votes count only once delegated (ERC-5805).
+async fn delegate_votes(world: &World, token: alloy::primitives::Address) -> Result<usize> {
+    use mandate_model::bindings::GovernanceToken::{self, GovernanceTokenErrors};
+    for voter in Actor::VOTERS {
+        let token = GovernanceToken::new(token, world.chain.of(voter)?);
+        crate::context::send::<_, _, GovernanceTokenErrors>(token.delegate(voter.address())).await?;
+    }
+    Ok(Actor::VOTERS.len())
+}
+
+fn protocol() -> Parameters {
+    let role = |name: &str, member: Actor| CouncilRole { name: name.into(), threshold: 1, members: vec![member.address()] };
+    Parameters {
+        notice: PROTOCOL_NOTICE,
+        guardian: Actor::Guardian.address(),
+        motion_lifetime: Duration::from_secs(14 * 24 * 3600),
+        roles: vec![
+            role("core", Actor::Core),
+            role("auditors", Actor::Auditor),
+            role("community", Actor::Community),
+        ],
+    }
+}
+
+fn dao() -> DaoParameters {
+    DaoParameters {
+        name: "Notes DAO".into(),
+        holders: vec![
+            (Actor::Alice.address(), 400),
+            (Actor::Bob.address(), 350),
+            (Actor::Carol.address(), 250),
+        ],
+        voting_delay: VOTING_DELAY,
+        voting_period: VOTING_PERIOD,
+        veto_window: VETO_WINDOW,
+        quorum_percent: 20,
+        proposal_guardian: Actor::Guardian.address(),
+    }
+}

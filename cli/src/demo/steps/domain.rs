@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Step 7: the DAO approves a domain, the gateway obtains its certificate and serves the app under it.
+
+use alloy::{primitives::B256, sol_types::SolCall};
+use mandate_guest::instance::{Registration, TlsIdentity};
+use mandate_model::bindings::{Domain, DomainRegistry};
+use mandate_runtime::http::Client;
+use serde_json::json;
+
+use super::hold;
+use crate::{
+    context::view,
+    demo::{
+        World,
+        app::App,
+        client::Connection,
+        guest::{V1, compose},
+        report::{Kind, Teller},
+    },
+    error::{CliError, Result},
+};
+
+/// The app's domain.
+pub(crate) const DOMAIN: &str = "notes.example";
+
+pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
+    start_instance(world, teller, V1).await?;
+    let registry = world.deployment()?.domain_registry;
+    let call = DomainRegistry::approveDomainCall { name: DOMAIN.into(), app: world.app };
+    let calls = vec![(registry, call.abi_encode().into())];
+    world.chain.dao_passes(teller, world.governor, calls, &format!("let notes serve {DOMAIN}")).await?;
+
+    let reader = world.chain.reader();
+    let at = DomainRegistry::new(registry, &reader);
+    let look = || async { view::<_, _, DomainRegistry::DomainRegistryErrors>(at.domain(DOMAIN.into())).await.ok() };
+    let recorded = world.until("the certificate to be recorded on chain", look, |d: &Domain| !d.certificate.is_zero()).await?;
+    let facts = [
+        ("issued_by", json!(world.services()?.authority)),
+        ("account", json!(recorded.accountUri)),
+        ("certificate", json!(recorded.certificate)),
+    ];
+    let text = "the relayer saw the approval, the gateway got the certificate, its fingerprint is on chain";
+    teller.at(Kind::Done, text, Some(world.chain.dev.head().number()), None, &facts);
+
+    let mut connection = connect(world).await?;
+    let page = connection.page().await?;
+    hold(page == page_of(V1), format!("the page is not v1's: {page:?}"))?;
+    let text = format!("a client that trusts only the authority's root fetches https://{DOMAIN}/ through the gateway");
+    teller.at(Kind::Done, text, None, None, &[("page", json!(page))]);
+    Ok(())
+}
+
+/// What a version of the app serves.
+pub(crate) fn page_of(version: &str) -> String {
+    format!("notes {version}")
+}
+
+/// A client's connection to the domain through the gateway.
+pub(crate) async fn connect(world: &World) -> Result<Connection> {
+    let services = world.services()?;
+    Connection::open(services.gateway.tls_addr, DOMAIN, &services.root_pem).await
+}
+
+/// An instance of `version` serves its page and registers with the gateway.
+pub(crate) async fn start_instance(world: &mut World, teller: &mut Teller<'_>, version: &str) -> Result<B256> {
+    let (_, code) = compose(version);
+    let identity = TlsIdentity::generate(&world.ambient, &[DOMAIN.to_owned()]).map_err(CliError::data)?;
+    let app = App::start(page_of(version), vec![identity.certificate()], identity.private_key()).await?;
+    let registration =
+        Registration { gateway: world.services()?.gateway_url(), upstream: app.address.to_string() };
+    let guest = world.guest(world.app, code);
+    let http = Client::new(std::sync::Arc::clone(&world.ambient.net));
+    let answer = registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;
+    let facts = [("names", json!(answer.names)), ("lease_seconds", json!(answer.lease))];
+    let text = format!("an instance of {version} registers with the gateway: its evidence binds its TLS key");
+    teller.at(Kind::Done, text, None, None, &facts);
+    world.instances.push(app);
+    Ok(code)
+}
