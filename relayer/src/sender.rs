@@ -152,7 +152,7 @@ impl Sender {
                 }
             }
         };
-        stop.run_until_cancelled(work).await;
+        stop.run_until_cancelled_owned(work).await;
     }
 
     /// Looks after what is in flight, then sends what waits. Tells how many effects are open.
@@ -168,9 +168,10 @@ impl Sender {
                 None => waiting.push(effect),
             }
         }
+        // One that lands in this tick counts as open: its block may be final already, and the next bell far away.
+        let watched = waiting.len();
         let still = self.watch_sent(waiting).await?;
-        let sent = self.send_pending(&still).await?;
-        Ok(still.len() + sent)
+        Ok(watched + self.send_pending(&still).await?)
     }
 
     /// A mined transaction: done once its block is final, sent again once its block is gone.

@@ -8,6 +8,7 @@ use alloy::{
     providers::{DynProvider, Provider},
     transports::TransportError,
 };
+use futures::future::FutureExt;
 use mandate_runtime::{
     Ambient,
     http::{Client, Health, ServeOptions, serve_with},
@@ -164,11 +165,11 @@ impl Service {
         };
         let heads = notice_heads(self.provider.clone(), self.wake, self.ambient.clone());
         tokio::join!(
-            serve_with(self.listener, router, stop.clone(), options),
-            following.run(stop.clone()),
-            dispatcher.run(stop.clone()),
-            self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()),
-            stop.run_until_cancelled(heads),
+            serve_with(self.listener, router, stop.clone(), options).boxed(),
+            following.run(stop.clone()).boxed(),
+            dispatcher.run(stop.clone()).boxed(),
+            self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()).boxed(),
+            stop.clone().run_until_cancelled_owned(heads).boxed(),
         );
         tracing::info!("relayer stopped");
     }
@@ -283,7 +284,7 @@ impl Following {
                 }
             }
         };
-        stop.run_until_cancelled(work).await;
+        stop.clone().run_until_cancelled_owned(work).await;
     }
 
     async fn tick(&mut self, last_error: &mut String) {

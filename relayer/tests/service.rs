@@ -137,6 +137,8 @@ async fn g7_a_revocation_reaches_node_and_gateway_within_a_poll_and_once_across_
     let (notice, at) = gateway.notices.lock().unwrap()[0].clone();
     assert_eq!((notice.app, notice.code_hashes), (world.app, vec![code(1)]));
     println!("block to push: {:?}", at.duration_since(block_made));
+    let open = async |running: &Running| running.get::<RelayerStatus>("/v1/status").await.outbox;
+    eventually("both are noted as done", || async { open(&running).await == 1 }).await;
     running.end().await;
 
     let running = start(&world, config).await;
@@ -144,8 +146,10 @@ async fn g7_a_revocation_reaches_node_and_gateway_within_a_poll_and_once_across_
     running.caught_up(&world).await;
     world.revoke(world.app, code(2)).await;
     eventually("the next push", || async { node.noticed() == 2 && gateway.noticed() == 2 }).await;
-    let open = running.get::<RelayerStatus>("/v1/status").await.outbox;
-    assert_eq!(open, 2, "two pushes still wait for the node that is away");
+    eventually("two pushes wait for the node that is away", || async { open(&running).await == 2 }).await;
+    let codes: Vec<_> =
+        gateway.notices.lock().unwrap().iter().map(|(notice, _)| notice.code_hashes[0]).collect();
+    assert_eq!(codes, [code(1), code(2)]);
     running.end().await;
 }
 

@@ -222,7 +222,10 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
         match UnixStream::connect(path).await {
             Ok(_) => {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("{} is served", path.display())));
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    format!("{} is served", path.display()),
+                ));
             }
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
             Err(e) => return Err(e),

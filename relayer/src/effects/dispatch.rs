@@ -8,10 +8,6 @@ use std::{
 };
 
 use alloy::{primitives::Address, providers::DynProvider};
-use futures::{
-    future::{BoxFuture, FutureExt},
-    stream::{FuturesUnordered, StreamExt},
-};
 use mandate_model::{
     bindings::DomainRegistry,
     wire::gateway::{DomainOrder, IssuedCertificate},
@@ -22,7 +18,7 @@ use mandate_runtime::{
 };
 use serde::de::IgnoredAny;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Effect, NewEffect};
@@ -64,8 +60,9 @@ pub(crate) struct Dispatcher {
 
 /// What is under way and what must wait.
 #[derive(Default)]
-struct Running<'a> {
-    attempts: FuturesUnordered<BoxFuture<'a, (String, Duration)>>,
+struct Running {
+    /// Tasks of their own: an attempt that holds the database's connection must go on while the outbox is read.
+    attempts: JoinSet<(String, Duration)>,
     busy: HashSet<String>,
     not_before: HashMap<String, Duration>,
 }
@@ -76,28 +73,33 @@ const IDLE: Duration = Duration::from_secs(3_600);
 impl Dispatcher {
     /// Works until `stop` fires; requests that are under way then are abandoned and made again after the next start.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let this = Arc::new(self);
         let mut running = Running::default();
         let work = async {
             loop {
-                let wait = self.start_due(&mut running).await.unwrap_or_else(|error| {
+                let wait = this.start_due(&mut running).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "cannot read the outbox");
                     Duration::from_secs(1)
                 });
                 tokio::select! {
-                    () = self.bell.notified() => {}
-                    () = self.ambient.clock.sleep(wait) => {}
-                    Some((key, delay)) = running.attempts.next() => {
-                        running.busy.remove(&key);
-                        running.not_before.insert(key, self.ambient.clock.monotonic() + delay);
-                    }
+                    () = this.bell.notified() => {}
+                    () = this.ambient.clock.sleep(wait) => {}
+                    Some(ended) = running.attempts.join_next() => match ended {
+                        Ok((key, delay)) => {
+                            running.busy.remove(&key);
+                            running.not_before.insert(key, this.ambient.clock.monotonic() + delay);
+                        }
+                        // It stays busy: what panicked once is tried again after a restart, not in a circle.
+                        Err(error) => tracing::error!(%error, "an attempt ended abruptly"),
+                    },
                 }
             }
         };
-        stop.run_until_cancelled(work).await;
+        stop.run_until_cancelled_owned(work).await;
     }
 
     /// Starts what is due; tells how long to wait for the next.
-    async fn start_due<'a>(&'a self, running: &mut Running<'a>) -> Result<Duration, StoreError> {
+    async fn start_due(self: &Arc<Self>, running: &mut Running) -> Result<Duration, StoreError> {
         let now = self.ambient.clock.monotonic();
         let pending = self.store.pending(Lane::Http, self.config.queue).await?;
         // Keys that are done need no memory.
@@ -110,14 +112,14 @@ impl Dispatcher {
                 wait = wait.min(due - now);
             } else if running.busy.len() < self.config.concurrency && running.busy.insert(queued.key.clone())
             {
-                running.attempts.push(self.attempt(queued).boxed());
+                running.attempts.spawn(Arc::clone(self).attempt(queued));
             }
         }
         Ok(wait)
     }
 
     /// One attempt; gives the key and how long it rests if it failed.
-    async fn attempt(&self, queued: Queued) -> (String, Duration) {
+    async fn attempt(self: Arc<Self>, queued: Queued) -> (String, Duration) {
         let Queued { key, effect, attempts } = queued;
         let noted = match self.carry_out(&effect, attempts).await {
             Ok(follow) => self.succeeded(&key, &effect, follow).await,

@@ -64,7 +64,7 @@ pub async fn serve_with(
             });
         }
     };
-    stop.run_until_cancelled(accept).await;
+    stop.clone().run_until_cancelled_owned(accept).await;
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(options.drain, drained).await.is_err() {

@@ -7,7 +7,10 @@ use alloy::{
     primitives::{Address, B256},
     sol_types::SolEvent,
 };
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::{
+    future::FutureExt,
+    stream::{self, StreamExt, TryStreamExt},
+};
 use mandate_model::{
     bindings::{KmsAuth, KmsCommittee, Node},
     wire::BlockRef,
@@ -44,8 +47,9 @@ impl Follower {
         blocks: &[BlockRef],
         of: &BTreeSet<Address>,
     ) -> Result<Vec<StoredLog>, ReadError> {
-        let each = stream::iter(blocks).map(|block| self.reader.logs_of(*block, of));
-        let all: Vec<Vec<StoredLog>> = each.buffered(CONCURRENT_BLOCKS).try_collect().await?;
+        // Boxed: the compiler cannot prove a stream of borrowed futures to be `Send`.
+        let each: Vec<_> = blocks.iter().map(|block| self.reader.logs_of(*block, of).boxed()).collect();
+        let all: Vec<Vec<StoredLog>> = stream::iter(each).buffered(CONCURRENT_BLOCKS).try_collect().await?;
         Ok(all.concat())
     }
 
