@@ -274,6 +274,7 @@ impl Chain {
         if let Some(entry) = usize::try_from(oldest).ok().and_then(|index| self.entries.get_mut(index)) {
             entry.state = None;
         }
+        self.orphans.retain(|_, orphan| orphan.block.number() > oldest);
     }
 
     /// A mined transaction with the block it is in.

@@ -19,6 +19,9 @@ use crate::{
     time::Time,
 };
 
+/// How many snapshots are held; the oldest makes room.
+const MAX_SNAPSHOTS: usize = 256;
+
 /// A transaction for the new branch of a reorg.
 #[derive(Clone, Debug)]
 pub enum Replacement {
@@ -180,6 +183,9 @@ impl Chain {
     /// Remembers the chain as it is.
     pub(crate) fn snapshot(&mut self) -> u64 {
         let id = self.snapshots.last().map_or(1, |snapshot| snapshot.id + 1);
+        if self.snapshots.len() >= MAX_SNAPSHOTS {
+            self.snapshots.remove(0);
+        }
         self.snapshots.push(Snapshot {
             id,
             entries: self.entries.clone(),

@@ -7,7 +7,7 @@ mod common;
 
 use alloy::{
     eips::{BlockId, BlockNumberOrTag, RpcBlockHash, eip2718::Encodable2718 as _},
-    primitives::{Address, U256},
+    primitives::{Address, B256, Bytes, U256, hex},
     providers::{Provider, ext::AnvilApi as _},
     rpc::types::{
         Filter, TransactionRequest,
@@ -67,6 +67,30 @@ async fn reorg_replaces_blocks_state_and_logs() {
     assert_eq!(provider.get_storage_at(contract, U256::ZERO).await.unwrap(), U256::from(2));
 }
 
+/// The hash of the block `back` before the one that the call is made at.
+async fn block_hash(chain: &DevChain, back: u16, at: BlockId) -> B256 {
+    let code = [&[0x61][..], &back.to_be_bytes(), &hex!("430340 600052 60206000f3")].concat();
+    let request = TransactionRequest::default().input(Bytes::from(code).into());
+    B256::from_slice(&chain.provider().call(request).block(at).await.unwrap())
+}
+
+#[tokio::test]
+async fn block_hashes_in_the_evm_are_those_of_the_own_branch() {
+    let chain = chain();
+    chain.mine(300);
+    let hash = |number: u64| chain.block(number).unwrap().hash();
+    assert_eq!(block_hash(&chain, 1, BlockId::latest()).await, hash(299));
+    assert_eq!(block_hash(&chain, 256, BlockId::latest()).await, hash(44));
+    assert_eq!(block_hash(&chain, 257, BlockId::latest()).await, B256::ZERO);
+    assert_eq!(block_hash(&chain, 1, BlockId::pending()).await, hash(300));
+    assert_eq!(block_hash(&chain, 7, 10.into()).await, hash(3));
+    let (parent, tip) = (hash(299), BlockId::from(hash(300)));
+    chain.reorg(2, vec![]).unwrap();
+    assert_eq!(block_hash(&chain, 1, tip).await, parent, "an orphan keeps its own past");
+    assert_eq!(block_hash(&chain, 2, tip).await, chain.block(298).unwrap().hash());
+    assert_ne!(block_hash(&chain, 1, BlockId::latest()).await, parent);
+}
+
 #[tokio::test]
 async fn reorg_of_finalized_blocks_is_refused() {
     let chain = chain();
@@ -107,7 +131,7 @@ async fn reorg_takes_raw_transactions_that_were_dropped() {
     let receipt = send(&provider, TransactionRequest::default().to(Address::repeat_byte(3))).await;
     let dropped = chain.reorg(1, vec![]).unwrap().dropped;
     let raw = dropped[0].encoded_2718();
-    chain.reorg(1, vec![vec![alloy::primitives::Bytes::from(raw).into()]]).unwrap();
+    chain.reorg(1, vec![vec![Bytes::from(raw).into()]]).unwrap();
     let again = provider.get_transaction_receipt(receipt.transaction_hash).await.unwrap().unwrap();
     assert_ne!(again.block_hash, receipt.block_hash);
 }
@@ -165,7 +189,7 @@ async fn polled_log_filter_reports_removed_logs() {
     let logs = provider.get_filter_changes::<alloy::rpc::types::Log>(filter).await.unwrap();
     assert_eq!(logs.iter().map(|log| log.removed).collect::<Vec<_>>(), [false, true]);
     assert!(provider.get_filter_changes::<alloy::rpc::types::Log>(filter).await.unwrap().is_empty());
-    let hashes = provider.get_filter_changes::<alloy::primitives::B256>(blocks).await.unwrap();
+    let hashes = provider.get_filter_changes::<B256>(blocks).await.unwrap();
     assert_eq!(hashes.last(), Some(&chain.head().hash()));
     assert!(provider.uninstall_filter(filter).await.unwrap());
     assert!(!provider.uninstall_filter(filter).await.unwrap());
