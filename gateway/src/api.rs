@@ -29,6 +29,9 @@ const MAX_REGISTRATIONS: usize = 64;
 /// Notices that are judged at a time.
 const MAX_NOTICES: usize = 64;
 
+/// Orders under way at a time; each name has one at most.
+const MAX_ORDERS: usize = 64;
+
 /// What the handlers need.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -39,6 +42,7 @@ pub(crate) struct Api {
     pub(crate) routes: Arc<Routes>,
     registrations: Semaphore,
     notices: Semaphore,
+    orders: Semaphore,
 }
 
 impl Api {
@@ -51,6 +55,7 @@ impl Api {
             domains,
             registrations: Semaphore::new(MAX_REGISTRATIONS),
             notices: Semaphore::new(MAX_NOTICES),
+            orders: Semaphore::new(MAX_ORDERS),
         }
     }
 }
@@ -90,8 +95,11 @@ async fn domains(
     ApiJson(order): ApiJson<DomainOrder>,
 ) -> Result<ApiJson<IssuedCertificate>, ApiError> {
     // An order goes on when the caller hangs up: the authority counts it either way.
-    let ordered = tokio::spawn(async move { api.domains.order(&order.name).await });
-    Ok(ApiJson(ordered.await.map_err(ApiError::internal)??))
+    let ordered = tokio::spawn(async move {
+        let _permit = api.orders.acquire().await.map_err(ApiError::internal)?;
+        Ok(ApiJson(api.domains.order(&order.name).await?))
+    });
+    ordered.await.map_err(ApiError::internal)?
 }
 
 async fn routes(State(api): Shared) -> ApiJson<Vec<Route>> {

@@ -183,5 +183,5 @@ async fn validation_that_does_not_reach_the_gateway_is_reported_in_the_authority
     let refused = order(&gateway).await.unwrap_err();
     assert_eq!(refused.status(), Some(502));
     let text = refused.to_string();
-    assert!(text.contains("pebble.test refused app.example.org") && text.contains("connection"), "{text}");
+    assert!(text.contains("pebble.test refused app.example.org") && text.contains("tls-alpn-01"), "{text}");
 }

@@ -168,6 +168,23 @@ async fn g6_kept_certificate_is_served_only_once_the_registry_confirms_it() {
 }
 
 #[tokio::test]
+async fn expired_certificate_is_never_loaded_and_its_file_goes() {
+    // The test authority's certificates end with the year 2199.
+    const AFTER: u64 = 7_258_118_400 + 1;
+    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
+    chain.approve(DOMAIN, APP);
+    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
+    world.order(DOMAIN).await.unwrap();
+    world.gateway.shutdown().await;
+    let kept = Some(dir.path().to_owned());
+    let world = World::start_at(AFTER, kept, Arc::clone(&chain), Arc::clone(&ca)).await.unwrap();
+    while fs::read_dir(dir.path()).unwrap().count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.certificates().await.is_empty());
+}
+
+#[tokio::test]
 async fn damaged_certificate_file_is_an_error_and_not_a_missing_certificate() {
     let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
     chain.approve(DOMAIN, APP);

@@ -104,6 +104,28 @@ async fn attack_instance_id_of_another_app_is_refused() {
 }
 
 #[tokio::test]
+async fn g7_revocation_between_decision_and_route_closes_the_route() {
+    let (world, instance) = (World::start().await, Instance::start("one").await);
+    let gate = world.chain.hold();
+    let request = world.request(APP, &instance.spki, &instance.upstream());
+    let mut registering = std::pin::pin!(world.send(&request));
+    // Finalised state has said yes, and so has the newest: the answers are on their way.
+    gate.add_permits(1);
+    while world.chain.asked() < 2 {
+        tokio::select! {
+            answer = &mut registering => panic!("{answer:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    world.chain.deny(At::Head, code(APP));
+    assert_eq!(world.notice(APP, 0).await, Default::default());
+    gate.add_permits(10);
+    let answer = registering.await.unwrap();
+    assert_eq!(answer.outcome, Outcome::Denied { reason: Reason::Policy(PolicyReason::CodeRevoked) });
+    assert!(answer.names.is_empty() && world.routes().await.is_empty());
+}
+
+#[tokio::test]
 async fn registering_again_lengthens_the_lease_of_the_same_route() {
     let (world, instance) = (World::start().await, Instance::start("one").await);
     world.register(APP, &instance).await;

@@ -21,6 +21,7 @@ use mandate_gateway::{
 use mandate_model::{Reason, outcome::PolicyReason, wire::BlockRef};
 use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
+use tokio::sync::Semaphore;
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,6 +30,8 @@ struct State {
     holders: HashMap<(bool, String), Address>,
     head: u64,
     remaining: Option<Duration>,
+    gate: Option<Arc<Semaphore>>,
+    asked: usize,
 }
 
 /// Allows every code hash that it was not told to deny.
@@ -60,6 +63,18 @@ impl ScriptedChain {
         self.state().remaining = Some(remaining);
     }
 
+    /// From now on every verdict is reached at once and told only when the gate is opened.
+    pub fn hold(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().gate = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// How many verdicts were reached.
+    pub fn asked(&self) -> usize {
+        self.state().asked
+    }
+
     pub fn approve(&self, name: &str, app: Address) {
         for head in [false, true] {
             self.state().holders.insert((head, name.to_owned()), app);
@@ -73,7 +88,9 @@ impl ScriptedChain {
 
 impl Chain for ScriptedChain {
     fn decide<'a>(&'a self, facts: &'a Facts, at: At) -> BoxFuture<'a, Verdict> {
-        let state = self.state();
+        let mut state = self.state();
+        state.asked += 1;
+        let gate = state.gate.clone();
         let block = BlockRef { number: state.head, hash: B256::ZERO };
         let remaining = state.remaining.unwrap_or(Duration::from_secs(1 << 32));
         let verdict = if state.undecided {
@@ -83,7 +100,13 @@ impl Chain for ScriptedChain {
         } else {
             Verdict::Allowed { valid_until: remaining.as_secs(), remaining, block }
         };
-        futures::future::ready(verdict).boxed()
+        async move {
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            verdict
+        }
+        .boxed()
     }
 
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {

@@ -58,8 +58,17 @@ impl World {
         chain: Arc<ScriptedChain>,
         ca: Arc<TestCa>,
     ) -> Result<Self, StartError> {
+        Self::start_at(NOW, certificates, chain, ca).await
+    }
+
+    pub async fn start_at(
+        now: u64,
+        certificates: Option<PathBuf>,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+    ) -> Result<Self, StartError> {
         let pki = DevPki::from_seed([5; 32]);
-        let clock = Arc::new(ManualClock::new(NOW));
+        let clock = Arc::new(ManualClock::new(now));
         let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(free, free, DomainName::try_from(BASE).unwrap());
