@@ -139,8 +139,13 @@ pub(crate) struct NoticeAnswer {
 
 async fn revocations(
     State(api): State<Arc<Api>>,
+    peer: Option<Extension<Peer>>,
     ApiJson(notice): ApiJson<RevocationNotice>,
 ) -> Result<ApiJson<NoticeAnswer>, ApiError> {
+    let (peer, now) = (format!("notice/{}", address_of(peer)), api.clock.monotonic());
+    if !api.strikes.lock().unwrap_or_else(PoisonError::into_inner).allows(&peer, now) {
+        return Err(ApiError::too_many("too many notices of nothing: try again in a minute"));
+    }
     let Ok(_permit) = api.notices.try_acquire() else {
         return Err(ApiError::too_many("the node works on as many notices as it can: try again"));
     };
@@ -150,6 +155,9 @@ async fn revocations(
             ApiError::unavailable(error)
         }
     })?;
+    if found.is_empty() {
+        api.strikes.lock().unwrap_or_else(PoisonError::into_inner).add(&peer, now);
+    }
     let mut answer = NoticeAnswer { revoked: Vec::new(), paused_until: None };
     for denial in found {
         match denial.kind {

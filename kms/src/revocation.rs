@@ -78,16 +78,14 @@ impl Revocations {
         }
         let mut found = Vec::new();
         for code in &notice.code_hashes {
-            if let Some((true, seen)) =
-                self.asked(notice, self.0.judge.is_revoked(notice.app, *code, At::Head).await)?
-            {
+            let revoked = self.0.judge.is_revoked(notice.app, *code, At::Head).await;
+            if let (true, seen) = self.asked(notice, revoked)? {
                 found.push(self.denial(notice.app, DenialKind::CodeRevoked { code: *code }, seen));
             }
         }
         let pause = self.0.judge.paused_until(notice.app, At::Head).await.map(|pause| (pause, pause.block));
-        if let Some((Pause { until, timestamp, .. }, seen)) = self.asked(notice, pause)?
-            && until > timestamp
-        {
+        let (Pause { until, timestamp, .. }, seen) = self.asked(notice, pause)?;
+        if until > timestamp {
             found.push(self.denial(notice.app, DenialKind::Paused { until }, seen));
         }
         for denial in &found {
@@ -103,14 +101,20 @@ impl Revocations {
             let open = |d: &&Denial| !d.confirmed || matches!(d.kind, DenialKind::Paused { .. });
             memory.iter().filter(open).filter(|d| d.seen.number <= finalized.number).copied().collect()
         };
+        let mut first = Ok(());
         for denial in due {
-            match self.still_holds(&denial).await? {
-                true if denial.confirmed => {}
-                true => self.remember(Denial { confirmed: true, ..denial }).await?,
-                false => self.forget(denial).await?,
-            }
+            let settled = match self.still_holds(&denial).await {
+                Ok(true) if denial.confirmed => Ok(()),
+                Ok(true) => {
+                    self.remember(Denial { confirmed: true, ..denial }).await.map_err(NoticeError::from)
+                }
+                Ok(false) => self.forget(denial).await.map_err(NoticeError::from),
+                Err(error) => Err(error.into()),
+            };
+            // One app that cannot be read now must not keep the others from being settled.
+            first = first.and(settled);
         }
-        Ok(())
+        first
     }
 
     async fn still_holds(&self, denial: &Denial) -> Result<bool, Undecided> {
@@ -125,19 +129,17 @@ impl Revocations {
         })
     }
 
-    /// `None` when the app has no such function: foreign code, which the release path asks through its own rules.
+    /// Refuses an answer of a block that is older than the one the notice is about.
     fn asked<T>(
         &self,
         notice: &RevocationNotice,
         answer: Result<(T, BlockRef), Undecided>,
-    ) -> Result<Option<(T, BlockRef)>, NoticeError> {
-        match answer {
-            Ok((_, at)) if at.number < notice.block_number => {
+    ) -> Result<(T, BlockRef), NoticeError> {
+        match answer? {
+            (_, at) if at.number < notice.block_number => {
                 Err(NoticeError::Behind { head: at.number, notice: notice.block_number })
             }
-            Ok(found) => Ok(Some(found)),
-            Err(Undecided::Reverted { .. } | Undecided::Malformed { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            found => Ok(found),
         }
     }
 

@@ -42,6 +42,9 @@ use crate::{
 /// How long the relayer may take for one answer.
 const RELAYER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the database may be in use after everything was told to stop.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long an endpoint may take to say which chain it serves.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -132,6 +135,7 @@ pub struct Running {
     node: Address,
     health: Health,
     stop: CancellationToken,
+    closed: CancellationToken,
     tasks: JoinSet<()>,
 }
 
@@ -170,9 +174,13 @@ impl Running {
             // The node is of one piece: without its loop, or without its API, it stops.
             self.stop.cancel();
         }
+        // Work that cannot be broken off, a write for example, may still hold the database.
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.closed.cancelled()).await.is_err() {
+            tracing::warn!(node = %self.node, "the database is still in use");
+        }
     }
 
-    /// Stops the node and waits for it.
+    /// Stops the node and waits until its data directory can be opened again.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.wait().await;
@@ -188,6 +196,7 @@ impl Drop for Running {
 /// Everything that runs.
 struct Parts {
     node: Address,
+    closed: CancellationToken,
     api: Arc<Api>,
     health: Health,
     looping: Loop,
@@ -206,6 +215,7 @@ impl Parts {
         let owner =
             Owner { node, chain_id: chain.chain_id, kms_auth: chain.kms_auth, committee: chain.committee };
         let store = Store::open(&config.data_dir, &owner)?;
+        let closed = store.closed();
         let (chain_id, committee) = (chain.chain_id, chain.committee);
         let context = Context { keys: keys.clone(), store: store.clone(), chain_id, committee };
         let dev_anchors = anchors.is_development();
@@ -263,7 +273,7 @@ impl Parts {
             seen: None,
             noted: None,
         };
-        Ok(Self { node, api, health, looping })
+        Ok(Self { node, closed, api, health, looping })
     }
 
     fn run(self, listener: Listener, addr: SocketAddr) -> Running {
@@ -273,7 +283,7 @@ impl Parts {
         tasks.spawn(serve(listener, router, stop.clone()));
         tasks.spawn(self.looping.run(stop.clone()));
         tracing::info!(node = %self.node, %addr, "the node runs");
-        Running { addr, node: self.node, health: self.health, stop, tasks }
+        Running { addr, node: self.node, health: self.health, stop, closed: self.closed, tasks }
     }
 }
 

@@ -9,19 +9,18 @@ use std::{
     sync::Arc,
 };
 
-use alloy::primitives::{Address, B256, Bytes};
-use mandate_model::{
-    receipt::Receipt,
-    wire::{
-        BlockRef,
-        relayer::{Letter, LetterKind},
-    },
+use alloy::primitives::Address;
+use mandate_model::wire::{
+    BlockRef,
+    relayer::{Letter, LetterKind},
 };
-use redb::{Database, Key, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, Key, ReadableDatabase, StorageBackend, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod denial;
+mod receipt;
 
 pub use denial::{Denial, DenialKind};
 
@@ -95,7 +94,14 @@ pub struct StoredOutput {
 
 /// The database of one node. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Database>);
+pub struct Store(Arc<Open>);
+
+/// Fields are dropped in this order: the token fires when the file is closed.
+#[derive(Debug)]
+struct Open {
+    db: Database,
+    closed: DropGuard,
+}
 
 impl Store {
     /// Opens or makes the database in `directory`.
@@ -114,7 +120,7 @@ impl Store {
     }
 
     fn prepare(db: Database, owner: &Owner) -> Result<Self, StoreError> {
-        let store = Self(Arc::new(db));
+        let store = Self(Arc::new(Open { db, closed: CancellationToken::new().drop_guard() }));
         store.create_tables().map_err(StoreError::from)?;
         match store.get_json::<&str, Owner>(META, "owner")? {
             None => store.put_json(META, "owner", owner)?,
@@ -130,7 +136,7 @@ impl Store {
     }
 
     fn create_tables(&self) -> Result<(), Box<redb::Error>> {
-        let txn = self.0.begin_write().map_err(boxed)?;
+        let txn = self.0.db.begin_write().map_err(boxed)?;
         txn.open_table(META).map_err(boxed)?;
         for table in [SEEDS, LOGS, OUTPUTS, SHARES, RECEIPTS] {
             txn.open_table(table).map_err(boxed)?;
@@ -139,6 +145,11 @@ impl Store {
             txn.open_table(table).map_err(boxed)?;
         }
         txn.commit().map_err(boxed)
+    }
+
+    /// Fires when the last clone is gone and the file is closed, so that it can be opened again.
+    pub fn closed(&self) -> CancellationToken {
+        self.0.closed.token().clone()
     }
 
     /// The newest finalised block that was seen before this start, as far as it was noted.
@@ -183,7 +194,7 @@ impl Store {
     /// The letters of `round` that were accepted, one per sender and kind.
     pub fn letters(&self, round: u64) -> Result<Vec<Letter>, StoreError> {
         let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = self.0.begin_read()?.open_table(LETTERS)?;
+            let table = self.0.db.begin_read()?.open_table(LETTERS)?;
             let from = round.to_be_bytes();
             let to = round.saturating_add(1).to_be_bytes();
             table.range(from.as_slice()..to.as_slice())?.map(|entry| Ok(entry?.1.value().to_vec())).collect()
@@ -211,7 +222,7 @@ impl Store {
     /// Keeps both, or neither.
     pub fn put_output(&self, round: u64, output: &[u8], sealed_share: &[u8]) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
-            let txn = self.0.begin_write()?;
+            let txn = self.0.db.begin_write()?;
             txn.open_table(OUTPUTS)?.insert(round, output)?;
             txn.open_table(SHARES)?.insert(round, sealed_share)?;
             Ok(txn.commit()?)
@@ -223,7 +234,7 @@ impl Store {
     /// what is not there, a later break-in does not find.
     pub fn forget_secrets(&self, shares_before: u64, made: u64) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
-            let txn = self.0.begin_write()?;
+            let txn = self.0.db.begin_write()?;
             txn.open_table(SHARES)?.retain(|round, _| round >= shares_before)?;
             txn.open_table(SEEDS)?.retain(|round, _| round > made)?;
             let after = made.saturating_add(1).to_be_bytes();
@@ -233,50 +244,13 @@ impl Store {
         write().map_err(redb_error)
     }
 
-    /// The newest receipt.
-    pub fn last_receipt(&self) -> Result<Option<Receipt>, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.0.begin_read()?.open_table(RECEIPTS)?;
-            Ok(table.last()?.map(|(_, value)| value.value().to_vec()))
-        };
-        read().map_err(redb_error)?.map(|bytes| parse(&bytes, "receipt")).transpose()
-    }
-
-    /// At most `limit` receipts from `sequence` on.
-    pub fn receipts(&self, sequence: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
-        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = self.0.begin_read()?.open_table(RECEIPTS)?;
-            table.range(sequence..)?.take(limit).map(|entry| Ok(entry?.1.value().to_vec())).collect()
-        };
-        read().map_err(redb_error)?.iter().map(|bytes| parse(bytes, "receipt")).collect()
-    }
-
-    /// Keeps a receipt, and the boot request whose hash it names.
-    pub fn put_receipt(&self, receipt: &Receipt, request: Option<&Bytes>) -> Result<(), StoreError> {
-        let json = to_json(receipt)?;
-        let write = || -> Result<(), redb::Error> {
-            let txn = self.0.begin_write()?;
-            txn.open_table(RECEIPTS)?.insert(receipt.sequence, json.as_slice())?;
-            if let Some(request) = request {
-                txn.open_table(REQUESTS)?.insert(receipt.request_hash.as_slice(), request.as_ref())?;
-            }
-            Ok(txn.commit()?)
-        };
-        write().map_err(redb_error)
-    }
-
-    /// The ABI-encoded boot request with this hash, so that a receipt can be replayed (G-8).
-    pub fn boot_request(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.get(REQUESTS, hash.as_slice())?.map(Bytes::from))
-    }
-
     fn get<'k, K: Key + 'static>(
         &self,
         table: TableDefinition<'_, K, &'static [u8]>,
         key: K::SelfType<'k>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.0.begin_read()?.open_table(table)?;
+            let table = self.0.db.begin_read()?.open_table(table)?;
             Ok(table.get(&key)?.map(|value| value.value().to_vec()))
         };
         read().map_err(redb_error)
@@ -289,7 +263,7 @@ impl Store {
         value: &[u8],
     ) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
-            let txn = self.0.begin_write()?;
+            let txn = self.0.db.begin_write()?;
             txn.open_table(table)?.insert(&key, value)?;
             Ok(txn.commit()?)
         };
@@ -341,6 +315,7 @@ fn redb_error(e: impl Into<redb::Error>) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Bytes;
     use redb::backends::InMemoryBackend;
 
     use super::*;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Bounds what a peer can make the node write by asking without a nonce: every such denial leaves a receipt too.
+//! Bounds what a peer can make the node do for nothing: a denial of a request without a nonce leaves a receipt like any
+//! other, and a notice of a revocation that is not there costs several proofs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -24,7 +25,7 @@ impl Strikes {
             .is_none_or(|(since, count)| *count < MAX_STRIKES || now.saturating_sub(*since) >= WINDOW)
     }
 
-    /// Notes that `peer` asked without an unspent nonce, or for another deployment.
+    /// Notes that `peer` asked for nothing.
     pub(crate) fn add(&mut self, peer: &str, now: Duration) {
         if self.0.len() >= MAX_PEERS && !self.0.contains_key(peer) {
             self.0.retain(|_, (since, _)| now.saturating_sub(*since) < WINDOW);

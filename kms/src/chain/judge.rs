@@ -42,7 +42,7 @@ pub trait Judge: Send + Sync + Debug {
     /// At the head. `request` names its generation.
     fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>>;
 
-    /// Whether `code` is revoked in `app` at the newest block of this kind.
+    /// Whether `code` is revoked in `app` at the newest block of this kind. Never in apps with foreign code.
     fn is_revoked(
         &self,
         app: Address,
@@ -50,7 +50,7 @@ pub trait Judge: Send + Sync + Debug {
         at: At,
     ) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>>;
 
-    /// Until when `app` is paused, and the block and its time at which that holds.
+    /// Until when `app` is paused, never for one with foreign code, and the block and its time at which that holds.
     fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>>;
 }
 
@@ -78,6 +78,13 @@ impl ChainJudge {
             function: "decide",
             why: format!("verdict {} with reason {}", answer.verdict, answer.reason),
         })
+    }
+
+    /// Whether `app` has the blessed code. What foreign code says of itself is worth remembering for nobody.
+    async fn is_blessed(&self, block: BlockRef, app: Address) -> Result<bool, Undecided> {
+        let call = KmsAuth::isRegisteredCall { app };
+        let answer = self.0.read(block, self.0.kms_auth, &call).await?.value;
+        Ok(answer.registered && !answer.foreign)
     }
 
     /// What `asked` stands for. Apps with foreign code have one generation.
@@ -128,6 +135,9 @@ impl Judge for ChainJudge {
     ) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>> {
         Box::pin(async move {
             let block = self.0.block(at).await?;
+            if !self.is_blessed(block, app).await? {
+                return Ok((false, block));
+            }
             let state = self.0.read(block, app, &AppAuth::codeStateCall { codeHash: code }).await?.value;
             Ok((state.state == REVOKED, block))
         })
@@ -136,6 +146,9 @@ impl Judge for ChainJudge {
     fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(at).await?;
+            if !self.is_blessed(block, app).await? {
+                return Ok(Pause { until: 0, block, timestamp: 0 });
+            }
             let read = self.0.read(block, app, &AppAuth::pausedUntilCall {}).await?;
             Ok(Pause { until: read.value.to::<u64>(), block, timestamp: read.timestamp })
         })

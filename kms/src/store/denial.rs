@@ -56,7 +56,7 @@ impl Store {
     /// Everything that is remembered.
     pub fn denials(&self) -> Result<Vec<Denial>, StoreError> {
         let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = self.0.begin_read()?.open_table(DENIALS)?;
+            let table = self.0.db.begin_read()?.open_table(DENIALS)?;
             table.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect()
         };
         read().map_err(redb_error)?.iter().map(|bytes| parse(bytes, "denial")).collect()
@@ -70,7 +70,7 @@ impl Store {
     /// Forgets `denial`: the finalised chain says it itself, or a reorg took it back.
     pub fn remove_denial(&self, denial: &Denial) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
-            let txn = self.0.begin_write()?;
+            let txn = self.0.db.begin_write()?;
             txn.open_table(DENIALS)?.remove(denial.key().as_slice())?;
             Ok(txn.commit()?)
         };

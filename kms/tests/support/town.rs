@@ -59,6 +59,8 @@ pub struct Carrier {
     provider: DynProvider,
     committee: Address,
     letters: Mutex<HashMap<Address, Vec<Letter>>>,
+    /// One transaction at a time, from an account that nobody else uses.
+    sending: tokio::sync::Mutex<Address>,
     /// Serves witnesses with a changed byte.
     pub lies: AtomicBool,
     /// Takes submissions and drops them.
@@ -82,7 +84,8 @@ impl Carrier {
                 committee.publishNonce(node, nonce, signature).into_transaction_request()
             }
         };
-        let sent = self.provider.send_transaction(call).await;
+        let account = self.sending.lock().await;
+        let sent = self.provider.send_transaction(call.from(*account)).await;
         sent.map(|_| ()).map_err(ApiError::bad_gateway)
     }
 }
@@ -157,6 +160,7 @@ impl Town {
             provider: provider.clone(),
             committee,
             letters: Mutex::default(),
+            sending: tokio::sync::Mutex::new(chain.accounts()[1]),
             lies: AtomicBool::new(false),
             drops: AtomicBool::new(false),
         });
