@@ -56,7 +56,7 @@ pub async fn run(options: Options, sink: &mut dyn Sink) -> Result<Outcome> {
     let mut teller = Teller::new(sink, move || start.elapsed());
     teller.begin(1);
     let mut world = World::begin(options, &mut teller).await?;
-    teller.tell(Kind::Held, title(1));
+    teller.held();
     for step in 2..=TITLES.len() {
         teller.begin(step);
         let ran = steps::run(step, &mut world, &mut teller).await;
@@ -64,11 +64,7 @@ pub async fn run(options: Options, sink: &mut dyn Sink) -> Result<Outcome> {
             teller.tell(Kind::Failed, error.to_string());
             return Ok(Outcome { held: step - 1, world });
         }
-        teller.tell(Kind::Held, title(step));
+        teller.held();
     }
     Ok(Outcome { held: TITLES.len(), world })
-}
-
-fn title(step: usize) -> &'static str {
-    step.checked_sub(1).and_then(|i| TITLES.get(i)).copied().unwrap_or_default()
 }

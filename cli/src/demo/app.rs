@@ -26,7 +26,11 @@ pub(crate) struct App {
 
 impl App {
     /// Serves `page` on a free loopback port with `chain` and `key`.
-    pub(crate) async fn start(page: String, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self> {
+    pub(crate) async fn start(
+        page: String,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self> {
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(chain, key)

@@ -41,7 +41,8 @@ impl Connection {
         let server = ServerName::try_from(name.to_owned()).map_err(CliError::data)?;
         let tls = TlsConnector::from(Arc::new(config)).connect(server, tcp).await;
         let tls = tls.map_err(|e| CliError::refused(format!("TLS with {name}: {e}")))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(CliError::unavailable)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(tls)).await.map_err(CliError::unavailable)?;
         Ok(Self { name: name.to_owned(), sender, driver: tokio::spawn(connection) })
     }
 
@@ -50,9 +51,11 @@ impl Connection {
     /// # Errors
     /// When the connection was closed.
     pub async fn page(&mut self) -> Result<String> {
-        let request = Request::get("/").header("host", &self.name).body(Empty::new()).map_err(CliError::data)?;
+        let request =
+            Request::get("/").header("host", &self.name).body(Empty::new()).map_err(CliError::data)?;
         let response = self.sender.send_request(request).await.map_err(CliError::unavailable)?;
-        let body = Limited::new(response.into_body(), MAX_PAGE).collect().await.map_err(CliError::unavailable)?;
+        let body =
+            Limited::new(response.into_body(), MAX_PAGE).collect().await.map_err(CliError::unavailable)?;
         String::from_utf8(body.to_bytes().to_vec()).map_err(CliError::data)
     }
 

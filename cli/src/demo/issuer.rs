@@ -7,7 +7,8 @@ use std::fmt;
 use futures::future::{BoxFuture, FutureExt};
 use mandate_gateway::issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::CertificateSigningRequestDer;
 
@@ -46,7 +47,8 @@ impl EmbeddedIssuer {
     }
 
     fn sign(&self, request: &CertificateRequest) -> std::result::Result<Issued, IssueError> {
-        let refused = |e: rcgen::Error| IssueError::Request { name: request.name().clone(), what: e.to_string() };
+        let refused =
+            |e: rcgen::Error| IssueError::Request { name: request.name().clone(), what: e.to_string() };
         let csr = CertificateSigningRequestDer::from(request.csr()?);
         let csr = CertificateSigningRequestParams::from_der(&csr).map_err(refused)?;
         let certificate = csr.signed_by(&self.issuer).map_err(refused)?;

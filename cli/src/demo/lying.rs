@@ -45,7 +45,8 @@ impl LyingHost {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(CliError::unavailable)?;
         let address = listener.local_addr().map_err(CliError::unavailable)?;
         let lies = Arc::new(AtomicBool::new(false));
-        let host = Host { chain, relayer, client: Client::new(Arc::clone(&ambient.net)), lies: Arc::clone(&lies) };
+        let host =
+            Host { chain, relayer, client: Client::new(Arc::clone(&ambient.net)), lies: Arc::clone(&lies) };
         let router = Router::new()
             .route("/", post(answer))
             // Without a witness from here, the node builds its own over this host's RPC.
@@ -131,7 +132,8 @@ fn forge(slot: &mut Value) {
     if let Some(value) = slot.get_mut("value") {
         *value = json!("0x1");
     }
-    let Some(last) = slot.get_mut("proof").and_then(Value::as_array_mut).and_then(|nodes| nodes.last_mut()) else {
+    let Some(last) = slot.get_mut("proof").and_then(Value::as_array_mut).and_then(|nodes| nodes.last_mut())
+    else {
         return;
     };
     let Some(Ok(node)) = last.as_str().map(str::parse::<Bytes>) else { return };

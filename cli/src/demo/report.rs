@@ -23,7 +23,7 @@ pub const TITLES: [&str; 10] = [
     "Lies and losses are refused",
 ];
 
-/// What kind of thing happened.
+/// What kind of thing happened. `Held` carries the last block and transaction that its step relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -91,7 +91,9 @@ impl<W: Write + Send> Printer<W> {
     pub fn close(&mut self, held: usize) {
         let _ = match self.format {
             Format::Text => writeln!(self.out, "\ndemo: {held} of {} steps held", TITLES.len()),
-            Format::Json => writeln!(self.out, "{}", serde_json::json!({"held": held, "steps": TITLES.len()})),
+            Format::Json => {
+                writeln!(self.out, "{}", serde_json::json!({"held": held, "steps": TITLES.len()}))
+            }
         };
     }
 }
@@ -107,12 +109,16 @@ impl<W: Write + Send> Sink for Printer<W> {
     }
 }
 
+fn title(step: usize) -> &'static str {
+    step.checked_sub(1).and_then(|i| TITLES.get(i)).copied().unwrap_or_default()
+}
+
 fn text(event: &Event) -> String {
     let mut line = match event.kind {
         Kind::Begin => return format!("\n{:>2}. {}", event.step, event.text),
         Kind::Done => format!("    · {}", event.text),
         Kind::Refused => format!("    ✗ {}", event.text),
-        Kind::Held => format!("    ✓ {}", event.text),
+        Kind::Held => return format!("    ✓ {}", event.text),
         Kind::Failed => format!("    FAILED {}", event.text),
     };
     let mut place = Vec::new();
@@ -136,6 +142,7 @@ fn text(event: &Event) -> String {
 pub struct Teller<'a> {
     sink: &'a mut dyn Sink,
     step: usize,
+    last: (Option<u64>, Option<B256>),
     elapsed: Box<dyn Fn() -> Duration + Send + 'a>,
 }
 
@@ -148,14 +155,19 @@ impl std::fmt::Debug for Teller<'_> {
 impl<'a> Teller<'a> {
     /// Tells to `sink`; `elapsed` is the time since the demo began.
     pub fn new(sink: &'a mut dyn Sink, elapsed: impl Fn() -> Duration + Send + 'a) -> Self {
-        Self { sink, step: 0, elapsed: Box::new(elapsed) }
+        Self { sink, step: 0, last: (None, None), elapsed: Box::new(elapsed) }
     }
 
     /// Begins the next step.
     pub fn begin(&mut self, step: usize) {
         self.step = step;
-        let title = step.checked_sub(1).and_then(|i| TITLES.get(i)).copied().unwrap_or_default();
-        self.tell(Kind::Begin, title);
+        self.tell(Kind::Begin, title(step));
+    }
+
+    /// The step's claims held, as of the last block and transaction that were told.
+    pub fn held(&mut self) {
+        let (block, transaction) = self.last;
+        self.at(Kind::Held, title(self.step), block, transaction, &[]);
     }
 
     /// Something happened that has no place on the chain.
@@ -172,6 +184,7 @@ impl<'a> Teller<'a> {
         transaction: Option<B256>,
         facts: &[(&str, Value)],
     ) {
+        self.last = (block.or(self.last.0), transaction.or(self.last.1));
         let facts = facts.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         let elapsed_ms = u64::try_from((self.elapsed)().as_millis()).unwrap_or(u64::MAX);
         let event = Event { step: self.step, kind, text: text.into(), block, transaction, facts, elapsed_ms };

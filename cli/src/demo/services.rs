@@ -56,7 +56,8 @@ impl NodeSlot {
 
     async fn start(&mut self, world: &World, providers: Vec<DynProvider>) -> Result<()> {
         let (ambient, anchors) = (world.ambient.clone(), world.pki.trust_anchors());
-        let started = Node::start_with_keys(self.config.clone(), self.keys()?, ambient, providers, anchors).await;
+        let started =
+            Node::start_with_keys(self.config.clone(), self.keys()?, ambient, providers, anchors).await;
         let running = started.map_err(CliError::unavailable)?;
         self.config.listen = running.addr();
         self.running = Some(running);
@@ -105,7 +106,8 @@ impl Services {
     pub(crate) async fn start(world: &World) -> Result<Self> {
         let deployment = world.deployment()?.clone();
         let gateway_socket = world.dir.join("gateway-agent.sock");
-        let (gateway, authority, root_pem, pebble) = start_gateway(world, &deployment, &gateway_socket).await?;
+        let (gateway, authority, root_pem, pebble) =
+            start_gateway(world, &deployment, &gateway_socket).await?;
         let (stop, mut tasks) = (CancellationToken::new(), Vec::new());
         let gateway_url = format!("http://{}", gateway.api_addr);
         let relayer = start_relayer(world, &deployment, gateway_url).await?;
@@ -157,7 +159,12 @@ impl Services {
     }
 
     /// Starts the gateway's guest agent, whose measured configuration names `pinned`.
-    pub(crate) async fn start_agent(&mut self, world: &super::World, pinned: &Pinned, quoter: Arc<dyn Quoter>) -> Result<()> {
+    pub(crate) async fn start_agent(
+        &mut self,
+        world: &super::World,
+        pinned: &Pinned,
+        quoter: Arc<dyn Quoter>,
+    ) -> Result<()> {
         let config = mandate_guest::Config {
             socket: self.gateway_socket.clone(),
             operations: None,
@@ -204,9 +211,14 @@ fn node_config(dir: &Path, index: u8, relayer: &str, deployment: &Deployment) ->
     config
 }
 
-async fn start_relayer(world: &World, deployment: &Deployment, gateway: String) -> Result<mandate_relayer::Service> {
+async fn start_relayer(
+    world: &World,
+    deployment: &Deployment,
+    gateway: String,
+) -> Result<mandate_relayer::Service> {
     let signers = world.chain.dev.signers();
-    let signer = signers.get(Actor::Relayer.index()).ok_or_else(|| CliError::data("no account for the relayer"))?;
+    let signer =
+        signers.get(Actor::Relayer.index()).ok_or_else(|| CliError::data("no account for the relayer"))?;
     let mut chain = mandate_relayer::config::ChainConfig::new(&world.ws_url());
     chain.poll = POLL;
     let config = RelayerConfig {
@@ -224,7 +236,9 @@ async fn start_relayer(world: &World, deployment: &Deployment, gateway: String) 
     };
     let provider = ProviderBuilder::new().connect_ws(WsConnect::new(world.ws_url())).await;
     let provider = provider.map_err(CliError::unavailable)?.erased();
-    mandate_relayer::Service::start(config, world.ambient.clone(), provider).await.map_err(CliError::unavailable)
+    mandate_relayer::Service::start(config, world.ambient.clone(), provider)
+        .await
+        .map_err(CliError::unavailable)
 }
 
 /// The account's key, which everybody knows: it is the mnemonic's.
@@ -263,12 +277,14 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
             (Box::new(move |_| Ok(Arc::new(embedded))), root)
         }
     };
-    let authority = if pebble.is_some() { "Debian's pebble, by ACME (TLS-ALPN-01)" } else { "the embedded issuer" };
+    let authority =
+        if pebble.is_some() { "Debian's pebble, by ACME (TLS-ALPN-01)" } else { "the embedded issuer" };
     let tls = SocketAddr::from((Ipv4Addr::LOCALHOST, tls_port));
     let mut settings = Settings::new(tls, ANY_PORT, BASE_DOMAIN.parse().map_err(CliError::data)?);
     settings.review = Duration::from_secs(1);
     let chain = Arc::new(verified_chain(world, deployment)?);
-    let parts = Parts { ambient: world.ambient.clone(), chain, anchors: world.pki.trust_anchors(), keys, issuer };
+    let parts =
+        Parts { ambient: world.ambient.clone(), chain, anchors: world.pki.trust_anchors(), keys, issuer };
     let gateway = Gateway::start(settings, parts).await.map_err(CliError::unavailable)?;
     Ok((gateway, authority, root_pem, pebble))
 }
@@ -288,7 +304,11 @@ fn free_port() -> Result<u16> {
 }
 
 /// A node's address and where it is reached.
-pub(crate) fn admission(slot: &NodeSlot, operator: Address, expires_at: u64) -> Result<mandate_model::bindings::Node> {
+pub(crate) fn admission(
+    slot: &NodeSlot,
+    operator: Address,
+    expires_at: u64,
+) -> Result<mandate_model::bindings::Node> {
     use alloy::primitives::{B256, aliases::U40};
     let keys = slot.keys()?;
     Ok(mandate_model::bindings::Node {

@@ -23,8 +23,9 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     Options,
+    actors::Actor,
     app::App,
-    chain::Chain,
+    chain::{Chain, tell},
     guest::{DemoGuest, V2, compose},
     report::{Kind, Teller},
     services::Services,
@@ -86,7 +87,10 @@ impl World {
         let dev = DevChain::new(Config::default()).map_err(CliError::data)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.rpc_port));
         let rpc = dev.serve(address).await.map_err(|e| {
-            CliError::new(Code::Unavailable, format!("cannot serve the chain on {address}: {e}; --rpc-port names another port"))
+            CliError::new(
+                Code::Unavailable,
+                format!("cannot serve the chain on {address}: {e}; --rpc-port names another port"),
+            )
         })?;
         let facts = [
             ("chain_id", json!(dev.chain_id())),
@@ -101,10 +105,13 @@ impl World {
         );
         teller.tell(Kind::Done, text);
         let ticker = tokio::spawn(tick(dev.clone()));
+        let chain = Chain::new(dev)?;
+        let paid = chain.pay(Actor::Deployer, Actor::Developer.address()).await?;
+        tell(teller, Kind::Done, "its first transaction: the deployer gives the developer 1 ETH", &paid);
         Ok(Self {
             dir: options.dir,
             ambient: Ambient::system(),
-            chain: Chain::new(dev)?,
+            chain,
             // A fixed seed: this root signs nothing that anybody should believe.
             pki: Arc::new(DevPki::from_seed([7; 32])),
             embedded_issuer: options.embedded_issuer,
@@ -157,10 +164,6 @@ impl World {
 
     pub(crate) fn services(&self) -> Result<&Services> {
         self.services.as_ref().ok_or_else(|| CliError::data("no service runs yet"))
-    }
-
-    pub(crate) fn services_mut(&mut self) -> Result<&mut Services> {
-        self.services.as_mut().ok_or_else(|| CliError::data("no service runs yet"))
     }
 
     pub(crate) fn pinned(&self) -> Result<Pinned> {

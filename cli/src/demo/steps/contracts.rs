@@ -65,7 +65,11 @@ async fn delegate_votes(world: &World, token: alloy::primitives::Address) -> Res
 }
 
 fn protocol() -> Parameters {
-    let role = |name: &str, member: Actor| CouncilRole { name: name.into(), threshold: 1, members: vec![member.address()] };
+    let role = |name: &str, member: Actor| CouncilRole {
+        name: name.into(),
+        threshold: 1,
+        members: vec![member.address()],
+    };
     Parameters {
         notice: PROTOCOL_NOTICE,
         guardian: Actor::Guardian.address(),

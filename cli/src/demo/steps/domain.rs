@@ -32,8 +32,11 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 
     let reader = world.chain.reader();
     let at = DomainRegistry::new(registry, &reader);
-    let look = || async { view::<_, _, DomainRegistry::DomainRegistryErrors>(at.domain(DOMAIN.into())).await.ok() };
-    let recorded = world.until("the certificate to be recorded on chain", look, |d: &Domain| !d.certificate.is_zero()).await?;
+    let look =
+        || async { view::<_, _, DomainRegistry::DomainRegistryErrors>(at.domain(DOMAIN.into())).await.ok() };
+    let recorded = world
+        .until("the certificate to be recorded on chain", look, |d: &Domain| !d.certificate.is_zero())
+        .await?;
     let facts = [
         ("issued_by", json!(world.services()?.authority)),
         ("account", json!(recorded.accountUri)),
@@ -45,7 +48,9 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     let mut connection = connect(world).await?;
     let page = connection.page().await?;
     hold(page == page_of(V1), format!("the page is not v1's: {page:?}"))?;
-    let text = format!("a client that trusts only the authority's root fetches https://{DOMAIN}/ through the gateway");
+    let text = format!(
+        "a client that trusts only the authority's root fetches https://{DOMAIN}/ through the gateway"
+    );
     teller.at(Kind::Done, text, None, None, &[("page", json!(page))]);
     Ok(())
 }
@@ -62,7 +67,11 @@ pub(crate) async fn connect(world: &World) -> Result<Connection> {
 }
 
 /// An instance of `version` serves its page and registers with the gateway.
-pub(crate) async fn start_instance(world: &mut World, teller: &mut Teller<'_>, version: &str) -> Result<B256> {
+pub(crate) async fn start_instance(
+    world: &mut World,
+    teller: &mut Teller<'_>,
+    version: &str,
+) -> Result<B256> {
     let (_, code) = compose(version);
     let identity = TlsIdentity::generate(&world.ambient, &[DOMAIN.to_owned()]).map_err(CliError::data)?;
     let app = App::start(page_of(version), vec![identity.certificate()], identity.private_key()).await?;

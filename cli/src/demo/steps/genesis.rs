@@ -44,7 +44,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     let calls = admissions(world, &deployment, kms_app, gateway_app)?;
     let text = "allow the OS image, name the system apps, admit four nodes";
     world.chain.council_passes(teller, deployment.role_council, calls, text).await?;
-    world.chain.pass(PROTOCOL_NOTICE + Duration::from_secs(1));
+    world.chain.pass(PROTOCOL_NOTICE + Duration::from_secs(1))?;
     let text = format!("the protocol's notice of {} passes", humantime::format_duration(PROTOCOL_NOTICE));
     teller.at(Kind::Done, text, Some(world.chain.dev.head().number()), None, &[]);
 
@@ -76,7 +76,13 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 }
 
 /// The KMS's and the gateway's own code are apps like any other, owned by the council.
-async fn system_app(world: &World, teller: &mut Teller<'_>, name: &str, salt: u8, code: B256) -> Result<Address> {
+async fn system_app(
+    world: &World,
+    teller: &mut Teller<'_>,
+    name: &str,
+    salt: u8,
+    code: B256,
+) -> Result<Address> {
     let deployment = world.deployment()?;
     let kms_auth = KmsAuth::new(deployment.kms_auth, world.chain.of(Actor::Deployer)?);
     let init = AppInit {
@@ -95,9 +101,17 @@ async fn system_app(world: &World, teller: &mut Teller<'_>, name: &str, salt: u8
     Ok(find::<KmsAuth::AppRegistered>(&receipt)?.app)
 }
 
-fn admissions(world: &World, d: &Deployment, kms_app: Address, gateway_app: Address) -> Result<Vec<(Address, Bytes)>> {
-    let osImageHash = mandate_attestation::dev_pki::DevGuest::default().os_image_hash();
-    let image = KmsAuth::scheduleOsImageCall { osImageHash, sourceUri: "https://example.org/dev-os".into() };
+fn admissions(
+    world: &World,
+    d: &Deployment,
+    kms_app: Address,
+    gateway_app: Address,
+) -> Result<Vec<(Address, Bytes)>> {
+    let os_image_hash = mandate_attestation::dev_pki::DevGuest::default().os_image_hash();
+    let image = KmsAuth::scheduleOsImageCall {
+        osImageHash: os_image_hash,
+        sourceUri: "https://example.org/dev-os".into(),
+    };
     let mut calls = vec![
         (d.kms_auth, image.abi_encode().into()),
         (d.kms_auth, KmsAuth::setKmsAppCall { app: kms_app }.abi_encode().into()),
@@ -116,9 +130,8 @@ fn admissions(world: &World, d: &Deployment, kms_app: Address, gateway_app: Addr
 async fn await_epoch(world: &World, committee: Address) -> Result<Epoch> {
     let reader = world.chain.reader();
     let committee = KmsCommittee::new(committee, &reader);
-    let look = || async {
-        view::<_, _, KmsCommittee::KmsCommitteeErrors>(committee.currentEpoch()).await.ok()
-    };
+    let look =
+        || async { view::<_, _, KmsCommittee::KmsCommitteeErrors>(committee.currentEpoch()).await.ok() };
     world.until("the committee to start its first epoch", look, |epoch: &Epoch| epoch.number == 1).await
 }
 
@@ -128,7 +141,13 @@ async fn await_shares(world: &World) -> Result<()> {
         let look = || world.look::<NodeStatus>(format!("{url}/v1/node"));
         world.until(&format!("node {url} to hold its share"), look, |s| s.epoch == 1 && s.fresh).await?;
     }
-    world.until("the relayer to tell the committee", || async { world.committee().await.ok() }, |v| v.epoch == 1).await?;
+    world
+        .until(
+            "the relayer to tell the committee",
+            || async { world.committee().await.ok() },
+            |v| v.epoch == 1,
+        )
+        .await?;
     Ok(())
 }
 

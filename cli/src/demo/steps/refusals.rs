@@ -66,7 +66,8 @@ async fn lying_rpc(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
         return Err(CliError::refused(format!("the node did not notice the lie: {}", answer.outcome)));
     };
     hold(answer.partial.is_none(), "the node gave its part without a decision")?;
-    let text = format!("a guest of an allowed app asks a node whose RPC lies about storage: undecided: {why}");
+    let text =
+        format!("a guest of an allowed app asks a node whose RPC lies about storage: undecided: {why}");
     teller.tell(Kind::Refused, text);
 
     let rpc_url = world.rpc_url();
@@ -92,7 +93,8 @@ async fn move_last_node(world: &mut World, relayer: String, rpc_url: String) -> 
 async fn ask_one(world: &World, guest: &DemoGuest, node: &str) -> Result<ReleaseResponse> {
     let http = Client::new(Arc::clone(&world.ambient.net));
     let empty = serde_json::json!({});
-    let nonce: NonceResponse = http.post_json(&format!("{node}/v1/nonce"), &empty).await.map_err(CliError::unavailable)?;
+    let nonce: NonceResponse =
+        http.post_json(&format!("{node}/v1/nonce"), &empty).await.map_err(CliError::unavailable)?;
     let pinned = world.pinned()?;
     let mut request = ReleaseRequest {
         chain_id: pinned.chain_id,

@@ -15,13 +15,22 @@ use crate::{
     error::{CliError, Result},
 };
 
+/// How many of the four nodes it takes.
+const QUORUM: usize = 3;
+
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     let guest = world.guest(world.app, compose(V1).1);
-    teller.tell(Kind::Done, "a guest boots v1 and makes a TDX v4 quote over the nodes' nonces and a fresh transport key");
+    teller.tell(
+        Kind::Done,
+        "a guest boots v1 and makes a TDX v4 quote over the nodes' nonces and a fresh transport key",
+    );
     let fetched = world.fetch(&guest).await?.map_err(CliError::refused)?;
     tell_nodes(teller, &fetched.reports);
-    let gave = fetched.reports.iter().filter(|r| matches!(r.outcome, NodeOutcome::Allowed { .. })).count();
-    hold(gave >= 3, format!("{gave} nodes gave their part, three are needed"))?;
+    let judged = fetched.receipts().map(|r| r.block_number).max();
+    hold(
+        fetched.receipts().count() >= QUORUM && judged > Some(0),
+        "fewer than three nodes left a receipt of a block",
+    )?;
     tell_secret(teller, &fetched);
     world.secret = Some(fetched);
     Ok(())
@@ -29,15 +38,22 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 
 /// What every node did, with the block that it judged.
 pub(crate) fn tell_nodes(teller: &mut Teller<'_>, reports: &[NodeReport]) {
+    let gave = reports.iter().filter(|r| matches!(r.outcome, NodeOutcome::Allowed { .. })).count();
+    let enough = gave >= QUORUM;
     for report in reports {
         let (kind, what) = match &report.outcome {
-            NodeOutcome::Allowed { .. } => (Kind::Done, "verified the quote, the block and the proof; KmsAuth says yes".to_owned()),
+            NodeOutcome::Allowed { .. } => {
+                (Kind::Done, "verified the quote, the block and the proof; KmsAuth says yes".to_owned())
+            }
             NodeOutcome::Denied { reason, .. } => (Kind::Refused, format!("denied: {reason}")),
             NodeOutcome::Undecided { why } => (Kind::Refused, format!("undecided: {why}")),
             NodeOutcome::Unreachable { error } => (Kind::Refused, format!("unreachable: {error}")),
             NodeOutcome::BadPartial { why, .. } => (Kind::Refused, format!("wrong partial: {why}")),
             NodeOutcome::BadAnswer { why } => (Kind::Refused, format!("wrong answer: {why}")),
-            NodeOutcome::NotAwaited => (Kind::Done, "not needed: three others had answered".to_owned()),
+            NodeOutcome::NotAwaited if enough => {
+                (Kind::Done, "not needed: three others had answered".to_owned())
+            }
+            NodeOutcome::NotAwaited => (Kind::Done, "ready, but not asked: too few others are".to_owned()),
         };
         tell_receipt(teller, kind, &format!("node {}: {what}", report.node), report.outcome.receipt());
     }
@@ -57,7 +73,13 @@ pub(crate) fn tell_secret(teller: &mut Teller<'_>, fetched: &Fetched) {
         ("epoch", json!(fetched.epoch)),
         ("app_key_address", json!(app_address(fetched))),
     ];
-    teller.at(Kind::Done, "three of four parts combine into the app's secret; no node has seen it", None, None, &facts);
+    teller.at(
+        Kind::Done,
+        "three of four parts combine into the app's secret; no node has seen it",
+        None,
+        None,
+        &facts,
+    );
 }
 
 /// The Ethereum address of the app's secp256k1 key.

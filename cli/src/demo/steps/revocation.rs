@@ -3,12 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mandate_model::{
-    Reason,
-    bindings::AppAuth,
-    outcome::PolicyReason,
-    wire::gateway::Route,
-};
+use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason, wire::gateway::Route};
 use serde_json::json;
 
 use super::{domain::connect, hold, release::tell_nodes};

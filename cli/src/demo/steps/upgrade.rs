@@ -4,11 +4,7 @@
 use std::time::Duration;
 
 use alloy::{primitives::aliases::U40, sol_types::SolCall};
-use mandate_model::{
-    Reason,
-    bindings::AppAuth,
-    outcome::PolicyReason,
-};
+use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason};
 use serde_json::json;
 
 use super::{
@@ -37,7 +33,10 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
         handover: U40::from(HANDOVER.as_secs()),
     };
     let text = format!("run notes v2, code {v2}, in place of v1");
-    world.chain.dao_passes(teller, world.governor, vec![(world.app, call.abi_encode().into())], &text).await?;
+    world
+        .chain
+        .dao_passes(teller, world.governor, vec![(world.app, call.abi_encode().into())], &text)
+        .await?;
     await_notice(world, teller, v2).await?;
 
     let fetched = world.fetch(&world.guest(world.app, v2)).await?.map_err(CliError::refused)?;
@@ -51,12 +50,14 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     teller.tell(Kind::Done, "during the handover v1 still gets it too");
     start_instance(world, teller, V2).await?;
 
-    world.chain.pass(HANDOVER + Duration::from_secs(1));
+    world.chain.pass(HANDOVER + Duration::from_secs(1))?;
     let text = format!("the handover of {} passes", humantime::format_duration(HANDOVER));
     teller.at(Kind::Done, text, Some(world.chain.dev.head().number()), None, &[]);
     world.settle().await?;
     let refused = world.fetch(&world.guest(world.app, v1)).await?;
-    let Err(error) = refused else { return Err(CliError::refused("v1 still gets the secret after its handover")) };
+    let Err(error) = refused else {
+        return Err(CliError::refused("v1 still gets the secret after its handover"));
+    };
     tell_nodes(teller, error.reports());
     let expected = Reason::Policy(PolicyReason::CodeRetired);
     hold(error.denied() == Some(&expected), format!("v1 was not refused as retired: {error}"))?;
@@ -65,7 +66,8 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 
 /// v1's route ends with its permission; from then on the domain serves v2 alone.
 async fn await_v2_page(world: &World, teller: &mut Teller<'_>) -> Result<()> {
-    let routes = || world.look::<Vec<mandate_model::wire::gateway::Route>>(format!("{}/v1/routes", gateway(world)));
+    let routes =
+        || world.look::<Vec<mandate_model::wire::gateway::Route>>(format!("{}/v1/routes", gateway(world)));
     let v2 = compose(V2).1;
     let only_v2 = |routes: &Vec<mandate_model::wire::gateway::Route>| {
         !routes.is_empty() && routes.iter().all(|route| route.code_hash == v2)

@@ -45,7 +45,13 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     tell(teller, Kind::Done, text, &receipt);
 
     let (compose, code) = compose(V1);
-    teller.at(Kind::Done, "v1's app-compose.json is hashed", None, None, &[("code", json!(code)), ("bytes", json!(compose.len()))]);
+    teller.at(
+        Kind::Done,
+        "v1's app-compose.json is hashed",
+        None,
+        None,
+        &[("code", json!(code)), ("bytes", json!(compose.len()))],
+    );
     let call = AppAuth::scheduleCodeCall {
         codeHash: code,
         sourceUri: "https://example.org/notes/v1".into(),
@@ -53,7 +59,10 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
         handover: U40::ZERO,
     };
     let text = format!("run notes v1, code {code}");
-    world.chain.dao_passes(teller, world.governor, vec![(world.app, call.abi_encode().into())], &text).await?;
+    world
+        .chain
+        .dao_passes(teller, world.governor, vec![(world.app, call.abi_encode().into())], &text)
+        .await?;
     await_notice(world, teller, code).await
 }
 
@@ -65,7 +74,7 @@ pub(crate) async fn await_notice(world: &World, teller: &mut Teller<'_>, code: B
     let auth = AppAuth::new(world.app, &reader);
     let before = view::<_, _, AppAuth::AppAuthErrors>(auth.codeState(code)).await?;
     hold(before.state == SCHEDULED, "the code is not in its notice after the vote")?;
-    world.chain.pass(NOTICE + Duration::from_secs(1));
+    world.chain.pass(NOTICE + Duration::from_secs(1))?;
     let after = view::<_, _, AppAuth::AppAuthErrors>(auth.codeState(code)).await?;
     hold(after.state == ACTIVE, "the code is not active after its notice")?;
     let text = format!("the notice of {} passes: the code is active", humantime::format_duration(NOTICE));

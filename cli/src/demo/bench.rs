@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The demo's world as something to measure on: the same services on the same sockets, told to nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::{
+    eips::BlockNumberOrTag,
+    primitives::{Address, B256, aliases::U40},
+    providers::DynProvider,
+    sol_types::SolCall,
+};
+use mandate_devchain::{Change, DevChain};
+use mandate_guest::{
+    Fetched, KeyClient, Pinned, Quoter,
+    instance::{Registration, TlsIdentity},
+};
+use mandate_model::{
+    bindings::{AppAuth, AppInit, KmsAuth},
+    wire::{BlockRef, ViewCall},
+};
+use mandate_runtime::{Ambient, http::Client};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    Options, World,
+    actors::Actor,
+    app::App,
+    chain::find,
+    guest::{DemoGuest, V1, compose},
+    report::{Event, Sink, Teller},
+    services::{BASE_DOMAIN, rpc},
+    steps,
+};
+use crate::{
+    context::send,
+    error::{CliError, Result},
+};
+
+/// The salt of the app whose versions are revoked; the story takes the small ones.
+const SALT: u8 = 200;
+/// How long a revocation may take before it is called failed.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silence;
+
+impl Sink for Silence {
+    fn event(&mut self, _: &Event) {}
+}
+
+impl World {
+    /// Plays the story up to this step.
+    ///
+    /// # Errors
+    /// The first step that does not hold.
+    pub async fn up_to(options: Options, step: usize) -> Result<Self> {
+        let mut silence = Silence;
+        let mut teller = Teller::new(&mut silence, || Duration::ZERO);
+        let mut world = Self::begin(options, &mut teller).await?;
+        for step in 2..=step {
+            steps::run(step, &mut world, &mut teller).await?;
+        }
+        Ok(world)
+    }
+
+    /// Which certificate authority there is; nothing before the services run.
+    pub fn authority(&self) -> Option<&'static str> {
+        self.services.as_ref().map(|services| services.authority)
+    }
+
+    /// Stops the services and leaves the chain.
+    pub async fn stop_services(&mut self) {
+        if let Some(services) = self.services.take() {
+            services.shutdown().await;
+        }
+    }
+
+    /// A guest of v1 that fetches its secret. Needs step 5.
+    ///
+    /// # Errors
+    /// When there is no committee yet.
+    pub fn fetcher(&self) -> Result<Fetcher> {
+        Ok(Fetcher {
+            client: KeyClient::new(&self.ambient),
+            pinned: self.pinned()?,
+            relayers: [self.services()?.relayer_url.clone()],
+            guest: self.guest(self.app, compose(V1).1),
+        })
+    }
+
+    /// What every node asks the contracts when a guest of v1 wants its secret. Needs step 5.
+    ///
+    /// # Errors
+    /// When nothing is deployed yet.
+    pub async fn decision(&self) -> Result<Decision> {
+        let (report_data, now) = ([0; 64], self.ambient.clock.unix());
+        let evidence = self.guest(self.app, compose(V1).1).evidence(report_data).await;
+        let evidence = evidence.map_err(CliError::data)?;
+        let verified =
+            mandate_attestation::verify(&evidence, &self.pki.trust_anchors(), now, &report_data);
+        let request = mandate_kms::boot::boot_request(&verified.map_err(CliError::data)?, 1);
+        let call = KmsAuth::decideCall { request };
+        let block = self.chain.dev.block(BlockNumberOrTag::Finalized);
+        let block = block.ok_or_else(|| CliError::data("nothing is final yet"))?;
+        Ok(Decision {
+            provider: rpc(&self.rpc_url())?,
+            block: BlockRef { number: block.number(), hash: block.hash() },
+            call: ViewCall { to: self.deployment()?.kms_auth, data: call.abi_encode().into() },
+        })
+    }
+
+    /// An app with so many versions, all active, to revoke one after the other. Needs step 4.
+    ///
+    /// # Errors
+    /// When the chain refuses it.
+    pub async fn revocable(&self, versions: usize) -> Result<Revocable<'_>> {
+        let codes: Vec<B256> = (0..versions).map(|i| compose(&format!("r{i}")).1).collect();
+        let kms_auth = KmsAuth::new(self.deployment()?.kms_auth, self.chain.of(Actor::Developer)?);
+        let init = AppInit {
+            owner: Actor::Developer.address(),
+            guardian: Actor::Guardian.address(),
+            notice: U40::from(3_600),
+            codeHashes: codes.clone(),
+            devices: vec![],
+            anyDevice: true,
+            teeKinds: vec![mandate_attestation::Tee::Tdx as u8],
+            tcbFloor: 1,
+        };
+        let call = kms_auth.deployAndRegisterApp(init, B256::with_last_byte(SALT));
+        let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(call).await?;
+        let app = find::<KmsAuth::AppRegistered>(&receipt)?.app;
+        // Grants look at final blocks.
+        self.settle().await?;
+        Ok(Revocable { world: self, app, codes: codes.into_iter() })
+    }
+}
+
+/// A guest that fetches its secret again and again.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: KeyClient,
+    pinned: Pinned,
+    relayers: [String; 1],
+    guest: DemoGuest,
+}
+
+impl Fetcher {
+    /// The whole fetch: the committee from the relayer, nonces, evidence, a quorum of parts, the secret.
+    ///
+    /// # Errors
+    /// When the committee does not release it.
+    pub async fn fetch(&self) -> Result<Fetched> {
+        let view = self.client.committee(&self.relayers).await.map_err(CliError::refused)?;
+        let fetched = self.client.fetch(&self.pinned, &view, 0, &self.guest).await;
+        fetched.map_err(CliError::refused)
+    }
+
+    /// Only the guest's evidence: hardware makes it in earnest, so its time is not the suite's.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn evidence(&self) -> Result<mandate_attestation::Evidence> {
+        self.guest.evidence([1; 64]).await.map_err(CliError::data)
+    }
+}
+
+/// A question to the contracts at a final block.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The chain over HTTP, as a relayer has it.
+    pub provider: DynProvider,
+    /// Where.
+    pub block: BlockRef,
+    /// What.
+    pub call: ViewCall,
+}
+
+/// Versions that are left to revoke.
+#[derive(Debug)]
+pub struct Revocable<'a> {
+    world: &'a World,
+    app: Address,
+    codes: std::vec::IntoIter<B256>,
+}
+
+impl Revocable<'_> {
+    /// Opens a connection through the gateway to an instance of the next version, has the guardian revoke that version, and
+    /// says how long after the block the connection was closed. Nothing when no version is left.
+    ///
+    /// # Errors
+    /// When the connection is not made, or not closed.
+    pub async fn revoke_next(&mut self) -> Result<Option<Duration>> {
+        let Some(code) = self.codes.next() else { return Ok(None) };
+        let (_instance, mut connection) = self.connect(code).await?;
+        let closed = tokio::spawn(async move {
+            // How it was closed does not matter: cleanly, or cut off.
+            let _ = connection.read(&mut [0; 1]).await;
+            Instant::now()
+        });
+        let mut blocks = Blocks::watch(&self.world.chain.dev);
+        let auth = AppAuth::new(self.app, self.world.chain.of(Actor::Guardian)?);
+        let receipt = send::<_, _, AppAuth::AppAuthErrors>(auth.revokeCode(code, false)).await?;
+        let Ok(Ok(closed)) = timeout(LIMIT, closed).await else {
+            return Err(CliError::refused("the open connection was not closed"));
+        };
+        let mined = receipt.block_number.and_then(|number| blocks.time_of(number));
+        let mined = mined.ok_or_else(|| CliError::data("nobody saw the block of the revocation"))?;
+        Ok(Some(closed.saturating_duration_since(mined)))
+    }
+
+    /// An instance of `code`, and a connection through the gateway that ends TLS in it.
+    async fn connect(&self, code: B256) -> Result<(App, TlsStream<TcpStream>)> {
+        let (world, services) = (self.world, self.world.services()?);
+        let names = [format!("{:x}-443s.{BASE_DOMAIN}", self.app)];
+        let identity = TlsIdentity::generate(&world.ambient, &names).map_err(CliError::data)?;
+        let app = App::start(String::new(), vec![identity.certificate()], identity.private_key()).await?;
+        let registration =
+            Registration { gateway: services.gateway_url(), upstream: app.address.to_string() };
+        let http = Client::new(Arc::clone(&world.ambient.net));
+        let guest = world.guest(self.app, code);
+        registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;
+
+        let mut roots = RootCertStore::empty();
+        roots.add(identity.certificate()).map_err(CliError::data)?;
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let [name] = names;
+        let name = ServerName::try_from(name).map_err(CliError::data)?;
+        let tcp = TcpStream::connect(services.gateway.tls_addr).await.map_err(CliError::unavailable)?;
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+        Ok((app, tls.map_err(|e| CliError::refused(format!("TLS through the gateway: {e}")))?))
+    }
+}
+
+/// When each block from now on was made.
+struct Blocks {
+    heard: mpsc::UnboundedReceiver<(u64, Instant)>,
+    watcher: JoinHandle<()>,
+}
+
+impl Blocks {
+    fn watch(chain: &DevChain) -> Self {
+        let (tell, heard) = mpsc::unbounded_channel();
+        let mut changes = chain.changes();
+        let watcher = tokio::spawn(async move {
+            while let Some(change) = changes.next().await {
+                if let Change::Added(block) = change {
+                    let _ = tell.send((block.number(), Instant::now()));
+                }
+            }
+        });
+        Self { heard, watcher }
+    }
+
+    fn time_of(&mut self, number: u64) -> Option<Instant> {
+        std::iter::from_fn(|| self.heard.try_recv().ok()).find(|(n, _)| *n == number).map(|(_, at)| at)
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
