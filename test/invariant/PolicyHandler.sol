@@ -52,7 +52,8 @@ contract PolicyHandler {
 
     function rely(uint256 seed) external {
         uint256 notice = app.notice() < kms.notice() ? app.notice() : kms.notice();
-        if (notice == 0) return;
+        bool isRunning = promisedTimes.length > 1 && promisedTimes[1] > block.timestamp;
+        if (notice == 0 || (isRunning && seed % 4 != 0)) return;
         promisedTimes = _times(notice, seed);
         promisedSets = _allowedAt(promisedTimes);
     }
@@ -82,7 +83,9 @@ contract PolicyHandler {
     }
 
     function pause(uint256 duration, bool byGuardian) external {
-        bytes memory data = abi.encodeCall(app.pause, (uint40(block.timestamp + duration % 40 days)));
+        // Mostly short: an app that is paused all the time shows no mistakes.
+        uint256 longest = duration % 16 == 0 ? 40 days : 6 hours;
+        bytes memory data = abi.encodeCall(app.pause, (uint40(block.timestamp + duration % longest)));
         byGuardian ? _byGuardian(data, duration) : _byOwner(data, duration);
     }
 
@@ -91,7 +94,7 @@ contract PolicyHandler {
     }
 
     function changeDevice(uint256 device, uint256 how, bool byGuardian) external {
-        bytes memory data = how % 2 == 0
+        bytes memory data = how % 3 != 0
             ? abi.encodeCall(app.allowDevice, (_device(device)))
             : abi.encodeCall(app.denyDevice, (_device(device)));
         byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
@@ -105,7 +108,7 @@ contract PolicyHandler {
 
     function changeTee(uint256 tee, uint256 how, bool byGuardian) external {
         TeeKind kind = TeeKind(1 + tee % 2);
-        bytes memory data = how % 2 == 0 ? abi.encodeCall(app.allowTee, (kind)) : abi.encodeCall(app.removeTee, (kind));
+        bytes memory data = how % 4 != 0 ? abi.encodeCall(app.allowTee, (kind)) : abi.encodeCall(app.removeTee, (kind));
         byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
     }
 
@@ -134,7 +137,7 @@ contract PolicyHandler {
     }
 
     function changeSuspension(bool suspend, bool byGuardian, uint256 seed) external {
-        bytes memory data = suspend
+        bytes memory data = suspend && seed % 4 == 0
             ? abi.encodeCall(kms.suspendApp, (address(app)))
             : abi.encodeCall(kms.liftSuspension, (address(app)));
         _check(byGuardian ? KMS_GUARDIAN : KMS_OWNER, address(kms), data, byGuardian ? FAR : kms.notice(), seed);

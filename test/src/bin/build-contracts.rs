@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Compiles the contracts and writes `contracts/artifacts`; see `script/build-contracts`.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use mandate_test::artifacts;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            eprintln!("build-contracts: {}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let root = artifacts::root();
     let built = artifacts::build(&root)?;
     artifacts::write(&root, &built)?;
