@@ -127,7 +127,7 @@ impl Admission {
             Outcome::Denied { .. } => "denied",
             Outcome::Undecided { .. } => "undecided",
         };
-        metrics::counter!("gateway_registrations_total", "outcome" => label).increment(1);
+        metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
         RegisterResponse { outcome, names: names.unwrap_or_default(), lease: self.lease.as_secs() }
     }
 }

@@ -203,7 +203,7 @@ impl Certificates {
             }
         };
         served.insert(certificate.name.clone(), Served { certificate, ended });
-        metrics::gauge!("gateway_certificates").set(served.len() as f64);
+        metrics::gauge!("mandate_gateway_certificates").set(served.len() as f64);
     }
 
     /// Stops serving a domain to `app` and ends its connections. False when it was not served to that app.
@@ -213,7 +213,7 @@ impl Certificates {
             return false;
         }
         let removed = served.remove(name).inspect(|s| s.ended.cancel());
-        metrics::gauge!("gateway_certificates").set(served.len() as f64);
+        metrics::gauge!("mandate_gateway_certificates").set(served.len() as f64);
         removed.is_some()
     }
 

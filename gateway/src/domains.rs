@@ -185,7 +185,7 @@ impl Domains {
                 tracing::warn!(%name, %app, %error, failures = attempts.failures, "no certificate");
             }
         }
-        metrics::counter!("gateway_orders_total", "outcome" => if obtained.is_ok() { "issued" } else { "failed" })
+        metrics::counter!("mandate_gateway_orders_total", "outcome" => if obtained.is_ok() { "issued" } else { "failed" })
             .increment(1);
         obtained
     }

@@ -118,7 +118,7 @@ impl Front {
             Err((refusal, client)) => Err(self.refuse(refusal, client).await),
         };
         let label = ended.as_ref().map_or_else(Refusal::label, |end| end.label());
-        metrics::counter!("gateway_connections_total", "end" => label).increment(1);
+        metrics::counter!("mandate_gateway_connections_total", "end" => label).increment(1);
         ended
     }
 
@@ -212,7 +212,7 @@ impl Front {
         dialled.map_err(|error| {
             let (app, instance) = (route.facts.app, route.facts.instance);
             tracing::warn!(%app, %instance, upstream = %route.upstream, %error, "instance does not answer as it must");
-            metrics::counter!("gateway_upstream_failures_total").increment(1);
+            metrics::counter!("mandate_gateway_upstream_failures_total").increment(1);
             Refusal::Upstream(error.kind())
         })
     }

@@ -92,7 +92,7 @@ impl Revocations {
             verdict @ Verdict::Denied { .. } => {
                 self.close(&route, &verdict);
                 let took = self.clock.monotonic().saturating_sub(came);
-                metrics::histogram!("gateway_revocation_seconds").record(took.as_secs_f64());
+                metrics::histogram!("mandate_gateway_revocation_seconds").record(took.as_secs_f64());
                 Judged::Closed
             }
             Verdict::Allowed { block, .. } if block.number >= at_least => Judged::Kept,
@@ -103,7 +103,7 @@ impl Revocations {
     fn close(&self, route: &Route, verdict: &Verdict) {
         let connections = route.connections();
         if self.routes.remove(route.id) {
-            metrics::counter!("gateway_routes_closed_total", "cause" => "revoked").increment(1);
+            metrics::counter!("mandate_gateway_routes_closed_total", "cause" => "revoked").increment(1);
             let (app, instance, code) = (route.facts.app, route.facts.instance, route.facts.code_hash);
             let (block, outcome) = (verdict.block().map(|b| b.number), verdict.outcome());
             tracing::info!(%app, %instance, %code, block, %outcome, connections, "route closed");
@@ -157,7 +157,7 @@ impl Revocations {
                 self.routes.set_allowed(route.id, self.clock.monotonic().saturating_add(remaining));
             }
             Verdict::Undecided { why } => {
-                metrics::counter!("gateway_reviews_undecided_total").increment(1);
+                metrics::counter!("mandate_gateway_reviews_undecided_total").increment(1);
                 tracing::warn!(app = %route.facts.app, instance = %route.facts.instance, why, "route stays as it is");
                 return Some(why);
             }
@@ -168,7 +168,7 @@ impl Revocations {
     /// Ends the routes whose lease or verdict is over.
     pub fn expire(&self) {
         for route in self.routes.expire(self.clock.monotonic()) {
-            metrics::counter!("gateway_routes_closed_total", "cause" => "expired").increment(1);
+            metrics::counter!("mandate_gateway_routes_closed_total", "cause" => "expired").increment(1);
             tracing::info!(app = %route.facts.app, instance = %route.facts.instance, "route ended with its lease");
         }
     }

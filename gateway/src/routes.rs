@@ -48,7 +48,7 @@ impl Route {
     /// Counts a connection for as long as the guard lives.
     pub fn connect(self: &Arc<Self>) -> ConnectionGuard {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        metrics::gauge!("gateway_connections").increment(1.0);
+        metrics::gauge!("mandate_gateway_connections").increment(1.0);
         ConnectionGuard(Arc::clone(self))
     }
 
@@ -78,7 +78,7 @@ pub struct ConnectionGuard(Arc<Route>);
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        metrics::gauge!("gateway_connections").decrement(1.0);
+        metrics::gauge!("mandate_gateway_connections").decrement(1.0);
     }
 }
 
@@ -327,7 +327,7 @@ impl Table {
     }
 
     fn count(&self) {
-        metrics::gauge!("gateway_routes").set(self.slots.len() as f64);
+        metrics::gauge!("mandate_gateway_routes").set(self.slots.len() as f64);
     }
 }
 
