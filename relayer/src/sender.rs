@@ -17,10 +17,9 @@ use std::{
 };
 
 use alloy::{
-    network::TransactionBuilder,
     primitives::{Address, B256},
     providers::{DynProvider, Provider},
-    rpc::types::{TransactionReceipt, TransactionRequest},
+    rpc::types::TransactionReceipt,
     signers::local::PrivateKeySigner,
     transports::TransportError,
 };
@@ -33,13 +32,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::Contracts,
     config::SenderConfig,
-    effects::{ContractCall, Refusal, refusal, revert_name, transaction},
+    effects::{Refusal, refusal, transaction},
     redact::Redact,
     store::{InFlight, Lane, Queued, SignedTx, Store, StoreError},
 };
 
+mod ask;
 mod sign;
 
+use ask::Revert;
 use sign::Fees;
 
 /// Ticks without a receipt, though the nonce is spent, before the transaction counts as lost: behind one URL there may be
@@ -379,69 +380,7 @@ impl Sender {
             }
         }
     }
-
-    async fn next_nonce(&self) -> Result<u64, SendError> {
-        self.provider.get_transaction_count(self.address()).await.map_err(rpc("eth_getTransactionCount"))
-    }
-
-    async fn fees(&self) -> Result<Fees, SendError> {
-        let market = self.provider.estimate_eip1559_fees().await.map_err(rpc("eth_feeHistory"))?;
-        Ok(Fees { max_fee: market.max_fee_per_gas, priority_fee: market.max_priority_fee_per_gas })
-    }
-
-    fn most(&self) -> u128 {
-        u128::from(self.config.max_fee_gwei) * 1_000_000_000
-    }
-
-    fn request(&self, call: &ContractCall) -> TransactionRequest {
-        TransactionRequest::default().with_from(self.address()).with_to(call.to).with_input(call.data.clone())
-    }
-
-    async fn dry_run(&self, call: &ContractCall) -> Result<Result<(), Revert>, SendError> {
-        reverted("eth_call", self.provider.call(self.request(call)).await.map(drop))
-    }
-
-    async fn estimate(&self, call: &ContractCall) -> Result<Result<u64, Revert>, SendError> {
-        let gas = reverted("eth_estimateGas", self.provider.estimate_gas(self.request(call)).await)?;
-        // Room for what other transactions of the same block change.
-        Ok(gas.map(|gas| gas.saturating_add(gas / 4)))
-    }
 }
 
 /// How long to wait when nothing is open: whatever opens something rings.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A contract's refusal.
-#[derive(Debug, Clone)]
-struct Revert {
-    data: alloy::primitives::Bytes,
-    message: String,
-}
-
-impl std::fmt::Display for Revert {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.data.is_empty() {
-            true => f.write_str(&self.message),
-            false => f.write_str(&revert_name(&self.data)),
-        }
-    }
-}
-
-/// Tells a contract's refusal from an endpoint's failure.
-fn reverted<T>(
-    method: &'static str,
-    answer: Result<T, TransportError>,
-) -> Result<Result<T, Revert>, SendError> {
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(source) => match source.as_error_resp() {
-            Some(e) if e.code == 3 || e.as_revert_data().is_some() || e.message.contains("revert") => {
-                Ok(Err(Revert {
-                    data: e.as_revert_data().unwrap_or_default(),
-                    message: e.message.to_string(),
-                }))
-            }
-            _ => Err(SendError::Rpc { method, source }),
-        },
-    }
-}

@@ -271,3 +271,30 @@ async fn what_is_wrong_is_said_before_anything_runs() {
     wrong.signer = Default::default();
     assert!(matches!(begin(wrong).await, StartError::Signer(_)));
 }
+
+#[tokio::test]
+async fn new_heads_over_websocket_save_the_poll() {
+    use alloy::providers::{Provider, ProviderBuilder};
+
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = Peer::default();
+    let url = gateway.serve().await;
+    let world = world(4, ["http://127.0.0.1:1", "http://127.0.0.1:1"]).await;
+    let server = world.chain.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let provider = ProviderBuilder::default().connect(&server.ws_url()).await.unwrap().erased();
+    let mut config = world.config(dir.path(), &[url]);
+    config.chain.poll = Duration::from_secs(3_600);
+    let service = Service::start(config, Ambient::system(), provider).await.unwrap();
+    let base = format!("http://{}", service.address());
+    let wake = service.wake();
+    let stop = CancellationToken::new();
+    let running = Running { base, task: tokio::spawn(service.run(stop.clone())), stop };
+    running.caught_up(&world).await;
+    // Until the subscription stands, somebody else rings.
+    world.chain.mine(1);
+    wake.notify_one();
+    running.caught_up(&world).await;
+    world.revoke(world.app, code(1)).await;
+    eventually("the push", || async { gateway.noticed() == 1 }).await;
+    running.end().await;
+}

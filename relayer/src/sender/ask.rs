@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the sender asks the endpoint: nonce, fees, dry run.
+
+use std::fmt;
+
+use alloy::{
+    network::TransactionBuilder, primitives::Bytes, providers::Provider, rpc::types::TransactionRequest,
+    transports::TransportError,
+};
+
+use super::{Fees, SendError, Sender, rpc};
+use crate::effects::{ContractCall, revert_name};
+
+impl Sender {
+    pub(super) async fn next_nonce(&self) -> Result<u64, SendError> {
+        self.provider.get_transaction_count(self.address()).await.map_err(rpc("eth_getTransactionCount"))
+    }
+
+    pub(super) async fn fees(&self) -> Result<Fees, SendError> {
+        let market = self.provider.estimate_eip1559_fees().await.map_err(rpc("eth_feeHistory"))?;
+        Ok(Fees { max_fee: market.max_fee_per_gas, priority_fee: market.max_priority_fee_per_gas })
+    }
+
+    pub(super) fn most(&self) -> u128 {
+        u128::from(self.config.max_fee_gwei) * 1_000_000_000
+    }
+
+    fn request(&self, call: &ContractCall) -> TransactionRequest {
+        TransactionRequest::default().with_from(self.address()).with_to(call.to).with_input(call.data.clone())
+    }
+
+    pub(super) async fn dry_run(&self, call: &ContractCall) -> Result<Result<(), Revert>, SendError> {
+        reverted("eth_call", self.provider.call(self.request(call)).await.map(drop))
+    }
+
+    pub(super) async fn estimate(&self, call: &ContractCall) -> Result<Result<u64, Revert>, SendError> {
+        let gas = reverted("eth_estimateGas", self.provider.estimate_gas(self.request(call)).await)?;
+        // Room for what other transactions of the same block change.
+        Ok(gas.map(|gas| gas.saturating_add(gas / 4)))
+    }
+}
+
+/// A contract's refusal.
+#[derive(Debug, Clone)]
+pub(super) struct Revert {
+    pub(super) data: Bytes,
+    message: String,
+}
+
+impl fmt::Display for Revert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.data.is_empty() {
+            true => f.write_str(&self.message),
+            false => f.write_str(&revert_name(&self.data)),
+        }
+    }
+}
+
+/// Tells a contract's refusal from an endpoint's failure.
+fn reverted<T>(
+    method: &'static str,
+    answer: Result<T, TransportError>,
+) -> Result<Result<T, Revert>, SendError> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(source) => match source.as_error_resp() {
+            Some(e) if e.code == 3 || e.as_revert_data().is_some() || e.message.contains("revert") => {
+                Ok(Err(Revert {
+                    data: e.as_revert_data().unwrap_or_default(),
+                    message: e.message.to_string(),
+                }))
+            }
+            _ => Err(SendError::Rpc { method, source }),
+        },
+    }
+}
