@@ -12,6 +12,7 @@ use crate::error::Result;
 
 mod actors;
 mod app;
+pub mod bench;
 mod chain;
 pub mod client;
 mod guest;

@@ -2,3 +2,4 @@
 //! End-to-end tests, benchmarks and the contract build.
 
 pub mod artifacts;
+pub mod bench;

@@ -18,7 +18,8 @@ use mandate_model::{
     bindings::{AppAuth, AppInit, KmsAuth},
     wire::{BlockRef, ViewCall},
 };
-use mandate_runtime::{Ambient, http::Client};
+use mandate_runtime::http::Client;
+use mandate_witness::ChainSpec;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     io::AsyncReadExt,
@@ -105,14 +106,14 @@ impl World {
         let (report_data, now) = ([0; 64], self.ambient.clock.unix());
         let evidence = self.guest(self.app, compose(V1).1).evidence(report_data).await;
         let evidence = evidence.map_err(CliError::data)?;
-        let verified =
-            mandate_attestation::verify(&evidence, &self.pki.trust_anchors(), now, &report_data);
+        let verified = mandate_attestation::verify(&evidence, &self.pki.trust_anchors(), now, &report_data);
         let request = mandate_kms::boot::boot_request(&verified.map_err(CliError::data)?, 1);
         let call = KmsAuth::decideCall { request };
         let block = self.chain.dev.block(BlockNumberOrTag::Finalized);
         let block = block.ok_or_else(|| CliError::data("nothing is final yet"))?;
         Ok(Decision {
             provider: rpc(&self.rpc_url())?,
+            spec: ChainSpec::dev(self.deployment()?.chain_id),
             block: BlockRef { number: block.number(), hash: block.hash() },
             call: ViewCall { to: self.deployment()?.kms_auth, data: call.abi_encode().into() },
         })
@@ -178,6 +179,8 @@ impl Fetcher {
 pub struct Decision {
     /// The chain over HTTP, as a relayer has it.
     pub provider: DynProvider,
+    /// The chain's rules.
+    pub spec: ChainSpec,
     /// Where.
     pub block: BlockRef,
     /// What.
