@@ -21,6 +21,7 @@ use mandate_runtime::{
     Clock,
     http::{ApiError, ApiJson, Health, operations_router},
     net::Peer,
+    redact::without_urls,
 };
 use mandate_witness::Freshness;
 use serde::{Deserialize, Serialize};
@@ -152,7 +153,7 @@ async fn revocations(
     let found = api.revocations.notice(&notice).await.map_err(|error| match error {
         NoticeError::TooMany(_) => ApiError::bad_request(error),
         NoticeError::Behind { .. } | NoticeError::Undecided(_) | NoticeError::Store(_) => {
-            ApiError::unavailable(error)
+            ApiError::unavailable(without_urls(&error.to_string()))
         }
     })?;
     if found.is_empty() {

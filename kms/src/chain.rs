@@ -13,7 +13,7 @@ use std::{
 };
 
 use alloy::{primitives::Address, providers::DynProvider, sol_types::SolCall};
-use mandate_runtime::Clock;
+use mandate_runtime::{Clock, redact::without_urls};
 use mandate_witness::{
     At, BlockRef, ChainSpec, HeaderSource, Read, RpcWitnessSource, Undecided, VerifiedReader,
 };
@@ -93,7 +93,7 @@ impl Chain {
         if self.clock.monotonic().as_secs() >= self.paused_until.load(Ordering::Relaxed) {
             match self.by_relayer.read_at(block, to, call).await {
                 Err(error) if is_sources_fault(&error) => {
-                    tracing::debug!(%error, "the relayer's witness is no use; asking the node's own endpoints");
+                    tracing::debug!(error = %without_urls(&error.to_string()), "the relayer's witness is no use; asking the node's own endpoints");
                     let until = self.clock.monotonic().as_secs().saturating_add(RELAYER_PAUSE);
                     self.paused_until.store(until, Ordering::Relaxed);
                     last = Some(error);

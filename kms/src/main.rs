@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `mandate-kms --config FILE`: one committee node.
+//! `mandate-kms --config FILE`: one committee node. Exit codes: 0 stopped as asked, 64 bad flags or configuration, 69
+//! something that is needed is not there.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use anyhow::Context;
 use clap::Parser;
+use mandate_attestation::TrustAnchors;
 use mandate_kms::{Config, Node, config::ENV_PREFIX};
 use mandate_runtime::{Ambient, config, shutdown, telemetry};
 
@@ -37,25 +39,35 @@ fn main() -> ExitCode {
             return errors.exit_code();
         }
     };
-    match run(config, args.check) {
+    let (anchors, providers) = match prepare(&config) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(config::EX_USAGE, &error),
+    };
+    if args.check {
+        println!("{}: ok", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match run(config, anchors, providers) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mandate-kms: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(config::EX_UNAVAILABLE, &error),
     }
 }
 
-#[tokio::main]
-async fn run(config: Config, check: bool) -> anyhow::Result<()> {
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("mandate-kms: {error:#}");
+    ExitCode::from(code)
+}
+
+/// What else the configuration names. Nothing is contacted or bound yet.
+fn prepare(config: &Config) -> anyhow::Result<(TrustAnchors, Vec<DynProvider>)> {
     telemetry::init(config.log.format, &config.log.filter)?;
     let anchors = config.trust_anchors.load()?;
     let providers = config.chain.rpc.iter().enumerate().map(|(index, url)| provider(index, url.expose()));
-    let providers = providers.collect::<anyhow::Result<Vec<_>>>()?;
-    if check {
-        println!("the configuration is good");
-        return Ok(());
-    }
+    Ok((anchors, providers.collect::<anyhow::Result<_>>()?))
+}
+
+#[tokio::main]
+async fn run(config: Config, anchors: TrustAnchors, providers: Vec<DynProvider>) -> anyhow::Result<()> {
     let stop = shutdown::token()?;
     let running = Node::start(config, Ambient::system(), providers, anchors).await?;
     let node = running.token();

@@ -10,9 +10,10 @@ use std::{
 };
 
 use alloy::primitives::Address;
-use mandate_runtime::{Ambient, http::Health};
+use mandate_runtime::{Ambient, http::Health, redact::without_urls};
 use mandate_witness::{At, BlockRef, Freshness};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     beacon::Beacon, ceremony::driver::Driver, chain::Chain, receipts::ReceiptLog, revocation::Revocations,
@@ -73,7 +74,10 @@ impl Loop {
             tracing::error!(%error, "the beacon failed");
         }
         match self.chain.block(At::Finalized).await {
-            Ok(block) if Some(block) != self.seen => self.look_at(block).await,
+            Ok(block) if Some(block) != self.seen => {
+                let span = tracing::info_span!("block", node = %self.node, number = block.number);
+                self.look_at(block).instrument(span).await;
+            }
             Ok(_) => self.health.ok("chain"),
             Err(error) => self.fail("chain", &error),
         }
@@ -123,6 +127,8 @@ impl Loop {
     }
 
     fn fail(&self, part: &'static str, error: &dyn std::fmt::Display) {
+        let error = error.to_string();
+        let error = without_urls(&error);
         tracing::warn!(part, %error, "not now; trying again at the next tick");
         self.health.fail(part, error);
     }

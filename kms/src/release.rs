@@ -15,9 +15,10 @@ use mandate_model::{
         kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
     },
 };
-use mandate_runtime::{Ambient, entropy};
+use mandate_runtime::{Ambient, entropy, redact::without_urls};
 use mandate_witness::Freshness;
 use thiserror::Error;
+use tracing::Instrument;
 
 use crate::{
     boot,
@@ -104,6 +105,11 @@ impl Releaser {
 
     /// Decides on `request`, and releases what the decision allows.
     pub async fn release(&self, request: ReleaseRequest) -> Result<ReleaseResponse, ReleaseError> {
+        let span = tracing::info_span!("release", node = %self.parts.node);
+        self.decided(request).instrument(span).await
+    }
+
+    async fn decided(&self, request: ReleaseRequest) -> Result<ReleaseResponse, ReleaseError> {
         let case = self.gather(&request).await?;
         let (outcome, partial) = self.conclude(&case, &request);
         log_decision(&case, &outcome);
@@ -150,7 +156,7 @@ impl Releaser {
         let finalized = match self.parts.judge.finalized(boot).await {
             Ok(judgement) => judgement,
             Err(error) => {
-                case.facts.finalized = Some(Err(error.to_string()));
+                case.facts.finalized = Some(Err(without_urls(&error.to_string()).into_owned()));
                 return;
             }
         };
@@ -166,7 +172,7 @@ impl Releaser {
                 head.block.number, finalized.block.number
             )),
             Ok(head) => Ok(head.verdict),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(without_urls(&error.to_string()).into_owned()),
         });
         // The reads took time, in which the lease may have ended and a revocation may have come in.
         case.facts.fresh = Some(self.is_fresh());

@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use mandate_runtime::{
     Ambient,
     http::{Client, Health, serve},
     net::Listener,
+    redact::without_urls,
 };
 use mandate_witness::{Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError};
 use thiserror::Error;
@@ -104,7 +106,11 @@ impl Node {
         providers: Vec<DynProvider>,
         anchors: TrustAnchors,
     ) -> Result<Running, StartError> {
-        std::fs::create_dir_all(&config.data_dir)
+        let mut directory = std::fs::DirBuilder::new();
+        directory
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data_dir)
             .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
         let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
         Self::start_with_keys(config, keys, ambient, providers, anchors).await
@@ -293,7 +299,7 @@ async fn check_endpoints(config: &Config, providers: &[DynProvider]) -> Result<(
         let provider = provider.clone();
         async move {
             match tokio::time::timeout(ENDPOINT_TIMEOUT, provider.get_chain_id()).await {
-                Ok(answer) => answer.map_err(|e| e.to_string()),
+                Ok(answer) => answer.map_err(|e| without_urls(&e.to_string()).into_owned()),
                 Err(_) => Err("no answer in time".to_owned()),
             }
         }

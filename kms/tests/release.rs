@@ -205,7 +205,9 @@ async fn g6_nothing_is_released_when_the_lease_is_over() {
 async fn g6_nothing_is_released_when_the_chain_cannot_be_read() {
     let world = World::new();
     world.script(|s| s.finalized = Err(no_header()));
-    assert_undecided(&world.release(&world.request()).await, "finalised block");
+    let response = world.release(&world.request()).await;
+    assert_undecided(&response, "finalised block");
+    assert!(!response.outcome.to_string().contains("token"), "g12: the endpoint's token is told to nobody");
     world.script(|s| {
         s.finalized = Ok(Verdict::Allowed { valid_until: NOW + 1 });
         s.head = Err(no_header());

@@ -67,8 +67,13 @@ pub fn block(number: u64) -> BlockRef {
 }
 
 pub fn no_header() -> Undecided {
-    HeaderError::NoQuorum { what: "finalized", agreed: 0, needed: 1, reports: vec!["rpc 0: gone".into()] }
-        .into()
+    HeaderError::NoQuorum {
+        what: "finalized",
+        agreed: 0,
+        needed: 1,
+        reports: vec!["rpc 0: error sending request for url (https://rpc.example/token)".into()],
+    }
+    .into()
 }
 
 impl Judge for Scripted {
