@@ -22,6 +22,9 @@ pub use secret::{Secret, SecretFileError, secret_file};
 /// `EX_USAGE` of sysexits: bad flags or configuration.
 pub const EX_USAGE: u8 = 64;
 
+/// `EX_UNAVAILABLE` of sysexits: something that the service needs is not there.
+pub const EX_UNAVAILABLE: u8 = 69;
+
 /// The largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
 
