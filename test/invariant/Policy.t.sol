@@ -57,4 +57,22 @@ contract PolicyInvariants {
         vm.assertEq(handler.effective(), steps + 1);
         vm.assertEq(handler.violation(), "");
     }
+
+    /// @dev Sequences that chance seldom finds, under the same eyes.
+    function test_handler_AShortenedNoticeIsNotUsedAtOnce_G2() external {
+        handler.rely(1);
+        handler.setNotice(1);
+        handler.scheduleCode(1, false, 0);
+        vm.assertEq(handler.effective(), 2);
+        vm.assertEq(handler.violation(), "");
+    }
+
+    function test_handler_ADenialIsNotLiftedAtOnceUnderAnyDevice_G2() external {
+        handler.changeAnyDevice(1);
+        handler.pass(3 days - 1);
+        handler.changeDevice(0, 3, true);
+        handler.changeDevice(0, 1, false);
+        vm.assertEq(handler.effective(), 3);
+        vm.assertEq(handler.violation(), "");
+    }
 }

@@ -26,6 +26,8 @@ contract PolicyHandler {
     /// whatever transactions follow, a shortening of the notice included.
     uint256[] private promisedTimes;
     uint256[] private promisedSets;
+    /// @dev Until then a shorter notice, announced long enough before, may be about to come into force.
+    uint256 private noticeSettlesAt;
 
     address private constant KMS_OWNER = address(0xA0);
     address private constant KMS_GUARDIAN = address(0xA1);
@@ -53,7 +55,7 @@ contract PolicyHandler {
     function rely(uint256 seed) external {
         uint256 notice = app.notice() < kms.notice() ? app.notice() : kms.notice();
         bool isRunning = promisedTimes.length > 1 && promisedTimes[1] > block.timestamp;
-        if (notice == 0 || (isRunning && seed % 4 != 0)) return;
+        if (notice == 0 || block.timestamp < noticeSettlesAt || (isRunning && seed % 4 != 0)) return;
         promisedTimes = _times(notice, seed);
         promisedSets = _allowedAt(promisedTimes);
     }
@@ -117,6 +119,7 @@ contract PolicyHandler {
     }
 
     function setNotice(uint256 notice) external {
+        _noteNoticeChange();
         _byOwner(abi.encodeCall(app.setNotice, (uint40(notice % 5 days))), notice);
     }
 
@@ -144,6 +147,7 @@ contract PolicyHandler {
     }
 
     function setKmsNotice(uint256 notice) external {
+        _noteNoticeChange();
         _check(KMS_OWNER, address(kms), abi.encodeCall(kms.setNotice, (uint40(notice % 5 days))), kms.notice(), notice);
     }
 
@@ -170,6 +174,20 @@ contract PolicyHandler {
             if (afterwards[i] & ~before[i] == 0) continue;
             violation =
                 horizon == FAR ? "G-3: the guardian enlarged what is allowed" : "G-2: loosened before the notice";
+        }
+        _checkPromise();
+    }
+
+    /// @dev No notice of the two, and no shortening of either, takes longer than this.
+    function _noteNoticeChange() private {
+        noticeSettlesAt = block.timestamp + 6 days;
+    }
+
+    function _checkPromise() private {
+        uint256[] memory sets = _allowedAt(promisedTimes);
+        for (uint256 i = 0; i < sets.length; ++i) {
+            if (promisedTimes[i] < block.timestamp || sets[i] & ~promisedSets[i] == 0) continue;
+            violation = "G-2: several transactions together loosened before the notice";
         }
     }
 
