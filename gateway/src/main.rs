@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `mandate-gateway --config FILE [--check]`.
+//! `mandate-gateway --config FILE [--check]`. Exit codes: 0 stopped as asked, 64 bad flags or configuration, 69 something
+//! that is needed is not there.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
-use mandate_gateway::{Config, Gateway, setup};
-use mandate_runtime::{Ambient, config, shutdown, telemetry};
+use mandate_gateway::{Config, Gateway, Parts, Settings, setup};
+use mandate_runtime::{
+    Ambient,
+    config::{self, EX_UNAVAILABLE, EX_USAGE},
+    shutdown, telemetry,
+};
 
 /// Routes TLS to authorised apps and obtains their certificates.
 #[derive(Debug, Parser)]
@@ -21,7 +26,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { EX_USAGE } else { 0 });
+        }
+    };
     let config: Config = match config::load(&args.config, "MANDATE_GATEWAY") {
         Ok(config) => config,
         Err(e) => {
@@ -29,27 +40,35 @@ fn main() -> ExitCode {
             return e.exit_code();
         }
     };
-    match run(&config, args.check) {
+    if let Err(e) = telemetry::init(config.log.format, &config.log.filter) {
+        return fail(EX_USAGE, &e.into());
+    }
+    // The RPC client asks for the process's provider; a second installation changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let parts = match setup::parts(&config, Ambient::system()) {
+        Ok(parts) => parts,
+        Err(e) => return fail(EX_USAGE, &e.into()),
+    };
+    if args.check {
+        println!("{}: ok", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match run(config.gateway, parts) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("mandate-gateway: {e:#}");
-            ExitCode::FAILURE
-        }
+        Err(e) => fail(EX_UNAVAILABLE, &e),
     }
 }
 
-fn run(config: &Config, check: bool) -> anyhow::Result<()> {
-    telemetry::init(config.log.format, &config.log.filter)?;
-    // The RPC client asks for the process's provider; a second installation changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("mandate-gateway: {error:#}");
+    ExitCode::from(code)
+}
+
+fn run(settings: Settings, parts: Parts) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let parts = setup::parts(config, Ambient::system())?;
-        if check {
-            return Ok(());
-        }
         let stop = shutdown::token().context("cannot listen for signals")?;
-        let running = Gateway::start(config.gateway.clone(), parts).await?;
+        let running = Gateway::start(settings, parts).await?;
         let gateway_stop = running.stop_token();
         tokio::spawn(async move {
             stop.cancelled().await;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `mandate-guest`: the agent inside the TEE.
+//! `mandate-guest`: the agent inside the TEE. Exit codes: 0 stopped as asked, 64 bad flags or configuration, 69 something
+//! that is needed is not there.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -7,7 +8,7 @@ use clap::Parser;
 use mandate_guest::{Config, Service, config::ENV_PREFIX, tsm::TsmQuoter};
 use mandate_runtime::{
     Ambient,
-    config::{EX_USAGE, load},
+    config::{EX_UNAVAILABLE, EX_USAGE, load},
     shutdown, telemetry,
 };
 
@@ -31,27 +32,33 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 });
+        }
+    };
     let config: Config = match load(&arguments.config, ENV_PREFIX) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{errors}");
+            eprintln!("mandate-guest: {errors}");
             return errors.exit_code();
         }
     };
     if let Err(error) = telemetry::init(config.log.format, &config.log.filter) {
-        eprintln!("{error}");
+        eprintln!("mandate-guest: {error}");
         return ExitCode::from(EX_USAGE);
     }
     if arguments.check {
-        println!("{}: good", arguments.config.display());
+        println!("{}: ok", arguments.config.display());
         return ExitCode::SUCCESS;
     }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
+            eprintln!("mandate-guest: {error:#}");
+            ExitCode::from(EX_UNAVAILABLE)
         }
     }
 }
