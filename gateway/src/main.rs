@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use mandate_gateway::{Config, Gateway, Parts, Settings, setup};
 use mandate_runtime::{
-    Ambient,
+    Ambient, causes,
     config::{self, EX_UNAVAILABLE, EX_USAGE},
     shutdown, telemetry,
 };
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    eprintln!("mandate-gateway: {error:#}");
+    eprintln!("mandate-gateway: {}", causes(error.as_ref()));
     ExitCode::from(code)
 }
 

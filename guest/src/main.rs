@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Parser;
 use mandate_guest::{Config, Service, config::ENV_PREFIX, tsm::TsmQuoter};
 use mandate_runtime::{
-    Ambient,
+    Ambient, causes,
     config::{EX_UNAVAILABLE, EX_USAGE, load},
     shutdown, telemetry,
 };
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mandate-guest: {error:#}");
+            eprintln!("mandate-guest: {}", causes(error.as_ref()));
             ExitCode::from(EX_UNAVAILABLE)
         }
     }

@@ -193,6 +193,10 @@ impl Validate for Config {
         problems.require(self.nonces.per_peer > 0, "nonces.per_peer", "must not be zero");
         let chain = &self.chain;
         problems.require(!chain.rpc.is_empty(), "chain.rpc", "name at least one endpoint");
+        for (index, url) in chain.rpc.iter().enumerate() {
+            let http = ["http://", "https://"].iter().any(|scheme| url.expose().starts_with(scheme));
+            problems.require(http, format!("chain.rpc[{index}]"), "must be an http:// or https:// URL");
+        }
         let possible = (1..=chain.rpc.len().max(1)).contains(&chain.quorum);
         problems.require(possible, "chain.quorum", "must be 1 to the number of endpoints in `chain.rpc`");
         problems.require(!chain.kms_auth.is_zero(), "chain.kms_auth", "must not be the zero address");

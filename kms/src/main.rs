@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Parser;
 use mandate_attestation::TrustAnchors;
 use mandate_kms::{Config, Node, config::ENV_PREFIX};
-use mandate_runtime::{Ambient, config, shutdown, telemetry};
+use mandate_runtime::{Ambient, causes, config, shutdown, telemetry};
 
 /// One node of the KMS committee.
 #[derive(Debug, Parser)]
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    eprintln!("mandate-kms: {error:#}");
+    eprintln!("mandate-kms: {}", causes(error.as_ref()));
     ExitCode::from(code)
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+mod causes;
 pub mod clock;
 pub mod config;
 pub mod entropy;
@@ -15,6 +16,7 @@ pub mod redact;
 pub mod shutdown;
 pub mod telemetry;
 
+pub use causes::causes;
 pub use clock::Clock;
 pub use entropy::Entropy;
 pub use net::Net;

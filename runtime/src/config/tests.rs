@@ -13,6 +13,8 @@ struct Example {
     token: Option<Secret>,
     #[serde(default)]
     peers: Vec<Peer>,
+    rules: Option<Rules>,
+    name: Option<DomainName>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -22,6 +24,26 @@ struct Chain {
     #[serde(with = "duration")]
     poll: Duration,
     label: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Rules {
+    Strict,
+    Lenient,
+}
+
+/// A value of a shape of its own.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct DomainName(String);
+
+impl TryFrom<String> for DomainName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.contains('.') { Ok(Self(text)) } else { Err("a name has at least two labels") }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +116,24 @@ fn every_problem_is_reported_at_once() {
         "peers[1].port",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn reading_goes_on_after_a_word_or_name_that_is_none() {
+    let text = format!("rules = \"hunter2\"\nname = \"x\"\n{}", GOOD.replace("= 3", "= 0"));
+    let expected = [
+        ("rules", "unknown variant, expected `strict` or `lenient`"),
+        ("name", "a name has at least two labels"),
+        ("chain.confirmations", "must be above 0"),
+    ];
+    let found = problems(&text, &[]);
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (path, what) in expected {
+        assert!(found.contains(&(path.to_owned(), what.to_owned())), "{path} in {found:?}");
+    }
+    let good = with(&format!("rules = \"strict\"\nname = \"a.b\"\n{GOOD}"), &[]).unwrap();
+    assert!(matches!(good.rules, Some(Rules::Strict)));
+    assert_eq!(good.name.unwrap().0, "a.b");
 }
 
 #[test]

@@ -85,13 +85,14 @@ pub(super) fn read<T: DeserializeOwned>(
             Kind::Missing(field) => {
                 let at = joined(&mistake.path, &field);
                 problems.push(&at, "missing");
-                let mended = fill::<T>(&mut table, &at);
+                let mended = fill::<T>(&mut table, &at, candidates());
                 (at, mended)
             }
             Kind::Malformed => {
                 let what = overrides.describe(&mistake.path, &without_values(&mistake.what));
                 problems.push(&mistake.path, what);
-                let mended = fill::<T>(&mut table, &mistake.path);
+                let named = variants(&mistake.what).chain(candidates()).collect();
+                let mended = fill::<T>(&mut table, &mistake.path, named);
                 (mistake.path, mended)
             }
         };
@@ -133,7 +134,7 @@ fn reread_as_text(table: &mut Table, overrides: &Overrides, path: &str, tried: &
 }
 
 /// Puts something that fits at `path`: whatever makes serde complain about another place, or not at all.
-fn fill<T: DeserializeOwned>(table: &mut Table, path: &str) -> bool {
+fn fill<T: DeserializeOwned>(table: &mut Table, path: &str, candidates: Vec<Value>) -> bool {
     let fits = |table: &Table, candidate: &Value| match attempt::<T>(table) {
         Ok(_) => true,
         Err(m) if m.path != path => {
@@ -141,7 +142,7 @@ fn fill<T: DeserializeOwned>(table: &mut Table, path: &str) -> bool {
         }
         Err(m) => candidate.is_table() && !matches!(m.kind(), Kind::Malformed),
     };
-    candidates().into_iter().any(|candidate| put(table, path, candidate.clone()) && fits(table, &candidate))
+    candidates.into_iter().any(|candidate| put(table, path, candidate.clone()) && fits(table, &candidate))
 }
 
 fn candidates() -> Vec<Value> {
@@ -154,6 +155,7 @@ fn candidates() -> Vec<Value> {
         Value::Array(Vec::new()),
         text("127.0.0.1:1"),
         text("1s"),
+        text("name.example"),
         text("http://127.0.0.1:1"),
         zeros(20),
         zeros(32),
@@ -165,9 +167,16 @@ fn candidates() -> Vec<Value> {
     ]
 }
 
+/// The words of which serde says that one was expected.
+fn variants(what: &str) -> impl Iterator<Item = Value> {
+    let expected = what.split_once(", expected ").map(|(_, expected)| expected).unwrap_or_default();
+    expected.split('`').skip(1).step_by(2).map(|word| Value::String(word.to_owned()))
+}
+
 /// serde's message quotes the value it found; the value may be a secret.
 fn without_values(what: &str) -> String {
-    match (what.split_once(", expected "), what.starts_with("invalid ")) {
+    let quotes = what.starts_with("invalid ") || what.starts_with("unknown variant ");
+    match (what.split_once(", expected "), quotes) {
         (Some((found, expected)), true) => {
             let found = found.split('`').next().unwrap_or_default().split('"').next().unwrap_or_default();
             format!("{}, expected {}", found.trim_end(), expected.trim_end())
