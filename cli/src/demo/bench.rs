@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
-    primitives::{Address, B256, aliases::U40},
+    primitives::{Address, B256, U256, aliases::U40},
     providers::DynProvider,
     sol_types::SolCall,
 };
@@ -45,8 +45,10 @@ use crate::{
     error::{CliError, Result},
 };
 
-/// The salt of the app whose versions are revoked; the story takes the small ones.
-const SALT: u8 = 200;
+/// The first salt of apps whose versions are revoked; the story takes the small ones.
+const SALT: u64 = 1 << 32;
+/// Versions that an app can have.
+const VERSIONS: usize = 16;
 /// How long a revocation may take before it is called failed.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -119,29 +121,37 @@ impl World {
         })
     }
 
-    /// An app with so many versions, all active, to revoke one after the other. Needs step 4.
+    /// Apps with so many active versions in all, to revoke one after the other. Needs step 4.
     ///
     /// # Errors
-    /// When the chain refuses it.
+    /// When the chain refuses them.
     pub async fn revocable(&self, versions: usize) -> Result<Revocable<'_>> {
         let codes: Vec<B256> = (0..versions).map(|i| compose(&format!("r{i}")).1).collect();
+        let mut left = Vec::with_capacity(versions);
+        for (salt, codes) in (SALT..).zip(codes.chunks(VERSIONS)) {
+            let app = self.register(salt, codes.to_vec()).await?;
+            left.extend(codes.iter().map(|code| (app, *code)));
+        }
+        // Grants look at final blocks.
+        self.settle().await?;
+        Ok(Revocable { world: self, left: left.into_iter() })
+    }
+
+    async fn register(&self, salt: u64, codes: Vec<B256>) -> Result<Address> {
         let kms_auth = KmsAuth::new(self.deployment()?.kms_auth, self.chain.of(Actor::Developer)?);
         let init = AppInit {
             owner: Actor::Developer.address(),
             guardian: Actor::Guardian.address(),
             notice: U40::from(3_600),
-            codeHashes: codes.clone(),
+            codeHashes: codes,
             devices: vec![],
             anyDevice: true,
             teeKinds: vec![mandate_attestation::Tee::Tdx as u8],
             tcbFloor: 1,
         };
-        let call = kms_auth.deployAndRegisterApp(init, B256::with_last_byte(SALT));
+        let call = kms_auth.deployAndRegisterApp(init, B256::from(U256::from(salt)));
         let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(call).await?;
-        let app = find::<KmsAuth::AppRegistered>(&receipt)?.app;
-        // Grants look at final blocks.
-        self.settle().await?;
-        Ok(Revocable { world: self, app, codes: codes.into_iter() })
+        Ok(find::<KmsAuth::AppRegistered>(&receipt)?.app)
     }
 }
 
@@ -191,8 +201,7 @@ pub struct Decision {
 #[derive(Debug)]
 pub struct Revocable<'a> {
     world: &'a World,
-    app: Address,
-    codes: std::vec::IntoIter<B256>,
+    left: std::vec::IntoIter<(Address, B256)>,
 }
 
 impl Revocable<'_> {
@@ -202,15 +211,15 @@ impl Revocable<'_> {
     /// # Errors
     /// When the connection is not made, or not closed.
     pub async fn revoke_next(&mut self) -> Result<Option<Duration>> {
-        let Some(code) = self.codes.next() else { return Ok(None) };
-        let (_instance, mut connection) = self.connect(code).await?;
+        let Some((app, code)) = self.left.next() else { return Ok(None) };
+        let (_instance, mut connection) = self.connect(app, code).await?;
         let closed = tokio::spawn(async move {
             // How it was closed does not matter: cleanly, or cut off.
             let _ = connection.read(&mut [0; 1]).await;
             Instant::now()
         });
         let mut blocks = Blocks::watch(&self.world.chain.dev);
-        let auth = AppAuth::new(self.app, self.world.chain.of(Actor::Guardian)?);
+        let auth = AppAuth::new(app, self.world.chain.of(Actor::Guardian)?);
         let receipt = send::<_, _, AppAuth::AppAuthErrors>(auth.revokeCode(code, false)).await?;
         let Ok(Ok(closed)) = timeout(LIMIT, closed).await else {
             return Err(CliError::refused("the open connection was not closed"));
@@ -221,15 +230,15 @@ impl Revocable<'_> {
     }
 
     /// An instance of `code`, and a connection through the gateway that ends TLS in it.
-    async fn connect(&self, code: B256) -> Result<(App, TlsStream<TcpStream>)> {
+    async fn connect(&self, id: Address, code: B256) -> Result<(App, TlsStream<TcpStream>)> {
         let (world, services) = (self.world, self.world.services()?);
-        let names = [format!("{:x}-443s.{BASE_DOMAIN}", self.app)];
+        let names = [format!("{id:x}-443s.{BASE_DOMAIN}")];
         let identity = TlsIdentity::generate(&world.ambient, &names).map_err(CliError::data)?;
         let app = App::start(String::new(), vec![identity.certificate()], identity.private_key()).await?;
         let registration =
             Registration { gateway: services.gateway_url(), upstream: app.address.to_string() };
         let http = Client::new(Arc::clone(&world.ambient.net));
-        let guest = world.guest(self.app, code);
+        let guest = world.guest(id, code);
         registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;
 
         let mut roots = RootCertStore::empty();
