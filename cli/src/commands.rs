@@ -35,7 +35,9 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Queue(args) => governance::queue(&context, args).await,
         Command::Execute(args) => governance::execute(&context, args).await,
         Command::Committee(CommitteeCommand::Show) => committee::show(&context).await,
-        Command::Domain(DomainCommand::Add { name, app, route }) => domain::add(&context, name, *app, route).await,
+        Command::Domain(DomainCommand::Add { name, app, route }) => {
+            domain::add(&context, name, *app, route).await
+        }
         Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
         Command::Status => status::run(&context).await,
         Command::Query(args) => query::run(&context, args).await,

@@ -42,7 +42,9 @@ impl ConfigFile {
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display();
         let text = fs::read_to_string(path).map_err(|e| {
-            CliError::config(format!("cannot read config file {name}: {e}; `mandate deploy` writes one, --config names another"))
+            CliError::config(format!(
+                "cannot read config file {name}: {e}; `mandate deploy` writes one, --config names another"
+            ))
         })?;
         toml::from_str(&text).map_err(|e| CliError::config(format!("config file {name}: {e}")))
     }
@@ -100,12 +102,9 @@ impl<'a> Context<'a> {
 
     /// `--rpc`, else the config file's.
     pub(crate) fn endpoint(&self, from_file: Option<&str>) -> Result<String> {
-        self.global
-            .rpc
-            .as_deref()
-            .or(from_file)
-            .map(str::to_owned)
-            .ok_or_else(|| CliError::config("no RPC endpoint: give --rpc URL, or set `rpc` in the config file"))
+        self.global.rpc.as_deref().or(from_file).map(str::to_owned).ok_or_else(|| {
+            CliError::config("no RPC endpoint: give --rpc URL, or set `rpc` in the config file")
+        })
     }
 }
 
@@ -115,7 +114,8 @@ where
     F: alloy::providers::fillers::TxFiller<Ethereum> + alloy::providers::ProviderLayer<L::Provider, Ethereum>,
     F::Provider: 'static,
 {
-    let provider = builder.connect(url).await.map_err(|e| CliError::unavailable(format!("RPC endpoint {url}: {e}")))?;
+    let provider =
+        builder.connect(url).await.map_err(|e| CliError::unavailable(format!("RPC endpoint {url}: {e}")))?;
     let provider = provider.erased();
     // Receipts are polled for; a development chain mines at once, and one poll a second is polite elsewhere.
     provider.client().set_poll_interval(Duration::from_millis(200));
@@ -124,10 +124,11 @@ where
 
 /// The endpoint's chain id.
 pub(crate) async fn chain_id(provider: &DynProvider, url: &str) -> Result<u64> {
-    provider
-        .get_chain_id()
-        .await
-        .map_err(|e| CliError::unavailable(format!("RPC endpoint {url} does not answer: {e}; is it running, is the URL right?")))
+    provider.get_chain_id().await.map_err(|e| {
+        CliError::unavailable(format!(
+            "RPC endpoint {url} does not answer: {e}; is it running, is the URL right?"
+        ))
+    })
 }
 
 /// Refuses an endpoint of another chain.
@@ -154,7 +155,11 @@ where
         .get_receipt()
         .await
         .map_err(|e| CliError::unavailable(format!("transaction {hash} was sent, but: {e}")))?;
-    if receipt.status() { Ok(receipt) } else { Err(CliError::refused(format!("transaction {hash} reverted"))) }
+    if receipt.status() {
+        Ok(receipt)
+    } else {
+        Err(CliError::refused(format!("transaction {hash} reverted")))
+    }
 }
 
 /// Runs a view and decodes a custom error of `E`.

@@ -10,7 +10,8 @@ use alloy::{
 };
 use mandate_model::{
     bindings::{
-        AppAuth, AppGovernor, DomainRegistry, GovernanceToken, GovernorSettings, KmsAuth, KmsCommittee, Role, RoleCouncil,
+        AppAuth, AppGovernor, DomainRegistry, GovernanceToken, GovernorSettings, KmsAuth, KmsCommittee, Role,
+        RoleCouncil,
     },
     deployment::Deployment,
 };
@@ -104,7 +105,9 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
         .map(|r| Role { name: r.name.clone(), threshold: r.threshold, members: r.members.clone() })
         .collect();
 
-    let council = create("RoleCouncil", RoleCouncil::deploy_builder(provider, roles, uint40(p.motion_lifetime)?)).await?;
+    let council =
+        create("RoleCouncil", RoleCouncil::deploy_builder(provider, roles, uint40(p.motion_lifetime)?))
+            .await?;
     let implementation = create("AppAuth", AppAuth::deploy_builder(provider)).await?;
     let owner = council.address;
     let kms_auth = KmsAuth::deploy_builder(provider, implementation.address, owner, p.guardian, notice);
@@ -132,9 +135,11 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
 /// As [`protocol`].
 pub async fn dao(provider: &DynProvider, p: &DaoParameters) -> Result<(Deployed, Deployed)> {
     let unit = U256::from(10).pow(U256::from(18));
-    let (holders, amounts) = p.holders.iter().map(|(holder, votes)| (*holder, U256::from(*votes) * unit)).unzip();
+    let (holders, amounts) =
+        p.holders.iter().map(|(holder, votes)| (*holder, U256::from(*votes) * unit)).unzip();
     let symbol = "VOTE".to_owned();
-    let token = GovernanceToken::deploy_builder(provider, format!("{} vote", p.name), symbol, holders, amounts);
+    let token =
+        GovernanceToken::deploy_builder(provider, format!("{} vote", p.name), symbol, holders, amounts);
     let token = create("GovernanceToken", token).await?;
     let settings = GovernorSettings {
         votingDelay: p.voting_delay.as_secs().try_into().map_err(too_long)?,
@@ -160,7 +165,10 @@ async fn create<P: Provider>(contract: &'static str, call: RawCallBuilder<P>) ->
             block: receipt.block_number.unwrap_or_default(),
             transaction: receipt.transaction_hash,
         }),
-        _ => Err(CliError::refused(format!("deploying {contract}: transaction {} reverted", receipt.transaction_hash))),
+        _ => Err(CliError::refused(format!(
+            "deploying {contract}: transaction {} reverted",
+            receipt.transaction_hash
+        ))),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct CliError {
 }
 
 /// The result of a command.
-pub type Result<T> = std::result::Result<T, CliError>;
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
 impl CliError {
     /// An error of `code` with its message.

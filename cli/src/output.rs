@@ -18,7 +18,7 @@ pub enum Format {
 ///
 /// # Errors
 /// When stdout is closed.
-pub fn print(format: Format, value: &Value) -> io::Result<()> {
+pub(crate) fn print(format: Format, value: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
         Format::Json => writeln!(out, "{value}"),
@@ -27,7 +27,7 @@ pub fn print(format: Format, value: &Value) -> io::Result<()> {
 }
 
 /// `value` as aligned `key  value` lines.
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     let mut out = String::new();
     block(value, 0, &mut out);
     out
@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn text_aligns_fields_and_marks_items() {
-        let v = json!({"app": "0x1", "paused": false, "codes": [{"hash": "0x2", "state": "Active"}], "none": []});
+        let v =
+            json!({"app": "0x1", "paused": false, "codes": [{"hash": "0x2", "state": "Active"}], "none": []});
         assert_eq!(
             text(&v),
             "app     0x1\npaused  false\ncodes:\n  - hash   0x2\n    state  Active\nnone:\n  (none)\n"

@@ -109,7 +109,10 @@ pub(crate) async fn schedule(context: &Context<'_>, args: &ScheduleArgs) -> Resu
         handover: seconds(args.handover)?,
     };
     let description = format!("Schedule code {code} of app {} (source: {})", args.app, args.source);
-    if direct_or_propose(context, &args.route, args.app, call.abi_encode().into(), description).await?.is_some() {
+    if direct_or_propose(context, &args.route, args.app, call.abi_encode().into(), description)
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     let (provider, ..) = context.writer().await?;
@@ -125,7 +128,10 @@ pub(crate) async fn schedule(context: &Context<'_>, args: &ScheduleArgs) -> Resu
 pub(crate) async fn revoke(context: &Context<'_>, args: &RevokeArgs) -> Result<()> {
     let call = AppAuth::revokeCodeCall { codeHash: args.code, rotate: args.rotate };
     let description = format!("Revoke code {} of app {}", args.code, args.app);
-    if direct_or_propose(context, &args.route, args.app, call.abi_encode().into(), description).await?.is_some() {
+    if direct_or_propose(context, &args.route, args.app, call.abi_encode().into(), description)
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     let (provider, ..) = context.writer().await?;

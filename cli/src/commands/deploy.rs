@@ -15,7 +15,8 @@ use crate::{
 pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> {
     let target = &context.global.config;
     if target.exists() && !args.force {
-        let text = format!("{} exists: name another with --config, or replace it with --force", target.display());
+        let text =
+            format!("{} exists: name another with --config, or replace it with --force", target.display());
         return Err(CliError::config(text));
     }
     let url = context.endpoint(None)?;
@@ -28,7 +29,8 @@ pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> 
         Some(path) => {
             let text = fs::read_to_string(path)
                 .map_err(|e| CliError::config(format!("cannot read parameters {}: {e}", path.display())))?;
-            toml::from_str(&text).map_err(|e| CliError::config(format!("parameters {}: {e}", path.display())))?
+            toml::from_str(&text)
+                .map_err(|e| CliError::config(format!("parameters {}: {e}", path.display())))?
         }
         None => Parameters::development(sender),
     };

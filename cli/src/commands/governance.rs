@@ -65,7 +65,9 @@ async fn submit(provider: &DynProvider, governor: Address, p: Proposal) -> Resul
         .logs()
         .iter()
         .find_map(|log| AppGovernor::ProposalCreated::decode_log(&log.inner).ok())
-        .ok_or_else(|| CliError::data("the contract at --governor made no proposal: is it an AppGovernor?"))?;
+        .ok_or_else(|| {
+            CliError::data("the contract at --governor made no proposal: is it an AppGovernor?")
+        })?;
     let (block, transaction) = sent(&receipt);
     Ok(json!({
         "proposal": created.proposalId.to_string(),

@@ -19,10 +19,9 @@ use crate::{
 
 pub(crate) async fn run(context: &Context<'_>, args: &QueryArgs) -> Result<()> {
     // What can be checked without a connection is checked first.
-    let (contract, function_name) = args
-        .view
-        .split_once('.')
-        .ok_or_else(|| CliError::data(format!("{:?} is not CONTRACT.function; {}", args.view, known_contracts())))?;
+    let (contract, function_name) = args.view.split_once('.').ok_or_else(|| {
+        CliError::data(format!("{:?} is not CONTRACT.function; {}", args.view, known_contracts()))
+    })?;
     let abi = abi::of(contract)
         .ok_or_else(|| CliError::data(format!("no contract {contract:?}; {}", known_contracts())))?;
     let function = select(&abi, contract, function_name, args.arguments.len())?;
@@ -31,12 +30,11 @@ pub(crate) async fn run(context: &Context<'_>, args: &QueryArgs) -> Result<()> {
     let (provider, deployment) = context.reader().await?;
     let to = address(contract, args.at, &deployment)?;
     let request = TransactionRequest::default().to(to).input(data.into());
-    let output = provider.call(request).block(args.block.into()).await.map_err(|e| {
-        match e.as_error_resp() {
+    let output =
+        provider.call(request).block(args.block.into()).await.map_err(|e| match e.as_error_resp() {
             Some(response) => CliError::refused(format!("{} at {to}: {response}", args.view)),
             None => CliError::unavailable(e),
-        }
-    })?;
+        })?;
     if output.is_empty() && !function.outputs.is_empty() {
         return Err(CliError::data(format!("{to} answers nothing: is a {contract} there at that block?")));
     }
@@ -51,11 +49,17 @@ fn known_contracts() -> String {
 }
 
 fn select<'a>(abi: &'a JsonAbi, contract: &str, name: &str, arguments: usize) -> Result<&'a Function> {
-    let views = || abi.functions().filter(|f| matches!(f.state_mutability, StateMutability::View | StateMutability::Pure));
-    let mut found = views().filter(|f| f.name == name && f.inputs.len() == arguments || f.signature() == name);
+    let views = || {
+        abi.functions()
+            .filter(|f| matches!(f.state_mutability, StateMutability::View | StateMutability::Pure))
+    };
+    let mut found =
+        views().filter(|f| f.name == name && f.inputs.len() == arguments || f.signature() == name);
     match (found.next(), found.next()) {
         (Some(function), None) => Ok(function),
-        (Some(_), Some(_)) => Err(CliError::data(format!("{contract}.{name} is overloaded: give its full signature"))),
+        (Some(_), Some(_)) => {
+            Err(CliError::data(format!("{contract}.{name} is overloaded: give its full signature")))
+        }
         (None, _) => {
             let same_name: Vec<_> = views().filter(|f| f.name == name).map(Function::signature).collect();
             let hint = if same_name.is_empty() {
@@ -115,10 +119,14 @@ fn render(param: &Param, value: &DynSolValue) -> Value {
         DynSolValue::Uint(n, _) => u64::try_from(*n).map_or_else(|_| json!(n.to_string()), |n| json!(n)),
         DynSolValue::Int(n, _) => json!(n.to_string()),
         DynSolValue::Address(a) => json!(a),
-        DynSolValue::FixedBytes(word, size) => json!(format!("0x{}", hex::encode(word.get(..*size).unwrap_or_default()))),
+        DynSolValue::FixedBytes(word, size) => {
+            json!(format!("0x{}", hex::encode(word.get(..*size).unwrap_or_default())))
+        }
         DynSolValue::Bytes(bytes) => json!(format!("0x{}", hex::encode(bytes))),
         DynSolValue::String(s) => json!(s),
-        DynSolValue::Array(items) | DynSolValue::FixedArray(items) => items.iter().map(|v| render(param, v)).collect(),
+        DynSolValue::Array(items) | DynSolValue::FixedArray(items) => {
+            items.iter().map(|v| render(param, v)).collect()
+        }
         DynSolValue::Tuple(items) => Value::Object(named(&param.components, items)),
         other => json!(format!("{other:?}")),
     }
