@@ -202,6 +202,7 @@ mod tests {
         let mut teller = Teller::new(&mut seen, || Duration::from_millis(7));
         teller.begin(1);
         teller.tell(Kind::Done, "x");
+        drop(teller);
         let line = serde_json::to_string(&seen[1]).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), seen[1]);
         assert!(!line.contains("transaction"));
