@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Propose(ProposeArgs),
     /// Vote on a proposal
     Vote(VoteArgs),
+    /// Let one's tokens vote: at once for oneself, or for somebody else
+    Delegate(DelegateArgs),
     /// Queue a proposal that succeeded: its veto window starts
     Queue(ProposalArgs),
     /// Execute a queued proposal after its veto window
@@ -111,7 +113,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
-    /// TOML file with the parameters; without it a development deployment owned by the sender
+    /// TOML file with the parameters, as script/config/deploy.toml; default: a development deployment owned by the sender
     #[arg(long, value_name = "FILE")]
     pub(crate) parameters: Option<PathBuf>,
     /// Refuse unless the endpoint has this chain id
@@ -160,9 +162,9 @@ pub(crate) struct RegisterArgs {
     /// The worst TCB status that is allowed
     #[arg(long, value_enum, default_value_t = Tcb::UpToDate)]
     pub(crate) tcb_floor: Tcb,
-    /// Distinguishes apps of one deployer
-    #[arg(long, value_name = "HASH", default_value_t = B256::ZERO)]
-    pub(crate) salt: B256,
+    /// Fixes the app id in advance; default: a random one
+    #[arg(long, value_name = "HASH")]
+    pub(crate) salt: Option<B256>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -259,6 +261,16 @@ pub(crate) enum Support {
     Against = 0,
     For = 1,
     Abstain = 2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DelegateArgs {
+    /// The AppGovernor whose token is meant
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) governor: Address,
+    /// Who votes; default: the sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Option<Address>,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One module per command, each named as the command is.
 
+use std::io::Write;
+
 use clap::CommandFactory;
+
+use mandate_runtime::telemetry;
 
 use crate::{
     args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand},
     context::Context,
-    error::Result,
+    error::{CliError, Result},
 };
 
 mod app;
@@ -18,10 +22,16 @@ mod governance;
 mod query;
 mod status;
 
-pub(crate) use deploy::write as write_config;
-
 /// Runs one command.
 pub(crate) async fn run(cli: &Cli) -> Result<()> {
+    let filter = match cli.global.verbose {
+        0 => None,
+        1 => Some("mandate=info"),
+        _ => Some("mandate=trace"),
+    };
+    if let Some(filter) = filter {
+        telemetry::init(telemetry::Format::Text, filter).map_err(CliError::config)?;
+    }
     let context = Context::new(&cli.global);
     match &cli.command {
         Command::Demo(args) => demo::run(&context, args).await,
@@ -32,6 +42,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::App(AppCommand::Revoke(args)) => app::revoke(&context, args).await,
         Command::Propose(args) => governance::propose(&context, args).await,
         Command::Vote(args) => governance::vote(&context, args).await,
+        Command::Delegate(args) => governance::delegate(&context, args).await,
         Command::Queue(args) => governance::queue(&context, args).await,
         Command::Execute(args) => governance::execute(&context, args).await,
         Command::Committee(CommitteeCommand::Show) => committee::show(&context).await,
@@ -42,8 +53,10 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Status => status::run(&context).await,
         Command::Query(args) => query::run(&context, args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "mandate", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: the generator panics when its output is closed early.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "mandate", &mut script);
+            std::io::stdout().write_all(&script).map_err(CliError::unavailable)
         }
     }
 }

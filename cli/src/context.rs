@@ -5,20 +5,21 @@ use std::{fs, path::Path, time::Duration};
 
 use alloy::{
     contract,
-    network::Ethereum,
     primitives::{Address, B256},
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::types::TransactionReceipt,
     sol_types::SolInterface,
 };
 use mandate_model::deployment::Deployment;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     args::Global,
-    error::{CliError, Code, Result},
+    connection::{self, check_chain, connect},
+    error::{CliError, Result},
     output::{self, Format},
+    revert,
 };
 
 /// How long a transaction may take to be mined before the command gives up waiting.
@@ -38,16 +39,33 @@ impl ConfigFile {
     /// Reads and checks `path`.
     ///
     /// # Errors
-    /// `Config`, naming the file and the field.
+    /// `Config`, naming the file, the line and the field.
     pub fn load(path: &Path) -> Result<Self> {
-        let name = path.display();
-        let text = fs::read_to_string(path).map_err(|e| {
-            CliError::config(format!(
-                "cannot read config file {name}: {e}; `mandate deploy` writes one, --config names another"
-            ))
-        })?;
-        toml::from_str(&text).map_err(|e| CliError::config(format!("config file {name}: {e}")))
+        read_toml(path, "config file", "`mandate deploy` writes one, --config names another")
     }
+
+    /// Writes it for the other commands to read.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = toml::to_string(self).map_err(CliError::config)?;
+        fs::write(path, text).map_err(|e| unwritable(path, &e))
+    }
+}
+
+/// A config file that cannot be written.
+pub(crate) fn unwritable(path: &Path, e: &std::io::Error) -> CliError {
+    CliError::config(format!("cannot write config file {}: {e}; --config names another", path.display()))
+}
+
+/// Reads `path` as TOML; `what` it is and `hint` go into the error.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path, what: &str, hint: &str) -> Result<T> {
+    let name = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|e| CliError::config(format!("cannot read {what} {name}: {e}; {hint}")))?;
+    toml::from_str(&text).map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.lines().count().max(1);
+        CliError::config(format!("{what} {name}, line {line}: {}; {hint}", e.message()))
+    })
 }
 
 /// The state of one invocation.
@@ -65,13 +83,19 @@ impl<'a> Context<'a> {
         if self.global.json { Format::Json } else { Format::Text }
     }
 
-    pub(crate) fn print(&self, value: &Value) -> Result<()> {
-        output::print(self.format(), value).map_err(|e| CliError::unavailable(format!("stdout: {e}")))
+    /// Prints `value`, with times relative to the chain's own.
+    pub(crate) async fn print(&self, provider: &DynProvider, value: &Value) -> Result<()> {
+        self.print_named(provider, "", value).await
     }
 
-    /// The deployment of the config file.
-    pub(crate) fn deployment(&self) -> Result<Deployment> {
-        Ok(ConfigFile::load(&self.global.config)?.deployment)
+    /// As [`Self::print`], of a value whose meaning `name` tells when it stands alone.
+    pub(crate) async fn print_named(&self, provider: &DynProvider, name: &str, value: &Value) -> Result<()> {
+        let now = match self.format() {
+            Format::Text => connection::now(provider).await?,
+            Format::Json => None,
+        };
+        output::print(self.format(), name, value, now)
+            .map_err(|e| CliError::unavailable(format!("cannot write to stdout: {e}")))
     }
 
     /// A connection for reading, on the deployment's chain.
@@ -79,7 +103,7 @@ impl<'a> Context<'a> {
         let file = ConfigFile::load(&self.global.config)?;
         let url = self.endpoint(file.rpc.as_deref())?;
         let provider = connect(&url, ProviderBuilder::new().with_simple_nonce_management()).await?;
-        check_chain(&provider, &url, file.deployment.chain_id).await?;
+        self.check(&provider, &url, &file).await?;
         Ok((provider, file.deployment))
     }
 
@@ -88,8 +112,13 @@ impl<'a> Context<'a> {
         let file = ConfigFile::load(&self.global.config)?;
         let url = self.endpoint(file.rpc.as_deref())?;
         let (provider, sender) = self.signing(&url).await?;
-        check_chain(&provider, &url, file.deployment.chain_id).await?;
+        self.check(&provider, &url, &file).await?;
         Ok((provider, file.deployment, sender))
+    }
+
+    async fn check(&self, provider: &DynProvider, url: &str, file: &ConfigFile) -> Result<()> {
+        let wanted_by = format!("config file {} is for", self.global.config.display());
+        check_chain(provider, url, file.deployment.chain_id, &wanted_by).await
     }
 
     /// A connection that signs, on whatever chain the endpoint has (for `deploy`).
@@ -103,91 +132,58 @@ impl<'a> Context<'a> {
     /// `--rpc`, else the config file's.
     pub(crate) fn endpoint(&self, from_file: Option<&str>) -> Result<String> {
         self.global.rpc.as_deref().or(from_file).map(str::to_owned).ok_or_else(|| {
-            CliError::config("no RPC endpoint: give --rpc URL, or set `rpc` in the config file")
+            CliError::config(
+                "no RPC endpoint: give --rpc URL, or set MANDATE_RPC or `rpc` in the config file",
+            )
         })
     }
 }
 
-async fn connect<L, F>(url: &str, builder: ProviderBuilder<L, F, Ethereum>) -> Result<DynProvider>
-where
-    L: alloy::providers::ProviderLayer<alloy::providers::RootProvider, Ethereum>,
-    F: alloy::providers::fillers::TxFiller<Ethereum> + alloy::providers::ProviderLayer<L::Provider, Ethereum>,
-    F::Provider: 'static,
-{
-    let provider =
-        builder.connect(url).await.map_err(|e| CliError::unavailable(format!("RPC endpoint {url}: {e}")))?;
-    let provider = provider.erased();
-    // Receipts are polled for; a development chain mines at once, and one poll a second is polite elsewhere.
-    provider.client().set_poll_interval(Duration::from_millis(200));
-    Ok(provider)
-}
-
-/// The endpoint's chain id.
-pub(crate) async fn chain_id(provider: &DynProvider, url: &str) -> Result<u64> {
-    provider.get_chain_id().await.map_err(|e| {
-        CliError::unavailable(format!(
-            "RPC endpoint {url} does not answer: {e}; is it running, is the URL right?"
-        ))
-    })
-}
-
-/// Refuses an endpoint of another chain.
-pub(crate) async fn check_chain(provider: &DynProvider, url: &str, expected: u64) -> Result<()> {
-    let given = chain_id(provider, url).await?;
-    if given == expected {
-        return Ok(());
-    }
-    let text = format!("wrong chain: {url} has chain id {given}, the config file is for {expected}");
-    Err(CliError::new(Code::WrongChain, text))
-}
-
-/// Sends `call`, waits for its receipt and refuses a failed one. Custom errors of `E` are decoded.
+/// Sends `call`, waits for its receipt and refuses a failed one. `E` are the errors of the contract that is called.
 pub(crate) async fn send<P, D, E>(call: contract::CallBuilder<P, D>) -> Result<TransactionReceipt>
 where
     P: Provider,
     D: contract::CallDecoder,
-    E: SolInterface + std::fmt::Debug,
+    E: SolInterface,
 {
     let pending = call.send().await.map_err(explain::<E>)?;
     let hash = *pending.tx_hash();
-    let receipt = pending
-        .with_timeout(Some(RECEIPT_TIMEOUT))
-        .get_receipt()
-        .await
-        .map_err(|e| CliError::unavailable(format!("transaction {hash} was sent, but: {e}")))?;
+    tracing::info!(%hash, "transaction sent, waiting for its block");
+    let receipt = pending.with_timeout(Some(RECEIPT_TIMEOUT)).get_receipt().await.map_err(|e| {
+        CliError::unavailable(format!("transaction {hash} was sent, but: {e}; look for it later"))
+    })?;
     if receipt.status() {
         Ok(receipt)
     } else {
-        Err(CliError::refused(format!("transaction {hash} reverted")))
+        Err(CliError::refused(format!("transaction {hash} reverted: the chain changed since it was tried")))
     }
 }
 
-/// Runs a view and decodes a custom error of `E`.
+/// Runs a view of a contract whose errors are `E`.
 pub(crate) async fn view<P, D, E>(call: contract::CallBuilder<P, D>) -> Result<D::CallOutput>
 where
     P: Provider,
     D: contract::CallDecoder + Unpin,
-    E: SolInterface + std::fmt::Debug,
+    E: SolInterface,
 {
     call.call().await.map_err(explain::<E>)
 }
 
-/// A contract's refusal by its own name where it has one, an unreachable endpoint otherwise.
-pub(crate) fn explain<E: SolInterface + std::fmt::Debug>(error: contract::Error) -> CliError {
-    if let Some(decoded) = error.as_decoded_interface_error::<E>() {
-        return CliError::refused(format!("the contract refuses: {decoded:?}"));
+fn explain<E: SolInterface>(error: contract::Error) -> CliError {
+    refusal(E::NAME.trim_end_matches("Errors"), &error)
+}
+
+/// A contract's refusal in its own words, or an endpoint that failed.
+pub(crate) fn refusal(contract: &str, error: &contract::Error) -> CliError {
+    if let Some(data) = error.as_revert_data() {
+        return CliError::refused(format!("the contract refuses: {}", revert::reason(contract, &data)));
     }
-    match error.as_revert_data() {
-        Some(data) => CliError::refused(format!("the contract refuses: revert data {data}")),
-        None => match &error {
-            contract::Error::TransportError(e) if e.as_error_resp().is_some() => {
-                CliError::refused(format!("the endpoint refuses: {e}"))
-            }
-            contract::Error::ZeroData(..) => {
-                CliError::data(format!("no such contract there: {error}; is the address right?"))
-            }
-            _ => CliError::unavailable(error),
-        },
+    match error {
+        contract::Error::TransportError(e) => connection::failed(e),
+        contract::Error::ZeroData(..) => CliError::data(format!(
+            "no {contract} at that address; is it right, is the config file of this chain?"
+        )),
+        other => CliError::unavailable(format!("{contract}: {other}")),
     }
 }
 

@@ -21,6 +21,7 @@ mod lying;
 pub mod pebble;
 pub mod report;
 mod services;
+mod setting;
 mod steps;
 mod world;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Deploying the contracts: one protocol council that owns them, and on request a token DAO for an app.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy::{
     contract::RawCallBuilder,
@@ -15,9 +15,13 @@ use mandate_model::{
     },
     deployment::Deployment,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{CliError, Result};
+use crate::{
+    connection::failed,
+    context::refusal,
+    error::{CliError, Result},
+};
 
 /// What a deployment is made with; `mandate deploy --parameters FILE` reads it as TOML.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,22 +65,33 @@ impl Parameters {
 }
 
 /// What an `AppGovernor` and its token are made with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DaoParameters {
     /// Name of the governor.
     pub name: String,
     /// Who holds how many votes, in whole tokens.
+    #[serde(deserialize_with = "holders")]
     pub holders: Vec<(Address, u64)>,
     /// Between the proposal and the first vote.
+    #[serde(with = "humantime_serde")]
     pub voting_delay: Duration,
     /// How long votes are taken.
+    #[serde(with = "humantime_serde")]
     pub voting_period: Duration,
     /// Between queueing and execution; the proposal guardian may cancel meanwhile.
+    #[serde(with = "humantime_serde")]
     pub veto_window: Duration,
-    /// Share of the supply that must vote for, in percent.
+    /// Share of the supply that must take part, in percent.
     pub quorum_percent: u8,
-    /// Who may cancel a proposal.
+    /// Who may cancel a proposal; zero: each proposer its own.
+    #[serde(default)]
     pub proposal_guardian: Address,
+}
+
+/// A table of `"0xHOLDER" = votes`.
+fn holders<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Vec<(Address, u64)>, D::Error> {
+    Ok(BTreeMap::<Address, u64>::deserialize(d)?.into_iter().collect())
 }
 
 /// One contract that was deployed.
@@ -97,7 +112,7 @@ pub struct Deployed {
 /// # Errors
 /// When the endpoint fails or a constructor refuses; what was deployed before that is lost gas, nothing else.
 pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deployment, Vec<Deployed>)> {
-    let chain_id = provider.get_chain_id().await.map_err(CliError::unavailable)?;
+    let chain_id = provider.get_chain_id().await.map_err(|e| failed(&e))?;
     let notice = uint40(p.notice)?;
     let roles = p
         .roles
@@ -155,9 +170,11 @@ pub async fn dao(provider: &DynProvider, p: &DaoParameters) -> Result<(Deployed,
 }
 
 async fn create<P: Provider>(contract: &'static str, call: RawCallBuilder<P>) -> Result<Deployed> {
-    let failed = |e: String| CliError::unavailable(format!("deploying {contract}: {e}"));
-    let pending = call.send().await.map_err(|e| failed(e.to_string()))?;
-    let receipt = pending.get_receipt().await.map_err(|e| failed(e.to_string()))?;
+    let failed = |e: CliError| CliError::new(e.code, format!("deploying {contract}: {e}"));
+    let pending = call.send().await.map_err(|e| failed(refusal(contract, &e)))?;
+    let receipt = pending.get_receipt().await.map_err(|e| {
+        CliError::unavailable(format!("deploying {contract}: the transaction was sent, but: {e}"))
+    })?;
     match (receipt.status(), receipt.contract_address) {
         (true, Some(address)) => Ok(Deployed {
             contract,

@@ -3,6 +3,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::output::printable;
+
 /// Exit codes, as `mandate --help` lists them. Bad flags end in 2 before any command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -58,9 +60,9 @@ impl CliError {
     }
 }
 
-/// Errors of libraries span lines; a shell user wants one.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Errors of libraries span lines; a shell user wants one, and nothing in it that a terminal would obey.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 impl fmt::Display for CliError {

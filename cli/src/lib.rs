@@ -1,21 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The `mandate` command: the demo, and what developers, voters and auditors do from a shell.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
 
 mod args;
 mod commands;
+mod connection;
 mod context;
 pub mod demo;
 pub mod deploy;
 mod error;
+mod names;
 mod output;
+mod revert;
+mod usage;
+mod value;
 mod wallet;
 
 pub use args::Cli;
 pub use context::ConfigFile;
 pub use error::{CliError, Code};
 pub use output::Format;
+
+/// Parses and runs a command line, program name first, to its exit code.
+pub fn start(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => main(cli),
+        Err(e) => usage::explain(&e),
+    }
+}
 
 /// Runs a parsed command line to its exit code.
 pub fn main(cli: Cli) -> ExitCode {

@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    mandate_cli::main(mandate_cli::Cli::parse())
+    mandate_cli::start(std::env::args_os())
 }

@@ -24,12 +24,17 @@ pub(crate) async fn show(context: &Context<'_>) -> Result<()> {
             })
         })
         .collect();
-    context.print(&json!({
-        "committee": deployment.committee,
-        "epoch": epoch.number,
-        "round": view::<_, _, Errors>(committee.round()).await?,
-        "quorum": epoch.quorum,
-        "groupKey": epoch.groupKey,
-        "nodes": nodes,
-    }))
+    context
+        .print(
+            &provider,
+            &json!({
+                "committee": deployment.committee,
+                "epoch": epoch.number,
+                "round": view::<_, _, Errors>(committee.round()).await?,
+                "quorum": epoch.quorum,
+                "groupKey": epoch.groupKey,
+                "nodes": nodes,
+            }),
+        )
+        .await
 }

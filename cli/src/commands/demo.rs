@@ -10,7 +10,6 @@ use crate::{
     context::Context,
     demo::{self, Options, World, report::Printer, report::TITLES},
     error::{CliError, Result},
-    output::Format,
 };
 
 pub(crate) async fn run(context: &Context<'_>, args: &DemoArgs) -> Result<()> {
@@ -24,9 +23,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &DemoArgs) -> Result<()> {
     };
     if args.keep && outcome.held == TITLES.len() {
         printer.close(outcome.held);
-        if context.format() == Format::Text {
-            eprint!("{}", hints(&outcome.world));
-        }
+        eprint!("{}", hints(&outcome.world));
         stop.cancelled().await;
     } else {
         printer.close(outcome.held);
@@ -69,8 +66,10 @@ fn hints(world: &World) -> String {
          mandate domain show {domain}\n\
          mandate query KmsAuth.isRegistered {app}\n\
          mandate query AppAuth.codeState {code} --at {app}\n\
-         mandate app register --notice 1h --account 1\n\
-         mandate app schedule {app} {code3} --propose {governor} --account 2\n\
+         mandate app register --notice 1h --account {developer}\n\
+         mandate app schedule {app} {code3} --propose {governor} --account {alice}\n\
+         cast rpc evm_increaseTime {delay} --rpc-url {rpc}      # then the vote is open\n\
+         mandate vote --governor {governor} PROPOSAL for --account {alice}\n\
          cast block-number --rpc-url {rpc}\n\
          cast call {kms_auth} 'owner()(address)' --rpc-url {rpc}\n",
         app = play.app,
@@ -79,5 +78,8 @@ fn hints(world: &World) -> String {
         code3 = play.next_code,
         governor = play.governor,
         kms_auth = play.kms_auth,
+        developer = play.developer,
+        alice = play.voter,
+        delay = play.voting_delay.as_secs() + 1,
     )
 }

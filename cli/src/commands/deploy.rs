@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate deploy`.
 
-use std::fs;
+use std::{fs, path::Path};
 
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     args::DeployArgs,
-    context::{ConfigFile, Context, chain_id, check_chain},
-    deploy::{self, Parameters},
+    connection::{chain_id, check_chain},
+    context::{ConfigFile, Context, read_toml, unwritable},
+    deploy::{self, DaoParameters, Parameters},
     error::{CliError, Result},
 };
+
+/// What `--parameters` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParametersFile {
+    protocol: Parameters,
+    dao: Option<DaoParameters>,
+}
 
 pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> {
     let target = &context.global.config;
@@ -19,29 +29,46 @@ pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> 
             format!("{} exists: name another with --config, or replace it with --force", target.display());
         return Err(CliError::config(text));
     }
+    let file = args.parameters.as_deref().map(parameters).transpose()?;
     let url = context.endpoint(None)?;
     let (provider, sender) = context.signing(&url).await?;
     match args.chain_id {
-        Some(expected) => check_chain(&provider, &url, expected).await?,
+        Some(expected) => check_chain(&provider, &url, expected, "--chain-id is").await?,
         None => drop(chain_id(&provider, &url).await?),
     }
-    let parameters = match &args.parameters {
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|e| CliError::config(format!("cannot read parameters {}: {e}", path.display())))?;
-            toml::from_str(&text)
-                .map_err(|e| CliError::config(format!("parameters {}: {e}", path.display())))?
-        }
-        None => Parameters::development(sender),
-    };
-    let (deployment, deployed) = deploy::protocol(&provider, &parameters).await?;
-    let file = ConfigFile { rpc: Some(url), deployment };
-    write(target, &file)?;
-    context.print(&json!({"config": target.display().to_string(), "deployed": deployed}))
+    let ParametersFile { protocol, dao } =
+        file.unwrap_or_else(|| ParametersFile { protocol: Parameters::development(sender), dao: None });
+    writable(target)?;
+    let (deployment, mut deployed) = deploy::protocol(&provider, &protocol).await?;
+    ConfigFile { rpc: Some(url), deployment }.write(target)?;
+    if let Some(dao) = &dao {
+        deployed.extend(<[_; 2]>::from(deploy::dao(&provider, dao).await?));
+    }
+    let printed = json!({"config": target.display().to_string(), "deployed": deployed});
+    context.print(&provider, &printed).await
 }
 
-/// Writes the config file that the other commands read.
-pub(crate) fn write(target: &std::path::Path, file: &ConfigFile) -> Result<()> {
-    let text = toml::to_string(file).map_err(CliError::config)?;
-    fs::write(target, text).map_err(|e| CliError::config(format!("cannot write {}: {e}", target.display())))
+fn parameters(path: &Path) -> Result<ParametersFile> {
+    read_toml(path, "parameters file", "script/config/deploy.toml is an example")
+}
+
+/// Refuses a target that cannot be written, before anything is paid for. A deployment that fails leaves no file behind.
+fn writable(target: &Path) -> Result<()> {
+    let existed = target.exists();
+    let opened = fs::OpenOptions::new().append(true).create(true).open(target);
+    let kept = |_| if existed { Ok(()) } else { fs::remove_file(target) };
+    opened.and_then(kept).map_err(|e| unwritable(target, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn example_of_the_parameters_is_read() {
+        let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../script/config/deploy.toml"));
+        let file = parameters(example).unwrap();
+        assert_eq!(file.protocol.roles.len(), 2);
+        assert_eq!(file.dao.unwrap().holders.len(), 2);
+    }
 }

@@ -8,12 +8,12 @@ use serde_json::json;
 use super::governance::direct_or_propose;
 use crate::{
     args::Route,
-    context::{Context, send, sent, view},
+    context::{ConfigFile, Context, send, sent, view},
     error::{CliError, Result},
 };
 
 pub(crate) async fn add(context: &Context<'_>, name: &str, app: Address, route: &Route) -> Result<()> {
-    let registry = context.deployment()?.domain_registry;
+    let registry = ConfigFile::load(&context.global.config)?.deployment.domain_registry;
     let call = DomainRegistry::approveDomainCall { name: name.to_owned(), app };
     let description = format!("Let app {app} serve {name}");
     if direct_or_propose(context, route, registry, call.abi_encode().into(), description).await?.is_some() {
@@ -23,7 +23,9 @@ pub(crate) async fn add(context: &Context<'_>, name: &str, app: Address, route: 
     let registry = DomainRegistry::new(registry, &provider);
     let receipt = send::<_, _, Errors>(registry.approveDomain(name.to_owned(), app)).await?;
     let (block, transaction) = sent(&receipt);
-    context.print(&json!({"name": name, "app": app, "block": block, "transaction": transaction}))
+    context
+        .print(&provider, &json!({"name": name, "app": app, "block": block, "transaction": transaction}))
+        .await
 }
 
 pub(crate) async fn show(context: &Context<'_>, name: &str) -> Result<()> {
@@ -31,11 +33,11 @@ pub(crate) async fn show(context: &Context<'_>, name: &str) -> Result<()> {
     let registry = DomainRegistry::new(deployment.domain_registry, &provider);
     let domain = view::<_, _, Errors>(registry.domain(name.to_owned())).await?;
     if domain.app.is_zero() {
-        return Err(CliError::data(format!("no app may serve {name}")));
+        return Err(CliError::data(format!("no app may serve {name}; `mandate domain add` approves one")));
     }
-    context.print(&json!({
+    context.print(&provider, &json!({
         "name": domain.name, "app": domain.app, "approvedAt": domain.approvedAt.to::<u64>(),
         "issuer": domain.issuer, "accountUri": domain.accountUri,
         "certificate": domain.certificate, "spkiHash": domain.spkiHash, "notAfter": domain.notAfter.to::<u64>(),
-    }))
+    })).await
 }

@@ -4,17 +4,19 @@
 use alloy::{
     dyn_abi::{DynSolType, DynSolValue, FunctionExt, JsonAbiExt, Specifier},
     json_abi::{Function, JsonAbi, Param, StateMutability},
-    primitives::Address,
+    primitives::{Address, U256},
     providers::Provider,
     rpc::types::TransactionRequest,
+    transports::TransportError,
 };
 use mandate_model::{abi, deployment::Deployment};
-use serde_json::{Map, Value, json};
 
 use crate::{
     args::QueryArgs,
+    connection,
     context::Context,
     error::{CliError, Result},
+    names, revert, value,
 };
 
 pub(crate) async fn run(context: &Context<'_>, args: &QueryArgs) -> Result<()> {
@@ -30,18 +32,26 @@ pub(crate) async fn run(context: &Context<'_>, args: &QueryArgs) -> Result<()> {
     let (provider, deployment) = context.reader().await?;
     let to = address(contract, args.at, &deployment)?;
     let request = TransactionRequest::default().to(to).input(data.into());
-    let output =
-        provider.call(request).block(args.block.into()).await.map_err(|e| match e.as_error_resp() {
-            Some(response) => CliError::refused(format!("{} at {to}: {response}", args.view)),
-            None => CliError::unavailable(e),
-        })?;
+    let output = provider.call(request).block(args.block.into()).await.map_err(|e| refusal(contract, &e))?;
     if output.is_empty() && !function.outputs.is_empty() {
-        return Err(CliError::data(format!("{to} answers nothing: is a {contract} there at that block?")));
+        let text = format!(
+            "{to} answers nothing: no {contract} there at block {}; another block may have it, e.g. --block latest",
+            args.block
+        );
+        return Err(CliError::data(text));
     }
     let values = function
         .abi_decode_output(&output)
         .map_err(|e| CliError::data(format!("{to} does not answer as {contract}: {e}")))?;
-    context.print(&decoded(&function.outputs, &values))
+    context.print_named(&provider, &function.name, &value::outputs(&function.outputs, &values)).await
+}
+
+fn refusal(contract: &str, error: &TransportError) -> CliError {
+    let data = error.as_error_resp().and_then(|response| response.as_revert_data());
+    match data {
+        Some(data) => CliError::refused(format!("the contract refuses: {}", revert::reason(contract, &data))),
+        None => connection::failed(error),
+    }
 }
 
 fn known_contracts() -> String {
@@ -53,24 +63,37 @@ fn select<'a>(abi: &'a JsonAbi, contract: &str, name: &str, arguments: usize) ->
         abi.functions()
             .filter(|f| matches!(f.state_mutability, StateMutability::View | StateMutability::Pure))
     };
-    let mut found =
-        views().filter(|f| f.name == name && f.inputs.len() == arguments || f.signature() == name);
+    let fits = |f: &&Function| f.inputs.len() == arguments && (f.name == name || f.signature() == name);
+    let mut found = views().filter(fits);
     match (found.next(), found.next()) {
         (Some(function), None) => Ok(function),
-        (Some(_), Some(_)) => {
-            Err(CliError::data(format!("{contract}.{name} is overloaded: give its full signature")))
-        }
+        (Some(one), Some(other)) => Err(CliError::data(format!(
+            "{contract}.{name} is overloaded: give its full signature, {} or {}",
+            one.signature(),
+            other.signature()
+        ))),
         (None, _) => {
-            let same_name: Vec<_> = views().filter(|f| f.name == name).map(Function::signature).collect();
+            let same_name: Vec<_> =
+                views().filter(|f| f.name == name || f.signature() == name).map(described).collect();
             let hint = if same_name.is_empty() {
                 let names: Vec<_> = views().map(|f| f.name.as_str()).collect();
                 format!("its views are {}", names.join(", "))
             } else {
-                format!("it takes {}", same_name.join(" or "))
+                format!("it is {}", same_name.join(" or "))
             };
             Err(CliError::data(format!("{contract} has no view {name} with {arguments} arguments; {hint}")))
         }
     }
+}
+
+/// The signature with the names of its arguments, where it has some.
+fn described(function: &Function) -> String {
+    let inputs: Vec<_> = function
+        .inputs
+        .iter()
+        .map(|p| format!("{} {}", p.selector_type(), p.name).trim().to_owned())
+        .collect();
+    format!("{}({})", function.name, inputs.join(", "))
 }
 
 fn encode(function: &Function, arguments: &[String]) -> Result<Vec<u8>> {
@@ -83,10 +106,20 @@ fn encode(function: &Function, arguments: &[String]) -> Result<Vec<u8>> {
     function.abi_encode_input(&values).map_err(|e| CliError::data(format!("{}: {e}", function.signature())))
 }
 
+/// `text` as `param`'s type; an enum may be given by name.
 fn coerce(param: &Param, text: &str) -> Result<DynSolValue> {
-    let malformed = |e: alloy::dyn_abi::Error| CliError::data(format!("{} ({}): {e}", param.name, param.ty));
-    let kind: DynSolType = param.resolve().map_err(malformed)?;
-    kind.coerce_str(text).map_err(malformed)
+    if let Some(number) = names::enum_of(param).and_then(|kind| names::number(kind, text)) {
+        return Ok(DynSolValue::Uint(U256::from(number), 8));
+    }
+    let name = if param.name.is_empty() { "argument" } else { &param.name };
+    let kind: DynSolType = param
+        .resolve()
+        .map_err(|e| CliError::data(format!("{name}: type {} is not understood: {e}", param.ty)))?;
+    kind.coerce_str(text).map_err(|_| {
+        let choices = names::enum_of(param).and_then(names::variants);
+        let choices = choices.map(|c| format!(": one of {}", c.join(", "))).unwrap_or_default();
+        CliError::data(format!("{name}: {text:?} is no {}{choices}", param.selector_type()))
+    })
 }
 
 fn address(contract: &str, at: Option<Address>, deployment: &Deployment) -> Result<Address> {
@@ -97,39 +130,9 @@ fn address(contract: &str, at: Option<Address>, deployment: &Deployment) -> Resu
         "RoleCouncil" => Some(deployment.role_council),
         _ => None,
     };
-    at.or(configured).ok_or_else(|| CliError::data(format!("which {contract}? give --at ADDRESS")))
-}
-
-/// One output stands alone; several are an object by name, or by position where they have none.
-fn decoded(params: &[Param], values: &[DynSolValue]) -> Value {
-    match (params, values) {
-        ([param], [value]) => render(param, value),
-        _ => Value::Object(named(params, values)),
-    }
-}
-
-fn named(params: &[Param], values: &[DynSolValue]) -> Map<String, Value> {
-    let name = |i: usize, p: &Param| if p.name.is_empty() { i.to_string() } else { p.name.clone() };
-    params.iter().zip(values).enumerate().map(|(i, (p, v))| (name(i, p), render(p, v))).collect()
-}
-
-fn render(param: &Param, value: &DynSolValue) -> Value {
-    match value {
-        DynSolValue::Bool(b) => json!(b),
-        DynSolValue::Uint(n, _) => u64::try_from(*n).map_or_else(|_| json!(n.to_string()), |n| json!(n)),
-        DynSolValue::Int(n, _) => json!(n.to_string()),
-        DynSolValue::Address(a) => json!(a),
-        DynSolValue::FixedBytes(word, size) => {
-            json!(format!("0x{}", hex::encode(word.get(..*size).unwrap_or_default())))
-        }
-        DynSolValue::Bytes(bytes) => json!(format!("0x{}", hex::encode(bytes))),
-        DynSolValue::String(s) => json!(s),
-        DynSolValue::Array(items) | DynSolValue::FixedArray(items) => {
-            items.iter().map(|v| render(param, v)).collect()
-        }
-        DynSolValue::Tuple(items) => Value::Object(named(&param.components, items)),
-        other => json!(format!("{other:?}")),
-    }
+    let missing =
+        || CliError::data(format!("which {contract}? the config file names none: give --at ADDRESS"));
+    at.or(configured).ok_or_else(missing)
 }
 
 #[cfg(test)]
@@ -141,9 +144,21 @@ mod tests {
         let abi = abi::of("AppAuth").unwrap();
         assert_eq!(select(&abi, "AppAuth", "codeState", 1).unwrap().name, "codeState");
         let error = select(&abi, "AppAuth", "codeState", 0).unwrap_err().to_string();
-        assert!(error.contains("codeState(bytes32)"), "{error}");
+        assert!(error.contains("codeState(bytes32 codeHash)"), "{error}");
         let error = select(&abi, "AppAuth", "scheduleCode", 4).unwrap_err().to_string();
         assert!(error.contains("no view scheduleCode"), "{error}");
+    }
+
+    #[test]
+    fn overload_is_chosen_by_signature() {
+        let abi = JsonAbi::parse(["function f(uint256) view", "function f(address) view"]).unwrap();
+        let error = select(&abi, "X", "f", 1).unwrap_err().to_string();
+        assert!(
+            error.contains("f(uint256) or f(address)") || error.contains("f(address) or f(uint256)"),
+            "{error}"
+        );
+        assert_eq!(select(&abi, "X", "f(address)", 1).unwrap().signature(), "f(address)");
+        assert!(select(&abi, "X", "f(address)", 2).is_err());
     }
 
     #[test]
@@ -152,5 +167,15 @@ mod tests {
         let function = select(&abi, "AppAuth", "codeState", 1).unwrap();
         let error = encode(function, &["0x12".into()]).unwrap_err();
         assert_eq!(error.code, crate::error::Code::Data);
+        assert_eq!(error.message, "codeHash: \"0x12\" is no bytes32");
+    }
+
+    #[test]
+    fn enum_argument_is_taken_by_name() {
+        let abi = abi::of("AppAuth").unwrap();
+        let function = select(&abi, "AppAuth", "isTeeAllowed", 1).unwrap();
+        assert_eq!(encode(function, &["tdx".into()]).unwrap(), encode(function, &["1".into()]).unwrap());
+        let error = encode(function, &["sgx".into()]).unwrap_err().to_string();
+        assert!(error.contains("one of None, Tdx, Snp, Nitro"), "{error}");
     }
 }

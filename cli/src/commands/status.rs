@@ -9,8 +9,9 @@ use mandate_model::bindings::{KmsAuth, KmsCommittee};
 use serde_json::json;
 
 use crate::{
+    connection,
     context::{Context, view},
-    error::{CliError, Result},
+    error::Result,
 };
 
 pub(crate) async fn run(context: &Context<'_>) -> Result<()> {
@@ -19,25 +20,31 @@ pub(crate) async fn run(context: &Context<'_>) -> Result<()> {
     let committee = KmsCommittee::new(deployment.committee, &provider);
     let epoch = view::<_, _, KmsCommittee::KmsCommitteeErrors>(committee.currentEpoch()).await?;
     let nodes = view::<_, _, KmsCommittee::KmsCommitteeErrors>(committee.nodes()).await?;
-    context.print(&json!({
-        "chainId": deployment.chain_id,
-        "head": height(&provider, BlockNumberOrTag::Latest).await?,
-        "finalized": height(&provider, BlockNumberOrTag::Finalized).await?,
-        "kmsAuth": deployment.kms_auth,
-        "owner": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.owner()).await?,
-        "guardian": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.guardian()).await?,
-        "noticeSeconds": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.notice()).await?.to::<u64>(),
-        "kmsApp": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.kmsApp()).await?,
-        "gatewayApp": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.gatewayApp()).await?,
-        "committee": deployment.committee,
-        "nodes": nodes.len(),
-        "epoch": epoch.number,
-        "quorum": epoch.quorum,
-        "domainRegistry": deployment.domain_registry,
-    }))
+    context
+        .print(
+            &provider,
+            &json!({
+                "chainId": deployment.chain_id,
+                "head": height(&provider, BlockNumberOrTag::Latest).await?,
+                "headTime": connection::now(&provider).await?,
+                "finalized": height(&provider, BlockNumberOrTag::Finalized).await?,
+                "kmsAuth": deployment.kms_auth,
+                "owner": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.owner()).await?,
+                "guardian": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.guardian()).await?,
+                "noticeSeconds": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.notice()).await?.to::<u64>(),
+                "kmsApp": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.kmsApp()).await?,
+                "gatewayApp": view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.gatewayApp()).await?,
+                "committee": deployment.committee,
+                "nodes": nodes.len(),
+                "epoch": epoch.number,
+                "quorum": epoch.quorum,
+                "domainRegistry": deployment.domain_registry,
+            }),
+        )
+        .await
 }
 
 async fn height(provider: &DynProvider, tag: BlockNumberOrTag) -> Result<Option<u64>> {
-    let block = provider.get_block_by_number(tag).await.map_err(CliError::unavailable)?;
+    let block = provider.get_block_by_number(tag).await.map_err(|e| connection::failed(&e))?;
     Ok(block.map(|b| b.header.number))
 }

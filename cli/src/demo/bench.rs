@@ -37,7 +37,8 @@ use super::{
     chain::find,
     guest::{DemoGuest, V1, compose},
     report::{Event, Sink, Teller},
-    services::{BASE_DOMAIN, rpc},
+    services::rpc,
+    setting::BASE_DOMAIN,
     steps,
 };
 use crate::{

@@ -19,18 +19,12 @@ use serde_json::json;
 use super::{
     actors::Actor,
     report::{Kind, Teller},
+    setting::{VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD},
 };
 use crate::{
     context::send,
     error::{CliError, Result},
 };
-
-/// Votes are open for this long in the demo's DAO.
-pub(crate) const VOTING_PERIOD: Duration = Duration::from_secs(3 * 24 * 3600);
-/// From proposal to vote.
-pub(crate) const VOTING_DELAY: Duration = Duration::from_secs(3600);
-/// From queueing to execution.
-pub(crate) const VETO_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// A chain with a signing provider per account.
 #[derive(Debug)]

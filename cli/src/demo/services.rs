@@ -24,13 +24,11 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{World, actors::Actor, issuer::EmbeddedIssuer, pebble::Pebble};
+use super::{World, actors::Actor, issuer::EmbeddedIssuer, pebble::Pebble, setting::BASE_DOMAIN};
 use crate::error::{CliError, Result};
 
 /// How often a service looks at the chain.
 const POLL: Duration = Duration::from_millis(100);
-/// The base domain of the gateway.
-pub(crate) const BASE_DOMAIN: &str = "apps.example";
 /// How many nodes there are: one of them may fail.
 pub(crate) const NODES: u8 = 4;
 

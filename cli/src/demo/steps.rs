@@ -14,8 +14,6 @@ mod start;
 mod upgrade;
 mod vote;
 
-pub(crate) use domain::DOMAIN;
-
 /// Runs step 2 to 10.
 pub(crate) async fn run(step: usize, world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     match step {

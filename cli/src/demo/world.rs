@@ -29,7 +29,7 @@ use super::{
     guest::{DemoGuest, V2, compose},
     report::{Kind, Teller},
     services::Services,
-    steps::DOMAIN,
+    setting::{DOMAIN, VOTING_DELAY},
 };
 use crate::error::{CliError, Code, Result};
 
@@ -73,6 +73,9 @@ pub(crate) struct Play {
     pub(crate) domain: &'static str,
     pub(crate) code: B256,
     pub(crate) next_code: B256,
+    pub(crate) developer: usize,
+    pub(crate) voter: usize,
+    pub(crate) voting_delay: Duration,
 }
 
 impl Drop for World {
@@ -138,6 +141,9 @@ impl World {
             domain: DOMAIN,
             code: compose(V2).1,
             next_code: compose("v3").1,
+            developer: Actor::Developer.index(),
+            voter: Actor::Alice.index(),
+            voting_delay: VOTING_DELAY,
         }
     }
 

@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Step 2: the contracts are deployed.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::{
-    ConfigFile,
-    commands::write_config,
+    context::{ConfigFile, send},
     demo::{
         World,
         actors::Actor,
-        chain::{VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD},
         report::{Kind, Teller},
+        setting::{MOTION_LIFETIME, PROTOCOL_NOTICE, VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD},
     },
     deploy::{self, CouncilRole, DaoParameters, Deployed, Parameters},
     error::Result,
 };
-
-/// The protocol's notice: the longest there is.
-pub(crate) const PROTOCOL_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     let deployer = world.chain.of(Actor::Deployer)?;
@@ -31,7 +25,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     teller.tell(Kind::Done, format!("{delegations} holders delegate their votes to themselves"));
 
     let config = world.dir.join("mandate.toml");
-    write_config(&config, &ConfigFile { rpc: Some(world.rpc_url()), deployment: deployment.clone() })?;
+    ConfigFile { rpc: Some(world.rpc_url()), deployment: deployment.clone() }.write(&config)?;
     teller.tell(Kind::Done, format!("the addresses are written to {}", config.display()));
     world.deployment = Some(deployment);
     world.governor = governor.address;
@@ -59,7 +53,7 @@ async fn delegate_votes(world: &World, token: alloy::primitives::Address) -> Res
     use mandate_model::bindings::GovernanceToken::{self, GovernanceTokenErrors};
     for voter in Actor::VOTERS {
         let token = GovernanceToken::new(token, world.chain.of(voter)?);
-        crate::context::send::<_, _, GovernanceTokenErrors>(token.delegate(voter.address())).await?;
+        send::<_, _, GovernanceTokenErrors>(token.delegate(voter.address())).await?;
     }
     Ok(Actor::VOTERS.len())
 }
@@ -73,7 +67,7 @@ fn protocol() -> Parameters {
     Parameters {
         notice: PROTOCOL_NOTICE,
         guardian: Actor::Guardian.address(),
-        motion_lifetime: Duration::from_secs(14 * 24 * 3600),
+        motion_lifetime: MOTION_LIFETIME,
         roles: vec![
             role("core", Actor::Core),
             role("auditors", Actor::Auditor),

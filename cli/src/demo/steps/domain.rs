@@ -16,12 +16,10 @@ use crate::{
         client::Connection,
         guest::{V1, compose},
         report::{Kind, Teller},
+        setting::DOMAIN,
     },
     error::{CliError, Result},
 };
-
-/// The app's domain.
-pub(crate) const DOMAIN: &str = "notes.example";
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     start_instance(world, teller, V1).await?;

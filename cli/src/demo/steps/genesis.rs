@@ -16,7 +16,7 @@ use mandate_model::{
 };
 use serde_json::json;
 
-use super::{contracts::PROTOCOL_NOTICE, hold};
+use super::hold;
 use crate::{
     context::{send, view},
     demo::{
@@ -25,6 +25,7 @@ use crate::{
         chain::{find, tell},
         report::{Kind, Teller},
         services::admission,
+        setting::PROTOCOL_NOTICE,
     },
     error::{CliError, Result},
 };

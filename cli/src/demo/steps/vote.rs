@@ -19,12 +19,10 @@ use crate::{
         chain::{find, tell},
         guest::{V1, compose},
         report::{Kind, Teller},
+        setting::NOTICE,
     },
     error::Result,
 };
-
-/// The app's notice.
-pub(crate) const NOTICE: Duration = Duration::from_secs(2 * 24 * 3600);
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     let kms_auth = KmsAuth::new(world.deployment()?.kms_auth, world.chain.of(Actor::Developer)?);

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The `mandate` command as a shell runs it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod commands;
+mod failures;
+mod shell;
