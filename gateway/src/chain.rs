@@ -15,7 +15,6 @@ use crate::{facts::Facts, name::DomainName};
 pub use mandate_witness::At;
 pub use verified::VerifiedChain;
 
-mod redact;
 mod verified;
 
 /// The policy's answer (G-6).

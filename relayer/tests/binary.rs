@@ -19,13 +19,24 @@ fn words(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// The example, with a database in `dir` and an endpoint where nobody listens.
+/// Complete but for the database and the signer.
+const CONFIG: &str = r#"
+listen = "127.0.0.1:8700"
+[chain]
+rpc = "http://127.0.0.1:1/access-token"
+[deployment]
+chain_id = 31337
+genesis_block = 0
+kms_auth = "0x1111111111111111111111111111111111111111"
+committee = "0x2222222222222222222222222222222222222222"
+domain_registry = "0x3333333333333333333333333333333333333333"
+app_implementation = "0x4444444444444444444444444444444444444444"
+role_council = "0x5555555555555555555555555555555555555555"
+"#;
+
+/// A configuration with a database in `dir` and an endpoint where nobody listens.
 fn config(dir: &Path) -> String {
-    let example = include_str!("../example.toml");
-    let text = example.replace("relayer.sqlite", &dir.join("db").display().to_string());
-    let text = text
-        .replace("ws://127.0.0.1:8545", "http://127.0.0.1:1/access-token")
-        .replace("key_file = \"relayer.key\"", "");
+    let text = format!("{CONFIG}[store]\npath = \"{}\"\n", dir.join("db").display());
     let path = dir.join("relayer.toml");
     std::fs::write(&path, text).unwrap();
     path.display().to_string()

@@ -10,9 +10,10 @@ use mandate_model::{
     bindings::{AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
     outcome::PolicyReason,
 };
+use mandate_runtime::redact::without_urls;
 use mandate_witness::{At, VerifiedReader};
 
-use super::{Chain, Holder, Undecided, Verdict, redact::without_urls};
+use super::{Chain, Holder, Undecided, Verdict};
 use crate::{facts::Facts, name::DomainName};
 
 const DENIED: u8 = 0;

@@ -82,9 +82,3 @@ fn two_keys_are_as_wrong_as_none() {
         load(&format!("{REST}{DEPLOYMENT}{both}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap_err();
     assert!(errors.to_string().contains("exactly one"), "{errors}");
 }
-
-#[test]
-fn the_example_is_valid() {
-    let config = load(include_str!("../../example.toml"), &[]).unwrap();
-    assert_eq!(config.gateways.len(), 1);
-}
