@@ -83,12 +83,15 @@ impl Pair {
         [ask(&self.ours).await, ask(&self.anvil).await]
     }
 
-    /// anvil answers with the hash before the block is made.
+    /// anvil answers with the hash before the block is made, and with the receipt before its pool lets the transaction go.
     async fn until_anvil_mined(&self, hash: &Value) {
         let mined = async || {
+            let params = json!([hash]);
+            let transaction: Value =
+                self.anvil.raw_request("eth_getTransactionByHash".into(), &params).await.unwrap();
             let receipt: Value =
-                self.anvil.raw_request("eth_getTransactionReceipt".into(), json!([hash])).await.unwrap();
-            !receipt.is_null()
+                self.anvil.raw_request("eth_getTransactionReceipt".into(), &params).await.unwrap();
+            !receipt.is_null() && !transaction["blockNumber"].is_null()
         };
         let wait = async { while !mined().await {} };
         tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
