@@ -171,13 +171,13 @@ fn relative(at: u64, now: u64) -> String {
     }
 }
 
-/// A number of seconds, to about two units.
+/// A number of seconds, to about two units. What is longer than a month is in days: months differ.
 fn span(seconds: u64) -> String {
     let unit = match seconds {
         0..3600 => 1,
         3600..86_400 => 60,
         86_400..2_592_000 => 3600,
-        _ => 86_400,
+        _ => return format!("{}days", seconds / 86_400),
     };
     humantime::format_duration(Duration::from_secs(seconds / unit * unit)).to_string()
 }
@@ -208,6 +208,7 @@ mod tests {
         assert_eq!(leaf("pausedUntil", &json!(0), now), "-");
         assert_eq!(leaf("validUntil", &json!(u64::MAX), now), "for ever");
         assert_eq!(leaf("noticeSeconds", &json!(172_800), now), "172800 (2days)");
+        assert_eq!(leaf("notice", &json!(365 * 86_400 + 7200), now), "31543200 (365days)");
     }
 
     #[test]

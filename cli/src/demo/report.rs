@@ -118,12 +118,13 @@ fn text(event: &Event) -> String {
         Kind::Begin => return format!("\n{:>2}. {}", event.step, event.text),
         Kind::Done => format!("    · {}", event.text),
         Kind::Refused => format!("    ✗ {}", event.text),
-        Kind::Held => return format!("    ✓ {}", event.text),
+        Kind::Held => format!("    ✓ {}", event.text),
         Kind::Failed => format!("    FAILED {}", event.text),
     };
     let mut place = Vec::new();
     if let Some(block) = event.block {
-        place.push(format!("block {block}"));
+        let as_of = if event.kind == Kind::Held { "as of " } else { "" };
+        place.push(format!("{as_of}block {block}"));
     }
     if let Some(tx) = event.transaction {
         place.push(format!("tx {tx}"));
