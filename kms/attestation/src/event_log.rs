@@ -2,9 +2,10 @@
 //! The runtime event log: what was extended into RTMR3, and what of it may be believed.
 //!
 //! ```text
-//!  system-preparing  app-id  compose-hash  init-script-hash*  gpu-policy-hash?  gpu-attestation?  instance-id
-//!  boot-mr-done  os-image-hash  key-provider  storage-fs  system-ready │ whatever the app extends
-//!  ─────────────── written by the measured OS, believed ────────────── │ ──── replayed, never believed ───
+//!  system-preparing  app-id  compose-hash  launch-ticket-hash?  init-script-hash*  gpu-policy-hash?
+//!  gpu-attestation?  instance-id  boot-mr-done  os-image-hash  key-provider  storage-fs
+//!  system-ready │ whatever the app extends
+//!  ── written by the measured OS, believed ── │ ── replayed, never believed ──
 //! ```
 //! The log itself is untrusted text. Each digest is recomputed from name and payload and all are folded into a register;
 //! only when that equals the quote's RTMR3 is the log the one that was extended. Up to `system-ready` only the OS can
@@ -22,6 +23,7 @@ pub const RUNTIME_REGISTER: u32 = 3;
 
 const APP_ID: &str = "app-id";
 const COMPOSE_HASH: &str = "compose-hash";
+const LAUNCH_TICKET_HASH: &str = "launch-ticket-hash";
 const INIT_SCRIPT_HASH: &str = "init-script-hash";
 const INSTANCE_ID: &str = "instance-id";
 const OS_IMAGE_HASH: &str = "os-image-hash";
@@ -29,10 +31,11 @@ const KEY_PROVIDER: &str = "key-provider";
 const SYSTEM_READY: &str = "system-ready";
 
 /// The known boot events in their order. Unknown names may stand anywhere between them: they are replayed, not believed.
-const BOOT_ORDER: [&str; 12] = [
+const BOOT_ORDER: [&str; 13] = [
     "system-preparing",
     APP_ID,
     COMPOSE_HASH,
+    LAUNCH_TICKET_HASH,
     INIT_SCRIPT_HASH,
     "gpu-policy-hash",
     "gpu-attestation",
@@ -147,6 +150,7 @@ pub fn replay(events: &[Event]) -> [u8; 48] {
 pub(crate) struct BootFacts {
     pub(crate) app_id: Address,
     pub(crate) compose_hash: B256,
+    pub(crate) launch_ticket: Option<B256>,
     pub(crate) instance_id: Address,
     pub(crate) os_image_hash: B256,
     pub(crate) key_provider: Vec<u8>,
@@ -163,6 +167,7 @@ pub(crate) fn prove(events: &[Event], rtmr3: &[u8; 48]) -> Result<BootFacts, Evi
     Ok(BootFacts {
         app_id: payload::<20>(boot, APP_ID)?.into(),
         compose_hash: payload::<32>(boot, COMPOSE_HASH)?.into(),
+        launch_ticket: optional::<32>(boot, LAUNCH_TICKET_HASH)?.map(B256::from),
         instance_id: payload::<20>(boot, INSTANCE_ID)?.into(),
         os_image_hash: payload::<32>(boot, OS_IMAGE_HASH)?.into(),
         key_provider: find(boot, KEY_PROVIDER)?.payload.clone(),
@@ -209,6 +214,14 @@ fn check_names(boot: &[Event]) -> Result<(), EvidenceError> {
 
 fn find<'a>(boot: &'a [Event], name: &'static str) -> Result<&'a Event, EvidenceError> {
     boot.iter().find(|e| e.name == name).ok_or(EvidenceError::MissingEvent { name })
+}
+
+/// As [`payload`], of an event that need not be there.
+fn optional<const N: usize>(boot: &[Event], name: &'static str) -> Result<Option<[u8; N]>, EvidenceError> {
+    match boot.iter().any(|e| e.name == name) {
+        true => payload(boot, name).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// A payload of exactly N bytes: short ones are errors, never padded.
@@ -285,6 +298,20 @@ mod tests {
         assert_eq!(facts.instance_id, Address::repeat_byte(4));
         assert_eq!(facts.os_image_hash, B256::repeat_byte(5));
         assert_eq!(facts.key_provider, b"{}");
+    }
+
+    #[test]
+    fn g1_launch_ticket_is_believed_only_from_the_boot_part() {
+        assert_eq!(prove_own(&boot()).unwrap().launch_ticket, None);
+        let ticket = |n| Event::runtime(DigestVersion::V1, LAUNCH_TICKET_HASH, [n; 32]);
+        let mut events = boot();
+        events.push(ticket(9));
+        assert_eq!(prove_own(&events).unwrap().launch_ticket, None);
+        events.insert(3, ticket(8));
+        assert_eq!(prove_own(&events).unwrap().launch_ticket, Some(B256::repeat_byte(8)));
+        events[3].payload.pop();
+        let short = EvidenceError::PayloadLength { name: LAUNCH_TICKET_HASH, got: 31, expected: 32 };
+        assert_eq!(prove_own(&events), Err(short));
     }
 
     #[test]

@@ -118,6 +118,7 @@ pub(crate) fn verify(
         app_id: boot.app_id,
         compose_hash: boot.compose_hash,
         os_image_hash: boot.os_image_hash,
+        launch_ticket: boot.launch_ticket,
         instance_id: boot.instance_id,
         device_id: quote.device_id(),
         mr_aggregated: measurements::mr_aggregated(&quote.report),

@@ -27,6 +27,7 @@ impl Tee {
 pub struct Verified {
     pub(crate) app_id: Address,
     pub(crate) compose_hash: B256,
+    pub(crate) launch_ticket: Option<B256>,
     pub(crate) os_image_hash: B256,
     pub(crate) instance_id: Address,
     pub(crate) device_id: B256,
@@ -48,6 +49,11 @@ impl Verified {
     /// SHA-256 of the app's compose file: its code hash.
     pub fn compose_hash(&self) -> B256 {
         self.compose_hash
+    }
+
+    /// SHA-256 of the launch ticket that the OS was started with, where there was one.
+    pub fn launch_ticket(&self) -> Option<B256> {
+        self.launch_ticket
     }
 
     /// The OS image, whose manifest lists exactly the measurements that were booted.

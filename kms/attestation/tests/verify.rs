@@ -15,6 +15,7 @@ use mandate_attestation::{
 fn assert_facts(verified: &Verified, guest: &DevGuest) {
     assert_eq!(verified.app_id(), guest.app_id);
     assert_eq!(verified.compose_hash(), guest.compose_hash);
+    assert_eq!(verified.launch_ticket(), guest.launch_ticket);
     assert_eq!(verified.os_image_hash(), guest.os_image_hash());
     assert_eq!(verified.instance_id(), guest.instance_id);
     assert_eq!(verified.device_id(), guest.device_id());
@@ -36,6 +37,7 @@ fn g1_every_fact_is_the_guests() {
                 digest_version,
                 device: [9; 16],
                 os_image: "another image".to_owned(),
+                launch_ticket: Some(B256::repeat_byte(0x71)),
                 ..guest()
             };
             assert_facts(&check(minted(&guest)).unwrap(), &guest);

@@ -21,6 +21,8 @@ pub struct DevGuest {
     pub app_id: Address,
     /// Its code hash.
     pub compose_hash: B256,
+    /// SHA-256 of the launch ticket that it is started with.
+    pub launch_ticket: Option<B256>,
     /// The instance.
     pub instance_id: Address,
     /// Name of the OS image; its registers, manifest and hash follow from it.
@@ -82,6 +84,7 @@ impl DevGuest {
         Self {
             app_id,
             compose_hash,
+            launch_ticket: None,
             instance_id: Self::instance_id_of(app_id, b"0"),
             os_image: "dev-os".to_owned(),
             device: [1; 16],
@@ -148,17 +151,21 @@ impl DevGuest {
             Some(Defect::ShortComposeHash) => self.compose_hash.get(1..).unwrap_or_default(),
             _ => self.compose_hash.as_slice(),
         };
-        vec![
+        let mut events = vec![
             self.event("system-preparing", b""),
             self.event("app-id", self.app_id.as_slice()),
             self.event("compose-hash", compose_hash),
+        ];
+        events.extend(self.launch_ticket.map(|ticket| self.event("launch-ticket-hash", ticket.as_slice())));
+        events.extend([
             self.event("instance-id", self.instance_id.as_slice()),
             self.event("boot-mr-done", b""),
             self.event("os-image-hash", self.os_image_hash().as_slice()),
             self.event("key-provider", &self.key_provider),
             self.event("storage-fs", b"ext4"),
             self.event("system-ready", b""),
-        ]
+        ]);
+        events
     }
 
     fn event(&self, name: &str, payload: &[u8]) -> Event {
