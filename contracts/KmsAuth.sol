@@ -7,6 +7,7 @@ import {ERC165Checker} from "@openzeppelin/contracts/utils/introspection/ERC165C
 import {Governed} from "./Governed.sol";
 import {IAppAuth} from "./interfaces/IAppAuth.sol";
 import {IAppPolicy} from "./interfaces/IAppPolicy.sol";
+import {IGoverned} from "./interfaces/IGoverned.sol";
 import {IKmsAuth} from "./interfaces/IKmsAuth.sol";
 import {ForeignApp} from "./libraries/ForeignApp.sol";
 import {Reasons} from "./libraries/Reasons.sol";
@@ -17,7 +18,7 @@ import {TimedAddress, TimedAddressLib, currentTime} from "./types/Timed.sol";
 /// @notice The registry of apps, OS images and system apps of one deployment. Powers and non-powers: `IKmsAuth`.
 contract KmsAuth is Governed, IKmsAuth {
     using TimedAddressLib for TimedAddress;
-    using VersionList for VersionList.Context;
+    using VersionList for VersionList.Entry;
 
     /// @param suspendedUntil 0 when never suspended; the end of time until the suspension is lifted
     struct App {
@@ -34,7 +35,7 @@ contract KmsAuth is Governed, IKmsAuth {
     bytes32 private immutable _cloneCodeHash;
 
     mapping(address app => App) private _apps;
-    VersionList.Context private _osImages;
+    mapping(bytes32 osImageHash => VersionList.Entry) private _osImages;
     TimedAddress private _kmsApp;
     TimedAddress private _gatewayApp;
 
@@ -43,21 +44,23 @@ contract KmsAuth is Governed, IKmsAuth {
         if (appImplementation_.code.length == 0) revert NotAnAppAuth(appImplementation_);
         appImplementation = appImplementation_;
         _cloneCodeHash = keccak256(
-            abi.encodePacked(hex"363d3d373d3d3d363d73", appImplementation_, hex"5af43d82803e903d91602b57fd5bf3")
+            abi.encodePacked(
+                hex"363d3d373d3d3d363d73", appImplementation_, hex"5af43d82803e903d91602b57fd5bf3", address(this)
+            )
         );
         _initGoverned(owner_, guardian_, notice_);
     }
 
     /// @inheritdoc IKmsAuth
     function deployAndRegisterApp(IAppPolicy.Init calldata init, bytes32 salt) external returns (address app) {
-        app = Clones.cloneDeterministic(appImplementation, _saltOf(msg.sender, salt));
+        app = Clones.cloneDeterministicWithImmutableArgs(appImplementation, _cloneArgs(), _saltOf(msg.sender, salt));
         _register(app, false);
-        IAppPolicy(app).initialize(address(this), init);
+        IAppPolicy(app).initialize(init);
     }
 
     /// @inheritdoc IKmsAuth
     function registerApp(address app) external {
-        if (!_isClone(app) || IAppPolicy(app).kmsAuth() != address(this)) revert NotAClone(app);
+        if (!_isClone(app) || IGoverned(app).owner() == address(0)) revert NotAClone(app);
         _register(app, false);
     }
 
@@ -90,22 +93,23 @@ contract KmsAuth is Governed, IKmsAuth {
     function scheduleOsImage(bytes32 osImageHash, string calldata sourceUri) external {
         _checkCallerIsOwner();
         if (osImageHash == bytes32(0)) revert ZeroOsImage();
-        uint40 activeFrom = _osImages.schedule(osImageHash, _afterNotice());
+        uint40 activeFrom = _osImages[osImageHash].schedule(_osImage(osImageHash), osImageHash, _afterNotice(), 0, 0);
         emit OsImageScheduled(osImageHash, activeFrom, sourceUri);
     }
 
     /// @inheritdoc IKmsAuth
     function retireOsImage(bytes32 osImageHash, uint40 retireAt) external {
         _checkCallerIsOwner();
-        if (_osImages.isUnknown(osImageHash)) revert UnknownOsImage(osImageHash);
-        emit OsImageRetirementSet(osImageHash, _osImages.retire(osImageHash, retireAt));
+        Version memory present = _osImage(osImageHash);
+        if (VersionList.stateAt(present, currentTime()) == VersionState.None) revert UnknownOsImage(osImageHash);
+        emit OsImageRetirementSet(osImageHash, _osImages[osImageHash].retire(present, osImageHash, retireAt));
     }
 
     /// @inheritdoc IKmsAuth
     function revokeOsImage(bytes32 osImageHash) external {
         _checkCallerIsOwnerOrGuardian();
         if (osImageHash == bytes32(0)) revert ZeroOsImage();
-        _osImages.revoke(osImageHash);
+        _osImages[osImageHash].revoke();
         emit OsImageRevoked(osImageHash, msg.sender);
     }
 
@@ -151,12 +155,23 @@ contract KmsAuth is Governed, IKmsAuth {
 
     /// @inheritdoc IKmsAuth
     function predictApp(address deployer, bytes32 salt) external view returns (address) {
-        return Clones.predictDeterministicAddress(appImplementation, _saltOf(deployer, salt));
+        bytes32 ownSalt = _saltOf(deployer, salt);
+        return Clones.predictDeterministicAddressWithImmutableArgs(appImplementation, _cloneArgs(), ownSalt);
     }
 
     /// @inheritdoc IKmsAuth
     function gatewayApp() external view returns (address) {
         return _gatewayApp.valueAt(currentTime());
+    }
+
+    /// @inheritdoc IKmsAuth
+    function pendingKmsApp() external view returns (address app, uint40 from) {
+        return _kmsApp.pending(currentTime());
+    }
+
+    /// @inheritdoc IKmsAuth
+    function pendingGatewayApp() external view returns (address app, uint40 from) {
+        return _gatewayApp.pending(currentTime());
     }
 
     /// @inheritdoc IKmsAuth
@@ -170,14 +185,14 @@ contract KmsAuth is Governed, IKmsAuth {
     }
 
     /// @inheritdoc IKmsAuth
-    function osImageState(bytes32 osImageHash) external view returns (VersionState state, Version memory version) {
-        version = _osImages.versions[osImageHash];
-        state = VersionList.stateAt(version, currentTime());
+    function suspendedUntil(address app) external view returns (uint40) {
+        return _apps[app].suspendedUntil;
     }
 
-    /// @notice OS images that are scheduled, active or retiring, and those that retired without being swept yet.
-    function liveOsImages() external view returns (bytes32[] memory) {
-        return _osImages.live;
+    /// @inheritdoc IKmsAuth
+    function osImageState(bytes32 osImageHash) external view returns (VersionState state, Version memory version) {
+        version = _osImage(osImageHash);
+        state = VersionList.stateAt(version, currentTime());
     }
 
     /// @inheritdoc IKmsAuth
@@ -209,7 +224,7 @@ contract KmsAuth is Governed, IKmsAuth {
         if (!app.registered) return (Reason.AppNotRegistered, 0);
         if (currentTime() < app.suspendedUntil) return (Reason.AppSuspended, 0);
         VersionState state;
-        (state, until) = VersionList.inForce(_osImages.versions[info.osImageHash], currentTime());
+        (state, until) = VersionList.inForce(_osImage(info.osImageHash), currentTime());
         reason = Reasons.ofOsImage(state);
     }
 
@@ -221,6 +236,17 @@ contract KmsAuth is Governed, IKmsAuth {
         if (reason != Reason.Allowed) return (false, Reasons.text(reason));
         if (_apps[info.appId].foreign) return (true, "");
         return IAppAuth(info.appId).isAppAllowed(info);
+    }
+
+    /// @dev OS images belong to no era: nothing supersedes them.
+    function _osImage(bytes32 osImageHash) private view returns (Version memory) {
+        VersionList.Entry memory entry = _osImages[osImageHash];
+        return entry.endingWith(0);
+    }
+
+    /// @dev What stands behind a clone's code, and so is part of its code hash.
+    function _cloneArgs() private view returns (bytes memory) {
+        return abi.encodePacked(address(this));
     }
 
     function _isClone(address app) private view returns (bool) {

@@ -15,24 +15,33 @@ interface IGoverned {
     /// @notice The call would leave everything as it is.
     error NothingToChange();
     error ZeroOwner();
+    /// @notice `given` seconds are more than the `max` of any delay.
     error DurationTooLong(uint40 given, uint40 max);
     error NotYetAcceptable(uint40 acceptableFrom);
 
-    /// @notice Lengthening takes effect at once, shortening after the present notice.
+    /// @notice Changes the notice. Lengthening takes effect at once, shortening after the present notice. Owner only.
     function setNotice(uint40 notice) external;
 
-    /// @notice Names another guardian, zero for none, after the notice.
+    /// @notice Names another guardian, zero for none, after the notice. Owner only.
     function setGuardian(address guardian) external;
 
     /// @notice Lets `newOwner` accept after the notice. Replaces a transfer that was not accepted; naming the present
-    /// owner drops it.
+    /// owner drops it. Owner only.
     function transferOwnership(address newOwner) external;
 
+    /// @notice Makes the caller the owner. Only who was named, and only after the notice.
     function acceptOwnership() external;
 
+    /// @notice Who has every power; never zero.
     function owner() external view returns (address);
-    /// @notice Zero for both when nobody is about to become the owner.
+    /// @notice Who may accept the ownership, and from when. Zero for both when nobody is about to become the owner.
     function pendingOwner() external view returns (address newOwner, uint40 acceptableFrom);
+    /// @notice Who may tighten at once; zero for nobody.
     function guardian() external view returns (address);
+    /// @notice Who becomes the guardian, and when; zero for the second when no change is pending.
+    function pendingGuardian() external view returns (address newGuardian, uint40 from);
+    /// @notice Seconds between the decision to loosen and its effect.
     function notice() external view returns (uint40);
+    /// @notice The shorter notice that is pending, and when it begins; zero for the second when none is.
+    function pendingNotice() external view returns (uint40 newNotice, uint40 from);
 }

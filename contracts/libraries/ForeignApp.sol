@@ -9,9 +9,14 @@ library ForeignApp {
     /// @notice What a foreign app may spend on its answer.
     uint256 internal constant GAS_CAP = 1_000_000;
 
-    /// @notice Whether `app` says yes in upstream's ABI. A revert, a short or an odd answer is a no.
+    /// @dev So much must be left that the whole cap can be handed on: a call passes on no more than 63/64.
+    uint256 private constant GAS_NEEDED = GAS_CAP * 64 / 63 + 10_000;
+
+    /// @notice Whether `app` says yes in upstream's ABI. A revert, a short or an odd answer is a no, and so is a caller's
+    /// gas that does not reach for the whole cap: a starved app could answer otherwise than a fed one.
     function allows(address app, AppBootInfo calldata info) internal view returns (bool) {
         bytes memory question = abi.encodeCall(IAppAuth.isAppAllowed, (info));
+        if (gasleft() < GAS_NEEDED) return false;
         bool success;
         uint256 size;
         uint256 answer;

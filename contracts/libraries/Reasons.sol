@@ -43,6 +43,10 @@ library Reasons {
         if (reason == Reason.TcbTooLow) return "TCB status is too low";
         if (reason == Reason.GenerationRetired) return "key generation is not in force";
         if (reason == Reason.ForeignAppRefused) return "app's own contract refuses";
-        return "app is not the system app";
+        if (reason == Reason.NotSystemApp) return "app is not the system app";
+        if (reason == Reason.ConditionNotMet) return "a condition of the app is not met";
+        if (reason == Reason.AdvisoryDenied) return "a security advisory is denied";
+        if (reason == Reason.TicketNotAllowed) return "launch ticket is not allowed";
+        return "app is closed for good";
     }
 }

@@ -6,91 +6,75 @@ import {IVersions} from "../interfaces/IVersions.sol";
 import {Version, VersionState} from "../types/Boot.sol";
 import {currentTime} from "../types/Timed.sol";
 
-/// @notice A list of versions with a timed life, used for code hashes and for OS images.
+/// @notice Versions with a timed life, used for code hashes and for OS images.
 ///
-///   None --schedule--> Scheduled --time--> Active --supersede/retire--> Retiring --time--> Retired --schedule--> ...
+///   None --schedule--> Scheduled --time--> Active --supersede/retire/lapse--> Retiring --time--> Retired --schedule--> ...
 ///     any state --revoke--> Revoked (for good)
 ///
 /// Time alone moves a version on, so no keeper is needed. A version may be scheduled again while it is still retiring, but
 /// only when it would have lived through the notice anyway: then its retirement is dropped and nothing is allowed sooner
 /// than announced (G-2). Revoking a version does not bring back those that it superseded: that would loosen (G-3).
+///
+/// There is no list of what is live: a version's own slot and the end of its era (`Upgrades`) say everything, and the events
+/// tell which versions there are. Callers pass in `present`, the version with the end of its era taken into account.
 library VersionList {
-    /// @notice How many versions can be scheduled, active or retiring at once; it bounds every loop here.
-    uint256 internal constant MAX_LIVE = 16;
-
-    /// @param versions every version that was ever known
-    /// @param live those that may still come into force or end; the retired ones are swept by the next `schedule`
-    struct Context {
-        mapping(bytes32 versionHash => Version) versions;
-        bytes32[] live;
+    /// @param retireAt the version's own end, 0 for none; the end of its era may come sooner
+    /// @param era counts the superseding upgrades before the version was scheduled last
+    struct Entry {
+        uint40 activeFrom;
+        uint40 retireAt;
+        bool revoked;
+        uint16 era;
     }
 
     /// @notice Lets `versionHash` be in force from `from`, or drops its retirement when that lies at `from` or later.
+    /// @param expiresAt when the version lapses unless it is scheduled again before; 0 for never
     /// @return activeFrom since when, or from when, it is in force
-    function schedule(Context storage self, bytes32 versionHash, uint40 from) internal returns (uint40 activeFrom) {
-        Version memory version = self.versions[versionHash];
-        VersionState state = stateAt(version, currentTime());
+    function schedule(
+        Entry storage self,
+        Version memory present,
+        bytes32 versionHash,
+        uint40 from,
+        uint40 expiresAt,
+        uint16 era
+    ) internal returns (uint40 activeFrom) {
+        VersionState state = stateAt(present, currentTime());
         if (state == VersionState.Revoked) revert IVersions.Revoked(versionHash);
         if (state == VersionState.None || state == VersionState.Retired) {
-            _sweep(self);
-            if (self.live.length == MAX_LIVE) revert IVersions.TooManyVersions(MAX_LIVE);
-            self.live.push(versionHash);
-            self.versions[versionHash] = Version({activeFrom: from, retireAt: 0, revoked: false});
-            return from;
+            activeFrom = from;
+        } else {
+            _checkProlongs(present, versionHash, from, expiresAt);
+            activeFrom = present.activeFrom;
         }
-        if (version.retireAt == 0) revert IGoverned.NothingToChange();
-        if (version.retireAt < from) revert IVersions.StillRetiring(versionHash, version.retireAt);
-        self.versions[versionHash].retireAt = 0;
-        return version.activeFrom;
-    }
-
-    /// @notice Lets every live version but `versionHash` retire at `retireAt`, unless it ends sooner by itself.
-    /// @return retiring those whose end has changed
-    function supersede(Context storage self, bytes32 versionHash, uint40 retireAt)
-        internal
-        returns (bytes32[] memory retiring)
-    {
-        uint256 length = self.live.length;
-        retiring = new bytes32[](length);
-        uint256 count = 0;
-        for (uint256 i = 0; i < length; ++i) {
-            bytes32 other = self.live[i];
-            if (other == versionHash || !_shorten(self.versions[other], retireAt)) continue;
-            retiring[count++] = other;
-        }
-        // Cut the array to what was filled.
-        assembly ("memory-safe") {
-            mstore(retiring, count)
-        }
+        if (expiresAt != 0 && expiresAt <= activeFrom) revert IVersions.LapsesTooSoon(expiresAt, activeFrom + 1);
+        (self.activeFrom, self.retireAt, self.era) = (activeFrom, expiresAt, era);
     }
 
     /// @notice Lets `versionHash` retire at `retireAt`, not before now and not later than it was going to.
     /// @return effective when it retires
-    function retire(Context storage self, bytes32 versionHash, uint40 retireAt) internal returns (uint40 effective) {
+    function retire(Entry storage self, Version memory present, bytes32 versionHash, uint40 retireAt)
+        internal
+        returns (uint40 effective)
+    {
         uint40 time = currentTime();
-        Version storage version = self.versions[versionHash];
-        if (version.revoked) revert IVersions.Revoked(versionHash);
+        if (present.revoked) revert IVersions.Revoked(versionHash);
         effective = retireAt < time ? time : retireAt;
-        if (!_shorten(version, effective)) revert IGoverned.NothingToChange();
+        if (present.retireAt != 0 && present.retireAt <= effective) revert IGoverned.NothingToChange();
+        self.retireAt = effective;
     }
 
-    /// @notice Ends `versionHash` for good, also when it was never known.
-    function revoke(Context storage self, bytes32 versionHash) internal {
-        Version storage version = self.versions[versionHash];
-        if (version.revoked) revert IGoverned.NothingToChange();
-        version.revoked = true;
-        uint256 length = self.live.length;
-        for (uint256 i = 0; i < length; ++i) {
-            if (self.live[i] == versionHash) {
-                _removeAt(self, i, length);
-                return;
-            }
-        }
+    /// @notice Ends the version for good, also when it was never known.
+    function revoke(Entry storage self) internal {
+        if (self.revoked) revert IGoverned.NothingToChange();
+        self.revoked = true;
     }
 
-    /// @notice Whether `versionHash` was never scheduled and never revoked.
-    function isUnknown(Context storage self, bytes32 versionHash) internal view returns (bool) {
-        return stateAt(self.versions[versionHash], currentTime()) == VersionState.None;
+    /// @notice The version as it is when its era ends at `eraEnd`, 0 for never.
+    function endingWith(Entry memory self, uint40 eraEnd) internal pure returns (Version memory) {
+        uint40 retireAt = self.retireAt;
+        bool sooner = eraEnd != 0 && (retireAt == 0 || eraEnd < retireAt);
+        if (sooner && self.activeFrom != 0) retireAt = eraEnd;
+        return Version({activeFrom: self.activeFrom, retireAt: retireAt, revoked: self.revoked});
     }
 
     /// @notice The state of `version` at `time`.
@@ -109,24 +93,11 @@ library VersionList {
         if (state == VersionState.Retiring) until = version.retireAt;
     }
 
-    function _shorten(Version storage version, uint40 retireAt) private returns (bool) {
-        uint40 present = version.retireAt;
-        if (present != 0 && present <= retireAt) return false;
-        version.retireAt = retireAt;
-        return true;
-    }
-
-    function _sweep(Context storage self) private {
-        uint40 time = currentTime();
-        uint256 length = self.live.length;
-        for (uint256 i = length; i > 0; --i) {
-            VersionState state = stateAt(self.versions[self.live[i - 1]], time);
-            if (state == VersionState.Retired) _removeAt(self, i - 1, length--);
-        }
-    }
-
-    function _removeAt(Context storage self, uint256 index, uint256 length) private {
-        if (index != length - 1) self.live[index] = self.live[length - 1];
-        self.live.pop();
+    /// @dev A version that has not retired is scheduled again in order to live longer, which loosens: the notice must be over
+    /// before its present end.
+    function _checkProlongs(Version memory present, bytes32 versionHash, uint40 from, uint40 expiresAt) private pure {
+        bool longer = present.retireAt != 0 && (expiresAt == 0 || expiresAt > present.retireAt);
+        if (!longer) revert IGoverned.NothingToChange();
+        if (present.retireAt < from) revert IVersions.StillRetiring(versionHash, present.retireAt);
     }
 }

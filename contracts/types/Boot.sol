@@ -18,10 +18,12 @@ struct AppBootInfo {
 /// @param info the attested facts of the boot
 /// @param tee the kind of TEE whose evidence was verified
 /// @param generation the key generation that is asked for; 0 stands for the current one
+/// @param ticket hash of the launch ticket that the boot carries; 0 stands for none
 struct BootRequest {
     AppBootInfo info;
     TeeKind tee;
     uint64 generation;
+    bytes32 ticket;
 }
 
 /// @notice The kinds of TEE. `None` is never allowed.
@@ -70,12 +72,16 @@ enum Reason {
     TcbTooLow,
     GenerationRetired,
     ForeignAppRefused,
-    NotSystemApp
+    NotSystemApp,
+    ConditionNotMet,
+    AdvisoryDenied,
+    TicketNotAllowed,
+    AppSunset
 }
 
 /// @notice The lifecycle of a code hash or an OS image.
 ///
-///   None --schedule--> Scheduled --time--> Active --supersede/retire--> Retiring --time--> Retired
+///   None --schedule--> Scheduled --time--> Active --supersede/retire/lapse--> Retiring --time--> Retired
 ///     any state --revoke--> Revoked (for good)
 enum VersionState {
     None,
@@ -86,7 +92,8 @@ enum VersionState {
     Revoked
 }
 
-/// @notice One code hash or OS image: seconds since the epoch; `retireAt` 0 stands for "not retiring".
+/// @notice One code hash or OS image: seconds since the epoch; `retireAt` 0 stands for "not retiring", and 1 for "retired
+/// by an upgrade long ago", whose time is in the events.
 struct Version {
     uint40 activeFrom;
     uint40 retireAt;

@@ -8,56 +8,11 @@ function currentTime() view returns (uint40) {
     return uint40(block.timestamp);
 }
 
-/// @notice A number that may change at a time to come: value, next and from, 40 bits each; `from` 0 when settled.
-/// One word, so that it shares a storage slot with its neighbours.
-type TimedUint is uint120;
-
 /// @notice An address that may change at a time to come; `from` 0 when settled.
 struct TimedAddress {
     address value;
     uint40 from;
     address next;
-}
-
-using TimedUintLib for TimedUint global;
-
-/// @notice A stricter value is taken at once and cancels what was pending; a looser one waits.
-library TimedUintLib {
-    /// @notice A settled value.
-    function settled(uint40 value) internal pure returns (TimedUint) {
-        return TimedUint.wrap(uint120(value) << 80);
-    }
-
-    /// @notice The value in force at `time`.
-    function valueAt(TimedUint self, uint40 time) internal pure returns (uint40) {
-        (uint40 value, uint40 next, uint40 from) = _unpack(self);
-        return from != 0 && time >= from ? next : value;
-    }
-
-    /// @notice Takes `to` at once, or from `looseFrom` when it is looser than what is in force.
-    /// @return changed what to store
-    /// @return from when `to` takes effect
-    function change(TimedUint self, uint40 to, bool looser, uint40 looseFrom)
-        internal
-        view
-        returns (TimedUint changed, uint40 from)
-    {
-        uint40 time = currentTime();
-        _checkIsChange(self, to);
-        if (!looser) return (settled(to), time);
-        return (TimedUint.wrap((uint120(self.valueAt(time)) << 80) | (uint120(to) << 40) | looseFrom), looseFrom);
-    }
-
-    /// @dev What is in force may be asked for again while something else is pending: that cancels the change.
-    function _checkIsChange(TimedUint self, uint40 to) private pure {
-        (uint40 value, uint40 next, uint40 from) = _unpack(self);
-        if (to == (from == 0 ? value : next)) revert IGoverned.NothingToChange();
-    }
-
-    function _unpack(TimedUint self) private pure returns (uint40 value, uint40 next, uint40 from) {
-        uint120 word = TimedUint.unwrap(self);
-        return (uint40(word >> 80), uint40(word >> 40), uint40(word));
-    }
 }
 
 /// @notice Which address is in force, and how it changes.
@@ -66,6 +21,11 @@ library TimedAddressLib {
     function valueAt(TimedAddress storage self, uint40 time) internal view returns (address) {
         uint40 from = self.from;
         return from != 0 && time >= from ? self.next : self.value;
+    }
+
+    /// @notice Which address is to come after `time`, and when; zero for both when none is.
+    function pending(TimedAddress storage self, uint40 time) internal view returns (address next, uint40 from) {
+        if (time < self.from) return (self.next, self.from);
     }
 
     /// @notice Whether no address is in force and none is to come.

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {AppAuth} from "../../../contracts/AppAuth.sol";
 import {IAppPolicy} from "../../../contracts/interfaces/IAppPolicy.sol";
 import {IGoverned} from "../../../contracts/interfaces/IGoverned.sol";
-import {IVersions} from "../../../contracts/interfaces/IVersions.sol";
 import {TcbStatus, TeeKind} from "../../../contracts/types/Boot.sol";
 import {Fixture} from "../support/Fixture.sol";
 import {vm} from "../support/Vm.sol";
@@ -15,7 +14,7 @@ contract InitializeTest is Fixture {
 
     function setUp() public override {
         super.setUp();
-        fresh = AppAuth(Clones.clone(address(implementation)));
+        fresh = AppAuth(Clones.cloneWithImmutableArgs(address(implementation), abi.encodePacked(kms)));
     }
 
     function test_initialize_SaysEverythingInEvents_G9() external {
@@ -42,7 +41,7 @@ contract InitializeTest is Fixture {
         emit IAppPolicy.TeeScheduled(TeeKind.Tdx, time);
         vm.expectEmit(address(fresh));
         emit IAppPolicy.AnyDeviceScheduled(time);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
         vm.assertEq(fresh.kmsAuth(), address(kms));
         vm.assertEq(fresh.owner(), OWNER);
         vm.assertTrue(fresh.isDeviceAllowed(DEVICE_2));
@@ -50,38 +49,43 @@ contract InitializeTest is Fixture {
 
     function test_initialize_RevertIf_DoneBefore() external {
         vm.expectRevert(IAppPolicy.InvalidInitialization.selector);
-        app.initialize(address(kms), _init());
+        app.initialize(_init());
     }
 
     function test_initialize_RevertIf_Implementation() external {
         vm.expectRevert(IAppPolicy.InvalidInitialization.selector);
-        implementation.initialize(address(kms), _init());
+        implementation.initialize(_init());
     }
 
     function test_initialize_RevertIf_NoKmsAuth() external {
+        AppAuth plain = AppAuth(Clones.clone(address(implementation)));
+        vm.assertEq(plain.kmsAuth(), address(0));
         vm.expectRevert(IAppPolicy.InvalidInitialization.selector);
-        fresh.initialize(address(0), _init());
+        plain.initialize(_init());
+        AppAuth zero = AppAuth(Clones.cloneWithImmutableArgs(address(implementation), abi.encodePacked(address(0))));
+        vm.expectRevert(IAppPolicy.InvalidInitialization.selector);
+        zero.initialize(_init());
     }
 
     function test_initialize_RevertIf_ZeroOwner() external {
         IAppPolicy.Init memory init = _init();
         init.owner = address(0);
         vm.expectRevert(IGoverned.ZeroOwner.selector);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_NoticeTooLong() external {
         IAppPolicy.Init memory init = _init();
         init.notice = 365 days + 1;
         vm.expectRevert(abi.encodeWithSelector(IGoverned.DurationTooLong.selector, 365 days + 1, 365 days));
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_ZeroCode() external {
         IAppPolicy.Init memory init = _init();
         init.codeHashes[0] = bytes32(0);
         vm.expectRevert(IAppPolicy.ZeroCodeHash.selector);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_CodeTwice() external {
@@ -89,37 +93,27 @@ contract InitializeTest is Fixture {
         init.codeHashes = new bytes32[](2);
         (init.codeHashes[0], init.codeHashes[1]) = (CODE, CODE);
         vm.expectRevert(IGoverned.NothingToChange.selector);
-        fresh.initialize(address(kms), init);
-    }
-
-    function test_initialize_RevertIf_TooManyVersions() external {
-        IAppPolicy.Init memory init = _init();
-        init.codeHashes = new bytes32[](17);
-        for (uint256 i = 0; i < 17; ++i) {
-            init.codeHashes[i] = bytes32(i + 1);
-        }
-        vm.expectRevert(abi.encodeWithSelector(IVersions.TooManyVersions.selector, 16));
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_ZeroDevice() external {
         IAppPolicy.Init memory init = _init();
         init.devices[0] = bytes32(0);
         vm.expectRevert(IAppPolicy.ZeroDevice.selector);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_NoTee() external {
         IAppPolicy.Init memory init = _init();
         init.teeKinds[0] = TeeKind.None;
         vm.expectRevert(IAppPolicy.InvalidTee.selector);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 
     function test_initialize_RevertIf_NoTcbFloor() external {
         IAppPolicy.Init memory init = _init();
         init.tcbFloor = TcbStatus.None;
         vm.expectRevert(IAppPolicy.InvalidTcbFloor.selector);
-        fresh.initialize(address(kms), init);
+        fresh.initialize(init);
     }
 }

@@ -29,9 +29,7 @@ contract ScheduleCodeTest is Fixture {
         app.scheduleCode(CODE_2, "", false, 0);
         uint40 retireAt = currentTime() + NOTICE + 1 hours;
         vm.expectEmit(address(app));
-        emit IAppPolicy.CodeRetirementSet(CODE, retireAt);
-        vm.expectEmit(address(app));
-        emit IAppPolicy.CodeRetirementSet(CODE_2, retireAt);
+        emit IAppPolicy.CodesSuperseded(CODE_3, retireAt);
         app.scheduleCode(CODE_3, "", true, 1 hours);
 
         assertState(_state(CODE), VersionState.Retiring);
@@ -100,28 +98,6 @@ contract ScheduleCodeTest is Fixture {
         assertReason(_reasonFor(CODE), Reason.CodeScheduled);
         skip(1);
         assertReason(_reasonFor(CODE), Reason.Allowed);
-        vm.assertEq(app.liveCodes().length, 1);
-    }
-
-    function test_scheduleCode_SweepsRetiredVersions() external {
-        vm.startPrank(OWNER);
-        app.scheduleCode(CODE_2, "", true, 0);
-        skip(NOTICE);
-        vm.assertEq(app.liveCodes().length, 2);
-        app.scheduleCode(CODE_3, "", false, 0);
-        bytes32[] memory live = app.liveCodes();
-        vm.assertEq(live.length, 2);
-        vm.assertEq(live[0], CODE_2);
-        vm.assertEq(live[1], CODE_3);
-    }
-
-    function test_scheduleCode_RevertIf_SixteenAreLive() external {
-        vm.startPrank(OWNER);
-        for (uint256 i = 1; i < 16; ++i) {
-            app.scheduleCode(bytes32(i), "", false, 0);
-        }
-        vm.expectRevert(abi.encodeWithSelector(IVersions.TooManyVersions.selector, 16));
-        app.scheduleCode(CODE_2, "", false, 0);
     }
 
     function test_scheduleCode_RevertIf_AlreadyScheduledOrActive() external {

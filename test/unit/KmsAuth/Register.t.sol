@@ -33,8 +33,8 @@ contract RegisterTest is Fixture {
     }
 
     function test_registerApp_TakesACloneThatWasInitialisedForThisKmsAuth() external {
-        AppAuth clone = AppAuth(Clones.clone(address(implementation)));
-        clone.initialize(address(kms), _init());
+        AppAuth clone = _clone(address(implementation), address(kms));
+        clone.initialize(_init());
         vm.expectEmit(address(kms));
         emit IKmsAuth.AppRegistered(address(clone), STRANGER, false);
         vm.prank(STRANGER);
@@ -42,21 +42,25 @@ contract RegisterTest is Fixture {
     }
 
     function test_registerApp_RevertIf_NotInitialised() external {
-        address clone = Clones.clone(address(implementation));
+        address clone = address(_clone(address(implementation), address(kms)));
         vm.expectRevert(abi.encodeWithSelector(IKmsAuth.NotAClone.selector, clone));
         kms.registerApp(clone);
     }
 
     function test_registerApp_RevertIf_InitialisedForAnotherKmsAuth() external {
-        AppAuth clone = AppAuth(Clones.clone(address(implementation)));
-        clone.initialize(STRANGER, _init());
+        AppAuth clone = _clone(address(implementation), STRANGER);
+        clone.initialize(_init());
         vm.expectRevert(abi.encodeWithSelector(IKmsAuth.NotAClone.selector, address(clone)));
         kms.registerApp(address(clone));
     }
 
+    function _clone(address code, address kmsAuth) private returns (AppAuth) {
+        return AppAuth(Clones.cloneWithImmutableArgs(code, abi.encodePacked(kmsAuth)));
+    }
+
     function test_registerApp_RevertIf_CloneOfAnotherImplementation() external {
-        AppAuth clone = AppAuth(Clones.clone(address(new AppAuth())));
-        clone.initialize(address(kms), _init());
+        AppAuth clone = _clone(address(new AppAuth()), address(kms));
+        clone.initialize(_init());
         vm.expectRevert(abi.encodeWithSelector(IKmsAuth.NotAClone.selector, address(clone)));
         kms.registerApp(address(clone));
     }
@@ -81,8 +85,8 @@ contract RegisterTest is Fixture {
     }
 
     function test_registerForeignApp_RevertIf_Clone() external {
-        AppAuth clone = AppAuth(Clones.clone(address(implementation)));
-        clone.initialize(address(kms), _init());
+        AppAuth clone = _clone(address(implementation), address(kms));
+        clone.initialize(_init());
         vm.expectRevert(abi.encodeWithSelector(IKmsAuth.IsAClone.selector, address(clone)));
         kms.registerForeignApp(address(clone));
     }
