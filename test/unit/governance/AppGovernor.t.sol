@@ -5,7 +5,7 @@ import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
 
 import {AppGovernor} from "../../../contracts/governance/AppGovernor.sol";
 import {GovernanceToken} from "../../../contracts/governance/GovernanceToken.sol";
-import {Reason} from "../../../contracts/types/Boot.sol";
+import {IAppGovernor} from "../../../contracts/interfaces/IAppGovernor.sol";
 import {Fixture} from "../support/Fixture.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -39,8 +39,8 @@ contract AppGovernorTest is Fixture {
         app.acceptOwnership();
     }
 
-    function _settings() private pure returns (AppGovernor.Settings memory) {
-        return AppGovernor.Settings({
+    function _settings() private pure returns (IAppGovernor.Settings memory) {
+        return IAppGovernor.Settings({
             votingDelay: DELAY,
             votingPeriod: PERIOD,
             proposalThreshold: 10,
@@ -116,7 +116,7 @@ contract AppGovernorTest is Fixture {
         uint48 eta = uint48(block.timestamp) + VETO;
         vm.warp(eta - 1);
         (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(address(app), _schedule());
-        vm.expectRevert(abi.encodeWithSelector(AppGovernor.VetoWindowOpen.selector, id, eta));
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.VetoWindowOpen.selector, id, eta));
         governor.execute(targets, values, datas, keccak256("why"));
     }
 
@@ -212,15 +212,15 @@ contract AppGovernorTest is Fixture {
         _queue(address(governor), data);
         skip(VETO);
         vm.expectEmit(address(governor));
-        emit AppGovernor.VetoWindowSet(2 hours);
+        emit IAppGovernor.VetoWindowSet(2 hours);
         _execute(address(governor), data);
         vm.assertEq(governor.vetoWindow(), 2 hours);
     }
 
     function test_constructor_RevertIf_TheVetoWindowIsTooLong() external {
-        AppGovernor.Settings memory settings = _settings();
+        IAppGovernor.Settings memory settings = _settings();
         settings.vetoWindow = 30 days + 1;
-        vm.expectRevert(abi.encodeWithSelector(AppGovernor.VetoWindowTooLong.selector, 30 days + 1, 30 days));
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.VetoWindowTooLong.selector, 30 days + 1, 30 days));
         new AppGovernor("App DAO", token, settings);
     }
 
