@@ -318,7 +318,8 @@ contract RebuildConditionTest {
     }
 
     function _attestation(address who) private view returns (bytes32) {
-        bytes32 typeHash = keccak256("Attestation(bytes32 codeHash,string sourceUri,address rebuilder,uint256 deadline)");
+        bytes32 typeHash =
+            keccak256("Attestation(bytes32 codeHash,string sourceUri,address rebuilder,uint256 deadline)");
         return _digest(keccak256(abi.encode(typeHash, CODE, keccak256(bytes(SOURCE)), who, deadline)));
     }
 
