@@ -2,100 +2,17 @@
 pragma solidity 0.8.37;
 
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
+import {
+    GovernorVotesQuorumFraction
+} from "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
+import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 
 import {AppGovernor} from "../../../contracts/governance/AppGovernor.sol";
-import {GovernanceToken} from "../../../contracts/governance/GovernanceToken.sol";
-import {Reason} from "../../../contracts/types/Boot.sol";
-import {Fixture} from "../support/Fixture.sol";
+import {IAppGovernor} from "../../../contracts/interfaces/IAppGovernor.sol";
+import {GovernorFixture} from "../support/GovernorFixture.sol";
 import {vm} from "../support/Vm.sol";
 
-contract AppGovernorTest is Fixture {
-    uint48 private constant DELAY = 1 hours;
-    uint32 private constant PERIOD = 3 days;
-    uint48 private constant VETO = 1 days;
-    address private constant VETOER = address(0xF0);
-    address private constant ALICE = address(0xF1);
-    address private constant BOB = address(0xF2);
-    address private constant CAROL = address(0xF3);
-
-    GovernanceToken private token;
-    AppGovernor private governor;
-
-    function setUp() public override {
-        super.setUp();
-        (address[] memory holders, uint256[] memory amounts) = (new address[](3), new uint256[](3));
-        (holders[0], holders[1], holders[2]) = (ALICE, BOB, CAROL);
-        (amounts[0], amounts[1], amounts[2]) = (60, 30, 10);
-        token = new GovernanceToken("Votes", "VOTE", holders, amounts);
-        for (uint256 i = 0; i < holders.length; ++i) {
-            vm.prank(holders[i]);
-            token.delegate(holders[i]);
-        }
-        governor = new AppGovernor("App DAO", token, _settings());
-        vm.prank(OWNER);
-        app.transferOwnership(address(governor));
-        skip(NOTICE);
-        vm.prank(address(governor));
-        app.acceptOwnership();
-    }
-
-    function _settings() private pure returns (AppGovernor.Settings memory) {
-        return AppGovernor.Settings({
-            votingDelay: DELAY,
-            votingPeriod: PERIOD,
-            proposalThreshold: 10,
-            quorumNumerator: 40,
-            lateQuorumExtension: 1 days,
-            vetoWindow: VETO,
-            proposalGuardian: VETOER
-        });
-    }
-
-    function _calls(address target, bytes memory data)
-        private
-        pure
-        returns (address[] memory targets, uint256[] memory values, bytes[] memory datas)
-    {
-        (targets, values, datas) = (new address[](1), new uint256[](1), new bytes[](1));
-        (targets[0], datas[0]) = (target, data);
-    }
-
-    function _schedule() private view returns (bytes memory) {
-        return abi.encodeCall(app.scheduleCode, (CODE_2, "uri", true, 1 hours));
-    }
-
-    function _propose(address target, bytes memory data) private returns (uint256 id) {
-        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(target, data);
-        vm.prank(CAROL);
-        id = governor.propose(targets, values, datas, "why");
-        skip(DELAY + 1);
-    }
-
-    function _vote(address voter, uint256 id, uint8 support) private {
-        vm.prank(voter);
-        governor.castVote(id, support);
-    }
-
-    function _passed(address target, bytes memory data) private returns (uint256 id) {
-        id = _propose(target, data);
-        _vote(ALICE, id, 1);
-        skip(PERIOD);
-    }
-
-    function _queue(address target, bytes memory data) private {
-        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(target, data);
-        governor.queue(targets, values, datas, keccak256("why"));
-    }
-
-    function _execute(address target, bytes memory data) private {
-        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(target, data);
-        governor.execute(targets, values, datas, keccak256("why"));
-    }
-
-    function assertProposal(uint256 id, IGovernor.ProposalState expected) private view {
-        vm.assertEq(uint256(governor.state(id)), uint256(expected), "proposal state");
-    }
-
+contract AppGovernorTest is GovernorFixture {
     function test_execute_AVoteSchedulesCode() external {
         uint256 id = _passed(address(app), _schedule());
         assertProposal(id, IGovernor.ProposalState.Succeeded);
@@ -116,7 +33,7 @@ contract AppGovernorTest is Fixture {
         uint48 eta = uint48(block.timestamp) + VETO;
         vm.warp(eta - 1);
         (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(address(app), _schedule());
-        vm.expectRevert(abi.encodeWithSelector(AppGovernor.VetoWindowOpen.selector, id, eta));
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.VetoWindowOpen.selector, id, eta));
         governor.execute(targets, values, datas, keccak256("why"));
     }
 
@@ -212,15 +129,15 @@ contract AppGovernorTest is Fixture {
         _queue(address(governor), data);
         skip(VETO);
         vm.expectEmit(address(governor));
-        emit AppGovernor.VetoWindowSet(2 hours);
+        emit IAppGovernor.VetoWindowSet(2 hours);
         _execute(address(governor), data);
         vm.assertEq(governor.vetoWindow(), 2 hours);
     }
 
     function test_constructor_RevertIf_TheVetoWindowIsTooLong() external {
-        AppGovernor.Settings memory settings = _settings();
+        IAppGovernor.Settings memory settings = _settings();
         settings.vetoWindow = 30 days + 1;
-        vm.expectRevert(abi.encodeWithSelector(AppGovernor.VetoWindowTooLong.selector, 30 days + 1, 30 days));
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.VetoWindowTooLong.selector, 30 days + 1, 30 days));
         new AppGovernor("App DAO", token, settings);
     }
 
@@ -231,15 +148,128 @@ contract AppGovernorTest is Fixture {
         governor.propose(targets, values, datas, "why");
     }
 
-    function test_token_CountsTimeInSeconds() external view {
-        vm.assertEq(token.clock(), block.timestamp);
-        vm.assertEq(token.CLOCK_MODE(), "mode=timestamp");
-        vm.assertEq(governor.clock(), block.timestamp);
-        vm.assertEq(token.totalSupply(), 100);
+    function test_constructor_RevertIf_NoQuorum() external {
+        IAppGovernor.Settings memory settings = _settings();
+        settings.quorumNumerator = 0;
+        vm.expectRevert(IAppGovernor.ZeroQuorum.selector);
+        new AppGovernor("App DAO", token, settings);
+        settings.quorumNumerator = 101;
+        vm.expectRevert(
+            abi.encodeWithSelector(GovernorVotesQuorumFraction.GovernorInvalidQuorumFraction.selector, 101, 100)
+        );
+        new AppGovernor("App DAO", token, settings);
     }
 
-    function test_token_RevertIf_HoldersAndAmountsDiffer() external {
-        vm.expectRevert(abi.encodeWithSelector(GovernanceToken.LengthMismatch.selector, 1, 0));
-        new GovernanceToken("Votes", "VOTE", new address[](1), new uint256[](0));
+    function test_updateQuorumNumerator_RevertIf_AVoteAsksForNone() external {
+        bytes memory data = abi.encodeCall(governor.updateQuorumNumerator, (0));
+        _passed(address(governor), data);
+        _queue(address(governor), data);
+        skip(VETO);
+        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(address(governor), data);
+        vm.expectRevert(IAppGovernor.ZeroQuorum.selector);
+        governor.execute(targets, values, datas, keccak256("why"));
+    }
+
+    function test_constructor_RevertIf_TheTokenHasNoVotes() external {
+        IAppGovernor.Settings memory settings = _settings();
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.NotAVotesToken.selector, STRANGER));
+        new AppGovernor("App DAO", IVotes(STRANGER), settings);
+        vm.expectRevert(abi.encodeWithSelector(IAppGovernor.NotAVotesToken.selector, address(app)));
+        new AppGovernor("App DAO", IVotes(address(app)), settings);
+    }
+
+    function test_initialize_RevertIf_Initialised() external {
+        vm.expectRevert(IAppGovernor.AlreadyInitialized.selector);
+        governor.initialize("Other DAO", token, _settings());
+    }
+
+    function test_eip712Domain_HasTheGovernorsName() external view {
+        (bytes1 fields, string memory name, string memory version, uint256 chainId, address verifier,,) =
+            governor.eip712Domain();
+        vm.assertEq(bytes32(fields), bytes32(hex"0f"));
+        vm.assertEq(name, "App DAO");
+        vm.assertEq(name, governor.name());
+        vm.assertEq(version, "1");
+        vm.assertEq(chainId, block.chainid);
+        vm.assertEq(verifier, address(governor));
+    }
+
+    function test_castVoteBySig_AnyoneMaySendIt() external {
+        address voter = vm.addr(7);
+        vm.prank(ALICE);
+        token.transfer(voter, 60);
+        vm.prank(voter);
+        token.delegate(voter);
+        uint256 id = _propose(address(app), _schedule());
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("App DAO"),
+                keccak256("1"),
+                block.chainid,
+                address(governor)
+            )
+        );
+        bytes32 typeHash = keccak256("Ballot(uint256 proposalId,uint8 support,address voter,uint256 nonce)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, id, 1, voter, 0));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(7, keccak256(abi.encodePacked(hex"1901", domain, structHash)));
+        vm.prank(STRANGER);
+        governor.castVoteBySig(id, 1, voter, abi.encodePacked(r, s, v));
+        vm.assertTrue(governor.hasVoted(id, voter));
+    }
+
+    function test_relay_OnlyByAVote() external {
+        vm.deal(address(governor), 5);
+        vm.prank(VETOER);
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorOnlyExecutor.selector, VETOER));
+        governor.relay(STRANGER, 5, "");
+
+        uint256 before = STRANGER.balance;
+        bytes memory data = abi.encodeCall(governor.relay, (STRANGER, 5, ""));
+        _passed(address(governor), data);
+        _queue(address(governor), data);
+        skip(VETO);
+        _execute(address(governor), data);
+        vm.assertEq(STRANGER.balance - before, 5);
+        vm.assertEq(address(governor).balance, 0);
+    }
+
+    function test_execute_RevertIf_Reentered() external {
+        bytes memory data = _passThroughExecute();
+        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _calls(address(this), data);
+        vm.prank(CAROL);
+        uint256 id = governor.propose(targets, values, datas, "why");
+        skip(DELAY + 1);
+        _vote(ALICE, id, 1);
+        skip(PERIOD);
+        _queue(address(this), data);
+        skip(VETO);
+        governor.execute(targets, values, datas, keccak256("why"));
+        vm.assertEq(
+            reentry,
+            abi.encodeWithSelector(
+                IGovernor.GovernorUnexpectedProposalState.selector,
+                id,
+                IGovernor.ProposalState.Executed,
+                bytes32(1 << uint8(IGovernor.ProposalState.Queued))
+            )
+        );
+    }
+
+    bytes private reentry;
+
+    /// @dev The proposal's own call: tries to execute the proposal once more.
+    function executeAgain() external {
+        (address[] memory targets, uint256[] memory values, bytes[] memory datas) =
+            _calls(address(this), _passThroughExecute());
+        try governor.execute(targets, values, datas, keccak256("why")) {
+            revert("executed twice");
+        } catch (bytes memory reason) {
+            reentry = reason;
+        }
+    }
+
+    function _passThroughExecute() private pure returns (bytes memory) {
+        return abi.encodeCall(AppGovernorTest.executeAgain, ());
     }
 }

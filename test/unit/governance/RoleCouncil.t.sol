@@ -4,76 +4,15 @@ pragma solidity 0.8.37;
 import {RoleCouncil} from "../../../contracts/governance/RoleCouncil.sol";
 import {IRoleCouncil} from "../../../contracts/interfaces/IRoleCouncil.sol";
 import {Reason} from "../../../contracts/types/Boot.sol";
-import {Fixture} from "../support/Fixture.sol";
+import {CouncilFixture} from "../support/CouncilFixture.sol";
 import {vm} from "../support/Vm.sol";
 
-contract RoleCouncilTest is Fixture {
-    uint40 private constant LIFETIME = 14 days;
-    address private constant CORE_1 = address(0xE1);
-    address private constant CORE_2 = address(0xE2);
-    address private constant CORE_3 = address(0xE3);
-    address private constant AUDITOR = address(0xE4);
-
-    RoleCouncil private council;
-
-    function setUp() public override {
-        super.setUp();
-        IRoleCouncil.Role[] memory roles = new IRoleCouncil.Role[](2);
-        roles[0] = _role("core", 2, CORE_1, CORE_2, CORE_3);
-        roles[1] = _role("auditors", 1, AUDITOR, CORE_1, address(0xE5));
-        council = new RoleCouncil(roles, LIFETIME);
-        vm.prank(OWNER);
-        app.transferOwnership(address(council));
-        skip(NOTICE);
-        vm.prank(address(council));
-        app.acceptOwnership();
-    }
-
-    function _role(string memory name, uint32 threshold, address a, address b, address c)
-        private
-        pure
-        returns (IRoleCouncil.Role memory)
-    {
-        address[] memory members = new address[](3);
-        (members[0], members[1], members[2]) = (a, b, c);
-        return IRoleCouncil.Role({name: name, threshold: threshold, members: members});
-    }
-
-    function _call(address target, bytes memory data) private pure returns (IRoleCouncil.Call[] memory calls) {
-        calls = new IRoleCouncil.Call[](1);
-        calls[0] = IRoleCouncil.Call({target: target, value: 0, data: data});
-    }
-
-    function _revocation() private view returns (IRoleCouncil.Call[] memory) {
-        return _call(address(app), abi.encodeCall(app.revokeCode, (CODE, false)));
-    }
-
-    function _proposed(IRoleCouncil.Call[] memory calls) private returns (uint256) {
-        vm.prank(CORE_1);
-        return council.propose(calls, "why");
-    }
-
-    function _approve(address member, uint256 id, uint256 role) private {
-        vm.prank(member);
-        council.approve(id, role);
-    }
-
-    function _passed(IRoleCouncil.Call[] memory calls) private returns (uint256 id) {
-        id = _proposed(calls);
-        _approve(CORE_1, id, 0);
-        _approve(CORE_2, id, 0);
-        _approve(AUDITOR, id, 1);
-    }
-
-    function assertMotion(uint256 id, IRoleCouncil.MotionState expected) private view {
-        vm.assertEq(uint256(council.state(id)), uint256(expected), "motion state");
-    }
-
+contract RoleCouncilTest is CouncilFixture {
     function test_execute_WhenEveryRoleReachedItsThreshold() external {
         IRoleCouncil.Call[] memory calls = _revocation();
-        uint256 id = council.motionId(calls, "why");
+        uint256 id = council.motionId(calls, "why", SALT);
         vm.expectEmit(address(council));
-        emit IRoleCouncil.MotionProposed(id, CORE_1, calls, "why", currentTime() + LIFETIME);
+        emit IRoleCouncil.MotionProposed(id, CORE_1, calls, "why", SALT, currentTime() + LIFETIME);
         vm.assertEq(_proposed(calls), id);
         assertMotion(id, IRoleCouncil.MotionState.Open);
         _approve(CORE_1, id, 0);
@@ -87,20 +26,19 @@ contract RoleCouncilTest is Fixture {
         vm.expectEmit(address(council));
         emit IRoleCouncil.MotionExecuted(id);
         vm.prank(STRANGER);
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
         assertReason(_reasonFor(CODE), Reason.CodeRevoked);
         assertMotion(id, IRoleCouncil.MotionState.Executed);
     }
 
-    function test_approve_CountsForOneRoleOnly() external {
+    function test_approve_CountsForTheMembersRoleOnly() external {
         uint256 id = _proposed(_revocation());
-        _approve(CORE_1, id, 0);
-        vm.assertEq(council.approvals(id, 0), 1);
-        vm.assertEq(council.approvals(id, 1), 0);
-        _approve(CORE_1, id, 1);
-        vm.assertEq(council.approvals(id, 1), 1);
-        vm.assertTrue(council.hasApproved(id, 1, CORE_1));
-        vm.assertFalse(council.hasApproved(id, 0, CORE_2));
+        _approve(CORE_1, id, CORE);
+        vm.assertEq(council.approvals(id, CORE), 1);
+        vm.assertEq(council.approvals(id, AUDITORS), 0);
+        vm.assertTrue(council.hasApproved(id, CORE, CORE_1));
+        vm.assertFalse(council.hasApproved(id, AUDITORS, CORE_1));
+        vm.assertFalse(council.hasApproved(id, CORE, CORE_2));
     }
 
     function test_approve_RevertIf_NotInThatRole() external {
@@ -121,7 +59,7 @@ contract RoleCouncilTest is Fixture {
     function test_approve_RevertIf_NoSuchRole() external {
         uint256 id = _proposed(_revocation());
         vm.prank(CORE_1);
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidRole.selector, 2));
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.NotAMember.selector, 2, CORE_1));
         council.approve(id, 2);
     }
 
@@ -140,15 +78,15 @@ contract RoleCouncilTest is Fixture {
         IRoleCouncil.Call[] memory calls = _revocation();
         uint256 id = _proposed(calls);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Open));
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
     }
 
     function test_execute_RevertIf_Executed() external {
         IRoleCouncil.Call[] memory calls = _revocation();
         uint256 id = _passed(calls);
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Executed));
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
     }
 
     function test_execute_RevertIf_AnOldMandateExpired() external {
@@ -156,15 +94,15 @@ contract RoleCouncilTest is Fixture {
         uint256 id = _passed(calls);
         skip(LIFETIME);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired));
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
     }
 
     function test_execute_RevertIf_OtherCallsThanApproved() external {
         _passed(_revocation());
         IRoleCouncil.Call[] memory other = _call(address(app), abi.encodeCall(app.revokeCode, (CODE, true)));
-        uint256 id = council.motionId(other, "why");
+        uint256 id = council.motionId(other, "why", SALT);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.None));
-        council.execute(other, "why");
+        council.execute(other, "why", SALT);
     }
 
     function test_execute_RevertIf_ACallFails() external {
@@ -173,7 +111,7 @@ contract RoleCouncilTest is Fixture {
         vm.expectRevert(
             abi.encodeWithSelector(IRoleCouncil.CallFailed.selector, 0, abi.encodeWithSignature("ZeroCodeHash()"))
         );
-        council.execute(calls, "why");
+        council.execute(calls, "why", SALT);
     }
 
     function test_execute_PaysOut() external {
@@ -182,68 +120,20 @@ contract RoleCouncilTest is Fixture {
         calls[0] = IRoleCouncil.Call({target: STRANGER, value: 3, data: ""});
         _passed(calls);
         uint256 before = STRANGER.balance;
-        council.execute{value: 3}(calls, "why");
+        council.execute{value: 3}(calls, "why", SALT);
         vm.assertEq(STRANGER.balance - before, 3);
-    }
-
-    function test_setRole_TakesBackTheApprovalsOfFormerMembers() external {
-        uint256 id = _passed(_revocation());
-        IRoleCouncil.Role memory to = _role("core", 2, CORE_2, CORE_3, STRANGER);
-        IRoleCouncil.Call[] memory calls = _call(address(council), abi.encodeCall(council.setRole, (0, to)));
-        _passed(calls);
-        vm.expectEmit(address(council));
-        emit IRoleCouncil.RoleSet(0, "core", 2, to.members);
-        council.execute(calls, "why");
-        assertMotion(id, IRoleCouncil.MotionState.Open);
-        _approve(STRANGER, id, 0);
-        assertMotion(id, IRoleCouncil.MotionState.Passed);
-    }
-
-    function test_setRole_AddsOne() external {
-        IRoleCouncil.Role memory community = _role("community", 3, CORE_1, CORE_2, CORE_3);
-        IRoleCouncil.Call[] memory calls = _call(address(council), abi.encodeCall(council.setRole, (2, community)));
-        _passed(calls);
-        council.execute(calls, "why");
-        vm.assertEq(council.roles().length, 3);
-        vm.assertEq(council.roles()[2].name, "community");
-    }
-
-    function test_setRole_RevertIf_NotByMotion() external {
-        vm.prank(CORE_1);
-        vm.expectRevert(IRoleCouncil.OnlyByMotion.selector);
-        council.setRole(0, _role("core", 1, CORE_1, CORE_2, CORE_3));
-    }
-
-    function test_setRole_RevertIf_Malformed() external {
-        _expectInvalid(3, _role("far", 1, CORE_1, CORE_2, CORE_3));
-        _expectInvalid(0, _role("", 1, CORE_1, CORE_2, CORE_3));
-        _expectInvalid(0, _role("many", 4, CORE_1, CORE_2, CORE_3));
-        _expectInvalid(0, _role("none", 0, CORE_1, CORE_2, CORE_3));
-        _expectInvalid(0, _role("zero", 1, CORE_1, address(0), CORE_3));
-        _expectInvalid(0, _role("twice", 1, CORE_1, CORE_2, CORE_1));
-        IRoleCouncil.Role memory big = IRoleCouncil.Role({name: "big", threshold: 1, members: new address[](65)});
-        _expectInvalid(0, big);
-    }
-
-    function test_setRole_RevertIf_NoThresholdWouldRemain() external {
-        IRoleCouncil.Role memory void = IRoleCouncil.Role({name: "void", threshold: 0, members: new address[](0)});
-        vm.prank(address(council));
-        council.setRole(0, void);
-        vm.prank(address(council));
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidRole.selector, 1));
-        council.setRole(1, void);
     }
 
     function test_propose_RevertIf_NotAMember() external {
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.NotAnyMember.selector, STRANGER));
-        council.propose(_call(STRANGER, ""), "why");
+        council.propose(_call(STRANGER, ""), "why", SALT);
     }
 
     function test_propose_RevertIf_Empty() external {
         vm.prank(CORE_1);
         vm.expectRevert(IRoleCouncil.EmptyMotion.selector);
-        council.propose(new IRoleCouncil.Call[](0), "why");
+        council.propose(new IRoleCouncil.Call[](0), "why", SALT);
     }
 
     function test_propose_RevertIf_ProposedBefore() external {
@@ -252,25 +142,62 @@ contract RoleCouncilTest is Fixture {
         skip(LIFETIME);
         vm.prank(CORE_2);
         vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.AlreadyProposed.selector, id));
-        council.propose(calls, "why");
+        council.propose(calls, "why", SALT);
     }
 
-    function test_constructor_RevertIf_NoRoles() external {
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidRole.selector, 0));
-        new RoleCouncil(new IRoleCouncil.Role[](0), LIFETIME);
+    function test_propose_TheSameCallsAgainWithAnotherSalt() external {
+        IRoleCouncil.Call[] memory calls = _call(address(app), abi.encodeCall(app.setNotice, (NOTICE + 1)));
+        uint256 first = _passed(calls);
+        vm.prank(CORE_2);
+        uint256 second = council.propose(calls, "why", keccak256("other"));
+        vm.assertTrue(first != second);
+        assertMotion(second, IRoleCouncil.MotionState.Open);
+        vm.assertEq(council.approvals(second, CORE), 0);
     }
 
-    function test_constructor_RevertIf_LifetimeOutOfBounds() external {
-        IRoleCouncil.Role[] memory roles = council.roles();
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 1 hours - 1, 1 hours, 365 days));
-        new RoleCouncil(roles, 1 hours - 1);
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidLifetime.selector, 366 days, 1 hours, 365 days));
-        new RoleCouncil(roles, 366 days);
+    function test_approvals_RevertIf_NoSuchRole() external {
+        uint256 id = _proposed(_revocation());
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidRole.selector, 2));
+        council.approvals(id, 2);
     }
 
-    function _expectInvalid(uint256 index, IRoleCouncil.Role memory role) private {
-        vm.prank(address(council));
-        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.InvalidRole.selector, index));
-        council.setRole(index, role);
+    function test_withdraw_TakesTheApprovalBack() external {
+        uint256 id = _passed(_revocation());
+        vm.expectEmit(address(council));
+        emit IRoleCouncil.ApprovalWithdrawn(id, CORE, CORE_2);
+        _withdraw(CORE_2, id, CORE);
+        assertMotion(id, IRoleCouncil.MotionState.Open);
+        vm.assertFalse(council.hasApproved(id, CORE, CORE_2));
+        vm.assertEq(council.approvals(id, CORE), 1);
+        vm.assertEq(council.nonceOf(id, CORE_2), 2);
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Open));
+        council.execute(_revocation(), "why", SALT);
+
+        _approve(CORE_2, id, CORE);
+        assertMotion(id, IRoleCouncil.MotionState.Passed);
+    }
+
+    function test_withdraw_RevertIf_NotApproved() external {
+        uint256 id = _proposed(_revocation());
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.NotApproved.selector, id, CORE, CORE_1));
+        _withdraw(CORE_1, id, CORE);
+    }
+
+    function test_withdraw_RevertIf_NotInThatRole() external {
+        uint256 id = _passed(_revocation());
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.NotAMember.selector, AUDITORS, CORE_1));
+        _withdraw(CORE_1, id, AUDITORS);
+    }
+
+    function test_withdraw_RevertIf_ExecutedOrExpired() external {
+        uint256 id = _passed(_revocation());
+        uint256 snapshot = vm.snapshotState();
+        council.execute(_revocation(), "why", SALT);
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Executed));
+        _withdraw(CORE_1, id, CORE);
+        vm.revertToState(snapshot);
+        skip(LIFETIME);
+        vm.expectRevert(abi.encodeWithSelector(IRoleCouncil.WrongState.selector, id, IRoleCouncil.MotionState.Expired));
+        _withdraw(CORE_1, id, CORE);
     }
 }
