@@ -162,6 +162,15 @@ pub(crate) struct RegisterArgs {
     /// The worst TCB status that is allowed
     #[arg(long, value_enum, default_value_t = Tcb::UpToDate)]
     pub(crate) tcb_floor: Tcb,
+    /// A contract (ICondition) that must say yes to every boot as well; may be repeated
+    #[arg(long = "condition", value_name = "ADDRESS")]
+    pub(crate) conditions: Vec<Address>,
+    /// Let only boots with a launch ticket have keys
+    #[arg(long)]
+    pub(crate) require_ticket: bool,
+    /// SHA-256 of a launch ticket that is allowed at once; may be repeated; implies --require-ticket
+    #[arg(long = "ticket", value_name = "HASH")]
+    pub(crate) tickets: Vec<B256>,
     /// Fixes the app id in advance; default: a random one
     #[arg(long, value_name = "HASH")]
     pub(crate) salt: Option<B256>,

@@ -7,7 +7,7 @@ use alloy::{
 };
 
 /// Enum name → variants in their order, as `contracts/types/Boot.sol` and the interfaces declare them.
-const ENUMS: [(&str, &[&str]); 9] = [
+const ENUMS: [(&str, &[&str]); 10] = [
     ("Verdict", &["Denied", "Allowed"]),
     ("VersionState", &["None", "Scheduled", "Active", "Retiring", "Retired", "Revoked"]),
     ("TeeKind", &["None", "Tdx", "Snp", "Nitro"]),
@@ -45,6 +45,10 @@ const ENUMS: [(&str, &[&str]); 9] = [
             "GenerationRetired",
             "ForeignAppRefused",
             "NotSystemApp",
+            "ConditionNotMet",
+            "AdvisoryDenied",
+            "TicketNotAllowed",
+            "AppSunset",
         ],
     ),
     (
@@ -54,6 +58,7 @@ const ENUMS: [(&str, &[&str]); 9] = [
     ("CeremonyKind", &["None", "Genesis", "Refresh", "Reshare", "Rotate"]),
     ("CeremonyState", &["None", "Dealing", "Confirming", "Finished", "Aborted"]),
     ("MotionState", &["None", "Open", "Passed", "Executed", "Expired"]),
+    ("Preset", &["Demo", "Standard", "Cautious"]),
 ];
 
 /// The variants of the enum called `kind`.
@@ -114,6 +119,7 @@ mod tests {
             include_str!("../../contracts/types/Boot.sol"),
             include_str!("../../contracts/interfaces/IKmsCommittee.sol"),
             include_str!("../../contracts/interfaces/IRoleCouncil.sol"),
+            include_str!("../../contracts/interfaces/IGovernanceFactory.sol"),
         ]
         .concat();
         for (kind, names) in ENUMS.iter().filter(|(kind, _)| *kind != "ProposalState") {

@@ -27,6 +27,8 @@ pub struct Facts {
     pub tcb_status: String,
     /// Advisories that apply to the platform.
     pub advisories: Vec<String>,
+    /// SHA-256 of the launch ticket; zero when there was none.
+    pub ticket: B256,
 }
 
 impl From<&Verified> for Facts {
@@ -42,6 +44,7 @@ impl From<&Verified> for Facts {
             tee: verified.tee().code(),
             tcb_status: verified.tcb_status().to_owned(),
             advisories: verified.advisories().to_vec(),
+            ticket: verified.launch_ticket().unwrap_or_default(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub fn boot_request(verified: &Verified, generation: u64) -> BootRequest {
         },
         tee: verified.tee().code(),
         generation,
+        ticket: verified.launch_ticket().unwrap_or_default(),
     }
 }
 

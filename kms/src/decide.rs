@@ -174,7 +174,8 @@ mod tests {
             Just(None),
             Just(Some(Err("unproven".to_owned()))),
             any::<u64>().prop_map(|valid_until| Some(Ok(Verdict::Allowed { valid_until }))),
-            (1u8..19).prop_map(|n| Some(Ok(Verdict::Denied(PolicyReason::try_from(n).unwrap())))),
+            (1..PolicyReason::ALL.len() as u8)
+                .prop_map(|n| Some(Ok(Verdict::Denied(PolicyReason::try_from(n).unwrap())))),
         ]
     }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! End-to-end tests, benchmarks and the contract build.
+//! Benchmarks; the end-to-end tests are in `tests/`.
 
-pub mod artifacts;
 pub mod bench;

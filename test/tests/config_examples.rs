@@ -3,11 +3,19 @@
 //! operators' page names every field and every metric.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use mandate_runtime::config::{ConfigErrors, Validate, load_from};
-use mandate_test::artifacts::root;
 use serde::de::DeserializeOwned;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
 
 fn example(service: &str) -> String {
     fs::read_to_string(root().join(format!("script/config/{service}.toml"))).unwrap()

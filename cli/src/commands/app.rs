@@ -38,6 +38,9 @@ pub(crate) async fn register(context: &Context<'_>, args: &RegisterArgs) -> Resu
         anyDevice: args.devices.is_empty(),
         teeKinds: args.tees.iter().map(|t| *t as u8).collect(),
         tcbFloor: args.tcb_floor as u8,
+        conditions: args.conditions.clone(),
+        ticketNeeded: args.require_ticket || !args.tickets.is_empty(),
+        tickets: args.tickets.clone(),
     };
     let kms_auth = KmsAuth::new(deployment.kms_auth, &provider);
     let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(

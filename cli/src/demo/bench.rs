@@ -149,6 +149,7 @@ impl World {
             anyDevice: true,
             teeKinds: vec![mandate_attestation::Tee::Tdx as u8],
             tcbFloor: 1,
+            ..AppInit::default()
         };
         let call = kms_auth.deployAndRegisterApp(init, B256::from(U256::from(salt)));
         let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(call).await?;

@@ -26,6 +26,9 @@ use crate::{
     error::{CliError, Result},
 };
 
+/// No motion of the story is proposed twice.
+const NO_SALT: B256 = B256::ZERO;
+
 /// A chain with a signing provider per account.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -90,14 +93,15 @@ impl Chain {
         let calls: Vec<Call> =
             calls.into_iter().map(|(target, data)| Call { target, value: U256::ZERO, data }).collect();
         let at = RoleCouncil::new(council, self.of(Actor::Core)?);
-        let proposed = send::<_, _, Errors>(at.propose(calls.clone(), description.to_owned())).await?;
+        let proposed =
+            send::<_, _, Errors>(at.propose(calls.clone(), description.to_owned(), NO_SALT)).await?;
         let motion = find::<RoleCouncil::MotionProposed>(&proposed)?.motionId;
         for (role, member) in Actor::COUNCIL.into_iter().enumerate() {
             let at = RoleCouncil::new(council, self.of(member)?);
             let receipt = send::<_, _, Errors>(at.approve(motion, U256::from(role))).await?;
             tell(teller, Kind::Done, format!("council: {member:?} approves “{description}”"), &receipt);
         }
-        let executed = send::<_, _, Errors>(at.execute(calls, description.to_owned())).await?;
+        let executed = send::<_, _, Errors>(at.execute(calls, description.to_owned(), NO_SALT)).await?;
         tell(teller, Kind::Done, format!("council: “{description}” is executed"), &executed);
         Ok(executed)
     }

@@ -22,9 +22,13 @@ contracts!(
     "AppAuth",
     "AppGovernor",
     "DomainRegistry",
+    "GovernanceFactory",
+    "GovernanceNft",
     "GovernanceToken",
     "KmsAuth",
     "KmsCommittee",
+    "RebuildCondition",
+    "ReceiptAnchor",
     "RoleCouncil"
 );
 

@@ -29,9 +29,13 @@ bindings! {
     app_governor: AppGovernor = "/AppGovernor.json";
     role_council: RoleCouncil = "/RoleCouncil.json";
     governance_token: GovernanceToken = "/GovernanceToken.json";
+    governance_nft: GovernanceNft = "/GovernanceNft.json";
+    governance_factory: GovernanceFactory = "/GovernanceFactory.json";
+    rebuild_condition: RebuildCondition = "/RebuildCondition.json";
+    receipt_anchor: ReceiptAnchor = "/ReceiptAnchor.json";
 }
 
-pub use app_governor::AppGovernor::Settings as GovernorSettings;
+pub use app_governor::IAppGovernor::Settings as GovernorSettings;
 pub use domain_registry::IDomainRegistry::Domain;
 pub use kms_auth::{
     IAppPolicy::Init as AppInit,
@@ -58,7 +62,12 @@ impl From<AppBootInfo> for AppAuth::AppBootInfo {
 
 impl From<BootRequest> for AppAuth::BootRequest {
     fn from(request: BootRequest) -> Self {
-        Self { info: request.info.into(), tee: request.tee, generation: request.generation }
+        Self {
+            info: request.info.into(),
+            tee: request.tee,
+            generation: request.generation,
+            ticket: request.ticket,
+        }
     }
 }
 
@@ -73,6 +82,9 @@ impl From<AppInit> for app_auth::IAppPolicy::Init {
             anyDevice: init.anyDevice,
             teeKinds: init.teeKinds,
             tcbFloor: init.tcbFloor,
+            conditions: init.conditions,
+            ticketNeeded: init.ticketNeeded,
+            tickets: init.tickets,
         }
     }
 }

@@ -32,12 +32,14 @@ pub struct BootFacts {
     pub advisory_ids: Vec<String>,
     /// The kind of TEE: 1 TDX, 2 SNP, 3 Nitro.
     pub tee: u8,
+    /// SHA-256 of the launch ticket; zero when there was none.
+    pub ticket: B256,
 }
 
 impl BootFacts {
     /// The question, for keys of `generation` (0 stands for the current one).
     pub fn request(&self, generation: u64) -> BootRequest {
-        BootRequest { info: self.info(), tee: self.tee, generation }
+        BootRequest { info: self.info(), tee: self.tee, generation, ticket: self.ticket }
     }
 
     /// Upstream's part of it.
@@ -108,9 +110,10 @@ mod tests {
             tcb_status: "UpToDate".into(),
             advisory_ids: vec!["INTEL-SA-00001".into()],
             tee: 1,
+            ticket: B256::repeat_byte(8),
         };
         let request = facts.request(3);
-        assert_eq!((request.tee, request.generation), (1, 3));
+        assert_eq!((request.tee, request.generation, request.ticket), (1, 3, facts.ticket));
         assert_eq!(request.info.advisoryIds, facts.advisory_ids);
         assert_ne!(request_hash(&request), request_hash(&facts.request(4)));
     }

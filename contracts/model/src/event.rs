@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    bindings::{AppAuth, AppGovernor, DomainRegistry, GovernanceToken, KmsAuth, KmsCommittee, RoleCouncil},
+    bindings::{
+        AppAuth, AppGovernor, DomainRegistry, GovernanceFactory, GovernanceToken, KmsAuth, KmsCommittee,
+        RebuildCondition, ReceiptAnchor, RoleCouncil,
+    },
     wire::BlockRef,
 };
 
@@ -109,9 +112,11 @@ events! {
 
     CodeScheduled = AppAuth::CodeScheduled,
     CodeRetirementSet = AppAuth::CodeRetirementSet,
+    CodesSuperseded = AppAuth::CodesSuperseded,
     CodeRevoked = AppAuth::CodeRevoked,
     Paused = AppAuth::Paused,
     GuardianPauseArmed = AppAuth::GuardianPauseArmed,
+    Sunset = AppAuth::Sunset,
     DeviceScheduled = AppAuth::DeviceScheduled,
     DeviceDenied = AppAuth::DeviceDenied,
     AnyDeviceScheduled = AppAuth::AnyDeviceScheduled,
@@ -120,6 +125,13 @@ events! {
     TeeRemoved = AppAuth::TeeRemoved,
     TcbFloorSet = AppAuth::TcbFloorSet,
     KeysRotated = AppAuth::KeysRotated,
+    ConditionAdded = AppAuth::ConditionAdded,
+    ConditionRemoved = AppAuth::ConditionRemoved,
+    TicketRequirementSet = AppAuth::TicketRequirementSet,
+    TicketAllowed = AppAuth::TicketAllowed,
+    TicketRevoked = AppAuth::TicketRevoked,
+    AdvisoryDenied = AppAuth::AdvisoryDenied,
+    AdvisoryLifted = AppAuth::AdvisoryLifted,
     // Upstream's names for what the events above tell already.
     ComposeHashAdded = AppAuth::ComposeHashAdded,
     ComposeHashRemoved = AppAuth::ComposeHashRemoved,
@@ -145,8 +157,10 @@ events! {
 
     MotionProposed = RoleCouncil::MotionProposed,
     MotionApproved = RoleCouncil::MotionApproved,
+    ApprovalWithdrawn = RoleCouncil::ApprovalWithdrawn,
     MotionExecuted = RoleCouncil::MotionExecuted,
     RoleSet = RoleCouncil::RoleSet,
+    MotionLifetimeSet = RoleCouncil::MotionLifetimeSet,
 
     ProposalCreated = AppGovernor::ProposalCreated,
     ProposalQueued = AppGovernor::ProposalQueued,
@@ -165,6 +179,15 @@ events! {
 
     DelegateChanged = GovernanceToken::DelegateChanged,
     DelegateVotesChanged = GovernanceToken::DelegateVotesChanged,
+
+    GovernedAppDeployed = GovernanceFactory::GovernedAppDeployed,
+
+    Attested = RebuildCondition::Attested,
+    AttestationWithdrawn = RebuildCondition::AttestationWithdrawn,
+    QuorumReached = RebuildCondition::QuorumReached,
+    QuorumLost = RebuildCondition::QuorumLost,
+
+    RootPosted = ReceiptAnchor::RootPosted,
 }
 
 /// Where an event was emitted. `(block.hash, transaction, log_index)` names it for good (G-10).

@@ -75,6 +75,10 @@ policy_reasons! {
     GenerationRetired = 16, "key generation retired";
     ForeignAppRefused = 17, "foreign app refused";
     NotSystemApp = 18, "not the KMS app";
+    ConditionNotMet = 19, "a condition of the app is not met";
+    AdvisoryDenied = 20, "a security advisory that the app denies applies";
+    TicketNotAllowed = 21, "launch ticket missing or not allowed";
+    AppSunset = 22, "app closed for good";
 }
 
 impl TryFrom<u8> for PolicyReason {

@@ -92,5 +92,5 @@ fn request(facts: &Facts) -> BootRequest {
         advisoryIds: facts.advisories.clone(),
     };
     // Generation 0 stands for the current one: a route needs no key of an earlier generation.
-    BootRequest { info, tee: facts.tee, generation: 0 }
+    BootRequest { info, tee: facts.tee, generation: 0, ticket: facts.ticket }
 }

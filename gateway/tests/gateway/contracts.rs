@@ -56,6 +56,7 @@ async fn deploy() -> Deployed {
         anyDevice: true,
         teeKinds: vec![TDX],
         tcbFloor: UP_TO_DATE,
+        ..AppInit::default()
     };
     let register = kms_auth.deployAndRegisterApp(init, B256::ZERO);
     let app = register.call().await.unwrap();

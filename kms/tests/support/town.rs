@@ -264,6 +264,7 @@ impl Town {
             anyDevice: false,
             teeKinds: vec![1],
             tcbFloor: 1,
+            ..AppInit::default()
         };
         let app = policy.predictApp(owner, B256::ZERO).call().await.unwrap();
         self.mined(policy.deployAndRegisterApp(init, B256::ZERO).into_transaction_request()).await;

@@ -90,6 +90,12 @@ const TIGHTENING: &[B256] = &[
     AppAuth::TeeRemoved::SIGNATURE_HASH,
     AppAuth::TcbFloorSet::SIGNATURE_HASH,
     AppAuth::CodeRetirementSet::SIGNATURE_HASH,
+    AppAuth::CodesSuperseded::SIGNATURE_HASH,
+    AppAuth::Sunset::SIGNATURE_HASH,
+    AppAuth::ConditionAdded::SIGNATURE_HASH,
+    AppAuth::TicketRequirementSet::SIGNATURE_HASH,
+    AppAuth::TicketRevoked::SIGNATURE_HASH,
+    AppAuth::AdvisoryDenied::SIGNATURE_HASH,
 ];
 
 /// The log as event `E`, or nothing when it is another event.

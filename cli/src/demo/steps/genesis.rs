@@ -95,6 +95,7 @@ async fn system_app(
         anyDevice: true,
         teeKinds: vec![mandate_attestation::Tee::Tdx as u8],
         tcbFloor: 1,
+        ..AppInit::default()
     };
     let call = kms_auth.deployAndRegisterApp(init, B256::with_last_byte(salt));
     let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(call).await?;

@@ -35,6 +35,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
         anyDevice: true,
         teeKinds: vec![mandate_attestation::Tee::Tdx as u8],
         tcbFloor: 1,
+        ..AppInit::default()
     };
     let call = kms_auth.deployAndRegisterApp(init, B256::with_last_byte(1));
     let receipt = send::<_, _, KmsAuth::KmsAuthErrors>(call).await?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use super::timed::{FOREVER, Governed, Timed, Version, time};
@@ -43,6 +43,16 @@ pub struct App {
     pub generation: u64,
     /// Until when the generation before is given out too.
     pub previous_until: u64,
+    /// Whether the app is closed for good.
+    pub sunset: bool,
+    /// Contracts that must say yes as well, and until when; 0 without an end.
+    pub conditions: BTreeMap<Address, u64>,
+    /// Whether a boot must carry a launch ticket.
+    pub ticket_needed: Timed<bool>,
+    /// Hashes of launch tickets, and from when each can be used.
+    pub tickets: BTreeMap<B256, u64>,
+    /// keccak256 of the ids of denied advisories, and until when each is denied.
+    pub advisories: BTreeMap<B256, u64>,
 }
 
 impl App {
@@ -53,9 +63,11 @@ impl App {
                 event,
                 CodeScheduled(_)
                     | CodeRetirementSet(_)
+                    | CodesSuperseded(_)
                     | CodeRevoked(_)
                     | Paused(_)
                     | GuardianPauseArmed(_)
+                    | Sunset(_)
                     | DeviceScheduled(_)
                     | DeviceDenied(_)
                     | AnyDeviceScheduled(_)
@@ -64,6 +76,13 @@ impl App {
                     | TeeRemoved(_)
                     | TcbFloorSet(_)
                     | KeysRotated(_)
+                    | ConditionAdded(_)
+                    | ConditionRemoved(_)
+                    | TicketRequirementSet(_)
+                    | TicketAllowed(_)
+                    | TicketRevoked(_)
+                    | AdvisoryDenied(_)
+                    | AdvisoryLifted(_)
             )
     }
 
@@ -75,6 +94,7 @@ impl App {
             Event::CodeRetirementSet(e) => {
                 self.codes.entry(e.codeHash).or_default().retire_at = time(e.retireAt);
             }
+            Event::CodesSuperseded(e) => self.supersede(e.by, time(e.retireAt)),
             Event::CodeRevoked(e) => self.codes.entry(e.codeHash).or_default().revoked = true,
             Event::Paused(e) => {
                 self.paused_until = time(e.until);
@@ -94,7 +114,25 @@ impl App {
             Event::KeysRotated(e) => {
                 (self.generation, self.previous_until) = (e.generation, time(e.previousUntil));
             }
+            Event::Sunset(_) => self.sunset = true,
+            Event::ConditionAdded(e) => drop(self.conditions.insert(e.condition, 0)),
+            Event::ConditionRemoved(e) => drop(self.conditions.insert(e.condition, time(e.from))),
+            Event::TicketRequirementSet(e) => self.ticket_needed.set(e.needed, time(e.from), at.timestamp),
+            Event::TicketAllowed(e) => drop(self.tickets.insert(e.ticket, time(e.from))),
+            Event::TicketRevoked(e) => drop(self.tickets.remove(&e.ticket)),
+            Event::AdvisoryDenied(e) => drop(self.advisories.insert(e.advisoryHash, FOREVER)),
+            Event::AdvisoryLifted(e) => drop(self.advisories.insert(e.advisoryHash, time(e.from))),
             other => self.governed.fold(other, at),
+        }
+    }
+
+    /// Every other version that would have lived longer ends with the upgrade.
+    fn supersede(&mut self, by: B256, end: u64) {
+        let others = self.codes.iter_mut().filter(|(hash, version)| **hash != by && version.active_from != 0);
+        for (_, version) in others {
+            if version.retire_at == 0 || version.retire_at > end {
+                version.retire_at = end;
+            }
         }
     }
 

@@ -34,6 +34,11 @@ impl<T: Copy> Timed<T> {
         }
     }
 
+    /// The value to come and from when, as long as that is to come at `now`.
+    pub fn pending(&self, now: u64) -> Option<(T, u64)> {
+        self.next.filter(|(_, from)| now < *from)
+    }
+
     pub(super) fn set(&mut self, to: T, from: u64, now: u64) {
         *self = if from <= now {
             Self { value: to, next: None }

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use mandate_test::artifacts;
+use mandate_contracts_build as contracts;
 
 fn main() -> ExitCode {
     match run() {
@@ -17,9 +17,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let root = artifacts::root();
-    let built = artifacts::build(&root)?;
-    artifacts::write(&root, &built)?;
+    let root = contracts::root();
+    let built = contracts::build(&root)?;
+    contracts::write(&root, &built)?;
     for (name, text) in &built {
         println!("{name} {} bytes", text.len());
     }

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use mandate_test::artifacts;
+use mandate_contracts_build as contracts;
 
 #[test]
 fn committed_artifacts_are_what_the_sources_compile_to() {
-    let root = artifacts::root();
+    let root = contracts::root();
     let built =
-        artifacts::build(&root).unwrap_or_else(|error| panic!("cannot build the contracts: {error:#}"));
-    let committed = artifacts::committed(&root).unwrap();
+        contracts::build(&root).unwrap_or_else(|error| panic!("cannot build the contracts: {error:#}"));
+    let committed = contracts::committed(&root).unwrap();
     let names: BTreeSet<_> = built.keys().chain(committed.keys()).collect();
     let stale: Vec<_> = names.into_iter().filter(|name| built.get(*name) != committed.get(*name)).collect();
     assert!(
@@ -24,7 +24,7 @@ fn committed_artifacts_are_what_the_sources_compile_to() {
 /// EIP-170 and EIP-3860: what is larger cannot be deployed.
 #[test]
 fn contracts_fit_into_the_size_limits() {
-    for (name, text) in artifacts::committed(&artifacts::root()).unwrap() {
+    for (name, text) in contracts::committed(&contracts::root()).unwrap() {
         let artifact: serde_json::Value = serde_json::from_str(&text).unwrap();
         let size = |kind: &str| (artifact[kind]["object"].as_str().unwrap().len() - 2) / 2;
         let (code, init) = (size("deployedBytecode"), size("bytecode"));

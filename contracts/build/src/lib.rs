@@ -16,15 +16,29 @@ use foundry_compilers::solc::Solc;
 use serde_json::{Map, Value, json};
 
 /// The contracts whose artifacts are committed.
-pub const CONTRACTS: [&str; 7] =
-    ["AppAuth", "AppGovernor", "DomainRegistry", "GovernanceToken", "KmsAuth", "KmsCommittee", "RoleCouncil"];
+pub const CONTRACTS: [&str; 11] = [
+    "AppAuth",
+    "AppGovernor",
+    "DomainRegistry",
+    "GovernanceFactory",
+    "GovernanceNft",
+    "GovernanceToken",
+    "KmsAuth",
+    "KmsCommittee",
+    "RebuildCondition",
+    "ReceiptAnchor",
+    "RoleCouncil",
+];
 
 /// File name and text of each artifact.
 pub type Artifacts = BTreeMap<String, String>;
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// Where the committed artifacts are.
