@@ -106,6 +106,21 @@ contract ConditionsTest is Fixture {
         assertReason(_reason(_request()), Reason.ConditionNotMet);
     }
 
+    /// @dev What a decision left in memory, here a ticket, must not be read for an answer that never came.
+    function test_decide_AnEmptyAnswerIsANoWhateverIsInMemory_G6() external {
+        bytes32 ticket = bytes32(uint256(1));
+        _add(address(condition));
+        vm.startPrank(OWNER);
+        app.requireTicket(true);
+        app.allowTicket(ticket);
+        skip(NOTICE);
+        BootRequest memory request = _request();
+        request.ticket = ticket;
+        assertReason(_reason(request), Reason.Allowed);
+        vm.etch(address(condition), "");
+        assertReason(_reason(request), Reason.ConditionNotMet);
+    }
+
     function test_removeCondition_TakesEffectAfterTheNotice_G2() external {
         _add(address(condition));
         condition.set(ConditionStub.Answer.No);
