@@ -33,8 +33,7 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
     function admitNode(Node calldata node_) external {
         _checkCallerIsOwner();
         uint40 from = _board.epoch == 0 ? currentTime() : _afterNotice();
-        uint40 admittedFrom = _nodes.admit(node_, from);
-        emit NodeAdmitted(node_.nodeKey, node_.operator, admittedFrom, node_.expiresAt);
+        _nodes.admit(node_, from);
     }
 
     /// @inheritdoc IKmsCommittee

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 /// @notice Which app may serve a domain, what CAA must pin for it, and every certificate that was issued.
 ///
 /// Powers. The owner of a registered app: approve and release that app's domains. The registry's owner: evict a squatter,
-/// name who may record certificates. Non-powers: nobody can approve a domain for somebody else's app.
+/// name who may record certificates. Recorder: pin accounts and record certificates.
+/// Non-powers: nobody can approve a domain for somebody else's app, and nothing here decides who gets keys.
 interface IDomainRegistry {
     struct Domain {
         string name;
@@ -46,18 +47,25 @@ interface IDomainRegistry {
     function pinAccount(string calldata name, string calldata issuer, string calldata accountUri) external;
     /// @notice Records a certificate: SHA-256 of its DER and of its SPKI. Recorder only.
     function recordCertificate(string calldata name, bytes32 fingerprint, bytes32 spkiHash, uint40 notAfter) external;
+    /// @notice Names, or no longer names, somebody who may record certificates and pin accounts. The registry's owner only.
     function setRecorder(address recorder, bool allowed) external;
 
+    /// @notice Lets `newOwner` accept at once; zero drops that. The registry's owner only.
     function transferOwnership(address newOwner) external;
+    /// @notice Makes the caller the owner. Only who was named.
     function acceptOwnership() external;
 
+    /// @notice Who may evict squatters and name recorders; never zero.
     function owner() external view returns (address);
     /// @notice Who may accept the ownership; zero for nobody.
     function pendingOwner() external view returns (address);
+    /// @notice Whether `recorder` may record certificates and pin accounts.
     function isRecorder(address recorder) external view returns (bool);
     /// @notice What is known of `name`; all zero when it is not approved.
     function domain(string calldata name) external view returns (Domain memory);
     /// @notice The app that may serve `name`, zero for none.
     function appOf(string calldata name) external view returns (address);
+    /// @notice Approved domains, `limit` of them from `offset` on, in an order that changes when one is released; and how many
+    /// there are.
     function domains(uint256 offset, uint256 limit) external view returns (Domain[] memory page, uint256 total);
 }

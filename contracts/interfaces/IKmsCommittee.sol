@@ -74,13 +74,38 @@ interface IKmsCommittee is IGoverned {
         address[] members;
     }
 
-    event NodeAdmitted(address indexed nodeKey, address indexed operator, uint40 admittedFrom, uint40 expiresAt);
+    /// @notice A node was admitted or renewed, with all that is known of it: what is not there is not known of it any more.
+    event NodeAdmitted(
+        address indexed nodeKey,
+        address indexed operator,
+        bytes32 indexed evidenceDigest,
+        bytes32 dealingKey,
+        bytes32 sealingKey,
+        string url,
+        uint40 admittedFrom,
+        uint40 expiresAt
+    );
+    /// @notice The node is in the list no more, and its newest nonce is forgotten.
     event NodeEvicted(address indexed nodeKey, address indexed by);
     event NodeUrlSet(address indexed nodeKey, string url);
-    event CeremonyOpened(uint64 indexed round, CeremonyKind indexed kind, uint40 dealUntil, uint40 confirmUntil);
+    /// @notice A round begins, with all that decides who may do what in it.
+    event CeremonyOpened(
+        uint64 indexed round,
+        CeremonyKind indexed kind,
+        uint40 dealUntil,
+        uint40 confirmUntil,
+        uint32 quorum,
+        address[] dealers,
+        address[] players
+    );
+    /// @notice A dealer's log was taken in. With the last dealer's, the confirmations begin.
     event DealerLogPosted(uint64 indexed round, address indexed dealer, bytes log);
     event OutputConfirmed(uint64 indexed round, address indexed player, bytes32 outputHash);
-    event EpochStarted(uint64 indexed epoch, uint64 indexed round, bytes groupKey, bytes polynomial);
+    /// @notice `epoch` is in force, with the players of `round` for members. The epoch before it is valid until
+    /// `previousUntil`, now or, after a `Rotate`, when the handover ends; an earlier root that was in its handover ends now.
+    event EpochStarted(
+        uint64 indexed epoch, uint64 indexed round, bytes groupKey, bytes polynomial, uint40 previousUntil
+    );
     event CeremonyAborted(uint64 indexed round);
     event NoncePublished(address indexed nodeKey, bytes32 nonce);
 
@@ -144,16 +169,26 @@ interface IKmsCommittee is IGoverned {
     /// @notice Publishes a node's fresh nonce. EIP-712: Nonce(bytes32 nonce). Anyone may send it.
     function publishNonce(address nodeKey, bytes32 nonce, bytes calldata signature) external;
 
+    /// @notice Every node in the list, be its admission present, to come or expired.
     function nodes() external view returns (Node[] memory);
+    /// @notice One node; reverts when it is not in the list.
     function node(address nodeKey) external view returns (Node memory);
+    /// @notice Whether the node may take part in a ceremony that is opened now.
     function isAdmitted(address nodeKey) external view returns (bool);
+    /// @notice The node's newest nonce; zero when it published none since its admission.
     function nonceOf(address nodeKey) external view returns (bytes32);
+    /// @notice The newest round; 0 before the first.
     function round() external view returns (uint64);
+    /// @notice One round, with its state at the block's timestamp.
     function ceremony(uint64 round) external view returns (Ceremony memory);
+    /// @notice keccak256 of the log that the dealer posted; zero when it posted none.
     function dealerLog(uint64 round, address dealer) external view returns (bytes32 logHash);
+    /// @notice How many players confirmed this output.
     function confirmations(uint64 round, bytes32 outputHash) external view returns (uint32);
     /// @notice The epoch in force; number 0 before the first.
     function currentEpoch() external view returns (Epoch memory);
+    /// @notice One epoch, past or present; number 0 when there is none.
     function epoch(uint64 number) external view returns (Epoch memory);
+    /// @notice The EIP-712 domain of what nodes sign for this contract.
     function domainSeparator() external view returns (bytes32);
 }

@@ -47,7 +47,7 @@ library CeremonyBoard {
         (ceremony.dealUntil, ceremony.confirmUntil) = (dealUntil, confirmUntil);
         (ceremony.dealers, ceremony.players) = (dealers, players);
         ceremony.quorum = quorumOf(players.length);
-        emit IKmsCommittee.CeremonyOpened(round, kind, dealUntil, confirmUntil);
+        emit IKmsCommittee.CeremonyOpened(round, kind, dealUntil, confirmUntil, ceremony.quorum, dealers, players);
     }
 
     /// @notice Takes in a dealer's log, whose signature the caller has checked.
@@ -90,8 +90,13 @@ library CeremonyBoard {
         IKmsCommittee.Ceremony storage ceremony = self.ceremonies[round];
         ceremony.state = IKmsCommittee.CeremonyState.Finished;
         uint40 time = currentTime();
-        if (ceremony.kind == IKmsCommittee.CeremonyKind.Rotate) _handOver(self, time + handover);
-        else if (self.epoch != 0) self.epochs[self.epoch].validUntil = time;
+        uint40 previousUntil = time;
+        if (ceremony.kind == IKmsCommittee.CeremonyKind.Rotate) {
+            previousUntil = time + handover;
+            _handOver(self, previousUntil);
+        } else if (self.epoch != 0) {
+            self.epochs[self.epoch].validUntil = time;
+        }
         uint64 number = ++self.epoch;
         self.epochs[number] = IKmsCommittee.Epoch({
             number: number,
@@ -103,7 +108,7 @@ library CeremonyBoard {
             polynomial: polynomial,
             members: ceremony.players
         });
-        emit IKmsCommittee.EpochStarted(number, round, groupKey, polynomial);
+        emit IKmsCommittee.EpochStarted(number, round, groupKey, polynomial, previousUntil);
     }
 
     /// @notice Ends the newest round without an epoch.

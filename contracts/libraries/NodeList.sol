@@ -22,13 +22,10 @@ library NodeList {
 
     /// @notice Puts `node` into the list, or renews it.
     /// @param from when a new node may take part
-    function admit(Context storage self, IKmsCommittee.Node calldata node, uint40 from)
-        internal
-        returns (uint40 admittedFrom)
-    {
+    function admit(Context storage self, IKmsCommittee.Node calldata node, uint40 from) internal {
         _checkNode(node, from);
         IKmsCommittee.Node storage present = self.nodes[node.nodeKey];
-        admittedFrom = from;
+        uint40 admittedFrom = from;
         if (present.nodeKey == address(0)) {
             if (self.keys.length == MAX_NODES) revert IKmsCommittee.TooManyNodes(MAX_NODES);
             self.keys.push(node.nodeKey);
@@ -40,6 +37,7 @@ library NodeList {
         _takeDealingKey(self, node);
         self.nodes[node.nodeKey] = node;
         self.nodes[node.nodeKey].admittedFrom = admittedFrom;
+        _emitAdmitted(node, admittedFrom);
     }
 
     /// @notice Takes `nodeKey` out of the list.
@@ -107,6 +105,19 @@ library NodeList {
         address holder = self.holders[node.dealingKey];
         if (holder != address(0)) revert IKmsCommittee.AlreadyAdmitted(holder);
         self.holders[node.dealingKey] = node.nodeKey;
+    }
+
+    function _emitAdmitted(IKmsCommittee.Node calldata node, uint40 admittedFrom) private {
+        emit IKmsCommittee.NodeAdmitted(
+            node.nodeKey,
+            node.operator,
+            node.evidenceDigest,
+            node.dealingKey,
+            node.sealingKey,
+            node.url,
+            admittedFrom,
+            node.expiresAt
+        );
     }
 
     function _checkNode(IKmsCommittee.Node calldata node, uint40 from) private pure {

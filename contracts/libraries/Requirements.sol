@@ -102,7 +102,10 @@ library Requirements {
     }
 
     /// @notice No longer denies `advisoryId` from `from`.
-    function liftAdvisory(Context storage self, string calldata advisoryId, uint40 from) internal returns (bytes32 hash) {
+    function liftAdvisory(Context storage self, string calldata advisoryId, uint40 from)
+        internal
+        returns (bytes32 hash)
+    {
         hash = keccak256(bytes(advisoryId));
         if (self.advisories[hash] != FOREVER) revert IGoverned.NothingToChange();
         self.advisories[hash] = from;

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AppAuth} from "../../contracts/AppAuth.sol";
+import {BootRequest, Reason} from "../../contracts/types/Boot.sol";
 import {vm} from "../unit/support/Vm.sol";
 import {PolicyHandler} from "./PolicyHandler.sol";
 
@@ -20,10 +21,24 @@ contract PolicyInvariants {
 
     /// @dev One function, since forge repeats the whole campaign for each. What loosened is recorded by the handler, which
     /// compares before and after every transaction.
-    function invariant_G2_G3_NothingLoosensEarlyAndAPauseEnds() external view {
+    function invariant_G2_G3_NothingLoosensEarlyAndAPauseEnds() external {
         vm.assertEq(handler.violation(), "");
         AppAuth app = handler.app();
         vm.assertTrue(app.pausedUntil() <= block.timestamp + app.MAX_PAUSE(), "G-3: the pause does not end");
+        vm.assertTrue(handler.guardianPauses() <= 1, "G-3: the guardian paused twice without the owner");
+        _checkPauseEnds(app);
+        vm.assertEq(app.isSunset(), handler.closed());
+        if (handler.closed()) vm.assertFalse(handler.isAnythingAllowed(), "the sunset ended");
+    }
+
+    function _checkPauseEnds(AppAuth app) private {
+        uint256 present = block.timestamp;
+        if (app.pausedUntil() > present) vm.warp(app.pausedUntil());
+        BootRequest memory request;
+        request.info.appId = address(app);
+        (, Reason reason,) = app.decide(request);
+        vm.assertTrue(reason != Reason.AppPaused, "G-3: the pause did not end");
+        vm.warp(present);
     }
 
     /// @dev Every step can take effect: otherwise the campaign would test nothing and stay green.
@@ -48,12 +63,31 @@ contract PolicyInvariants {
         handler.changeSuspension(false, false, 0);
         handler.setKmsNotice(4 days);
         handler.changeOwner(0, false);
-        uint256 steps = 20;
+        handler.scheduleCodeUntil(2, true, 2 days);
+        handler.changeCondition(0);
+        handler.changeCondition(1);
+        handler.changeTicketRequirement(0);
+        handler.changeTicketRequirement(1);
+        handler.changeTicket(1, 1, false);
+        handler.changeTicket(0, 4, true);
+        handler.changeAdvisory(0, true);
+        handler.changeAdvisory(1, false);
+        handler.changeGuardian(1);
+        uint256 steps = 30;
         vm.assertEq(handler.effective(), steps);
         handler.pass(3 days - 1);
         handler.pass(1);
         handler.changeOwner(0, true);
-        vm.assertEq(handler.effective(), steps + 1);
+        handler.sunset(101);
+        vm.assertEq(handler.effective(), steps + 2);
+        vm.assertTrue(handler.closed());
+        vm.assertEq(handler.violation(), "");
+    }
+
+    /// forge-config: default.fuzz.runs = 16
+    /// forge-config: ci.fuzz.runs = 256
+    function testFuzz_handler_StrangersChangeNothing(uint256 kind, uint256 seed) external {
+        handler.strangerCalls(kind, seed);
         vm.assertEq(handler.violation(), "");
     }
 

@@ -5,14 +5,18 @@ import {AppAuth} from "../../contracts/AppAuth.sol";
 import {KmsAuth} from "../../contracts/KmsAuth.sol";
 import {IAppPolicy} from "../../contracts/interfaces/IAppPolicy.sol";
 import {AppBootInfo, BootRequest, TcbStatus, TeeKind, Verdict, Version} from "../../contracts/types/Boot.sol";
+import {ConditionStub} from "../unit/support/ConditionStub.sol";
 import {vm} from "../unit/support/Vm.sol";
 
-/// @notice Does whatever owner and guardian may do, and compares before and after each transaction what is going to be
-/// allowed at times to come. A boot is one bit: (code, device, TEE, TCB, OS image).
+/// @notice Does whatever owner, guardian and strangers may do, and compares before and after each transaction what is going
+/// to be allowed at times to come. A boot is one bit: (code, device, TEE, TCB, OS image) with the first ticket, or (code,
+/// ticket or none, advisory or none, instance that the condition refuses or not) with the rest as at first.
 contract PolicyHandler {
     uint256 private constant CODES = 3;
     uint256 private constant MAX_TIMES = 16;
     uint256 private constant FAR = 800 days;
+    uint256 private constant PLATFORM_BITS = CODES * 16;
+    string private constant ADVISORY = "INTEL-SA-00615";
 
     KmsAuth public immutable kms;
     AppAuth public immutable app;
@@ -21,6 +25,12 @@ contract PolicyHandler {
     string public violation;
     /// @notice How many transactions took effect.
     uint256 public effective;
+    /// @notice How often the guardian paused since it was armed last.
+    uint256 public guardianPauses;
+    /// @notice Whether a sunset took effect.
+    bool public closed;
+
+    ConditionStub private immutable condition;
 
     /// @dev What was going to be allowed at some times within the notice when `rely` looked: users rely on it until then,
     /// whatever transactions follow, a shortening of the notice included.
@@ -34,6 +44,8 @@ contract PolicyHandler {
     address private constant OWNER = address(0xB0);
     address private constant GUARDIAN = address(0xB1);
     address private constant OTHER_OWNER = address(0xB2);
+    address private constant OTHER_GUARDIAN = address(0xB3);
+    address private constant STRANGER = address(0xC0);
 
     constructor() {
         kms = new KmsAuth(address(new AppAuth()), KMS_OWNER, KMS_GUARDIAN, 3 days);
@@ -45,6 +57,9 @@ contract PolicyHandler {
         (init.codeHashes, init.devices, init.teeKinds) = (new bytes32[](1), new bytes32[](1), new TeeKind[](1));
         (init.codeHashes[0], init.devices[0], init.teeKinds[0]) = (_code(0), _device(0), TeeKind.Tdx);
         init.tcbFloor = TcbStatus.SWHardeningNeeded;
+        init.tickets = new bytes32[](1);
+        init.tickets[0] = _ticket(0);
+        condition = new ConditionStub();
         app = AppAuth(kms.deployAndRegisterApp(init, 0));
     }
 
@@ -72,6 +87,12 @@ contract PolicyHandler {
         _byOwner(abi.encodeCall(app.scheduleCode, (_code(code), "", supersede, uint40(handover % 4 days))), code);
     }
 
+    function scheduleCodeUntil(uint256 code, bool supersede, uint256 life) external {
+        uint40 expiresAt = uint40(block.timestamp + app.notice() + life % 5 days);
+        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (_code(code), "", supersede, 1 hours, expiresAt));
+        _byOwner(data, code);
+    }
+
     function retireCode(uint256 code, uint256 delay) external {
         uint40 retireAt = uint40(block.timestamp + delay % 6 days);
         _byOwner(abi.encodeCall(app.retireCode, (_code(code), retireAt)), delay);
@@ -88,11 +109,65 @@ contract PolicyHandler {
         // Mostly short: an app that is paused all the time shows no mistakes.
         uint256 longest = duration % 16 == 0 ? 40 days : 6 hours;
         bytes memory data = abi.encodeCall(app.pause, (uint40(block.timestamp + duration % longest)));
+        uint256 count = effective;
         byGuardian ? _byGuardian(data, duration) : _byOwner(data, duration);
+        if (byGuardian && app.guardian() != app.owner()) guardianPauses += effective - count;
     }
 
     function armGuardianPause() external {
+        uint256 count = effective;
         _byOwner(abi.encodeCall(app.armGuardianPause, ()), 0);
+        if (effective != count) guardianPauses = 0;
+    }
+
+    function changeCondition(uint256 how) external {
+        bytes memory data = how % 3 == 0
+            ? abi.encodeCall(app.addCondition, (address(condition)))
+            : abi.encodeCall(app.removeCondition, (address(condition)));
+        _byOwner(data, how);
+    }
+
+    function changeTicketRequirement(uint256 how) external {
+        _byOwner(abi.encodeCall(app.requireTicket, (how % 3 == 0)), how);
+    }
+
+    function changeTicket(uint256 ticket, uint256 how, bool byGuardian) external {
+        bytes memory data = how % 4 != 0
+            ? abi.encodeCall(app.allowTicket, (_ticket(ticket)))
+            : abi.encodeCall(app.revokeTicket, (_ticket(ticket)));
+        byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
+    }
+
+    function changeAdvisory(uint256 how, bool byGuardian) external {
+        bytes memory data =
+            how % 3 == 0 ? abi.encodeCall(app.denyAdvisory, (ADVISORY)) : abi.encodeCall(app.liftAdvisory, (ADVISORY));
+        byGuardian ? _byGuardian(data, how) : _byOwner(data, how);
+    }
+
+    function changeGuardian(uint256 seed) external {
+        _byOwner(abi.encodeCall(app.setGuardian, (seed % 2 == 0 ? GUARDIAN : OTHER_GUARDIAN)), seed);
+    }
+
+    function sunset(uint256 seed) external {
+        // Rarely, since nothing is allowed any more.
+        if (seed % 101 != 0) return;
+        uint256 count = effective;
+        _byOwner(abi.encodeCall(app.sunset, ()), seed);
+        if (effective != count) closed = true;
+    }
+
+    /// @dev Whatever a stranger sends, to whichever contract, no decision changes at any time.
+    function strangerCalls(uint256 kind, uint256 seed) external {
+        bytes[16] memory calls = _calls(seed);
+        uint256[] memory times = _times(FAR, seed);
+        uint256[] memory before = _allowedAt(times);
+        vm.prank(STRANGER);
+        (bool success,) = (kind % 3 == 0 ? address(kms) : address(app)).call(calls[(kind >> 8) % calls.length]);
+        uint256[] memory afterwards = _allowedAt(times);
+        if (success) violation = "a stranger's transaction took effect";
+        for (uint256 i = 0; i < times.length; ++i) {
+            if (afterwards[i] != before[i]) violation = "a stranger changed a decision";
+        }
     }
 
     function changeDevice(uint256 device, uint256 how, bool byGuardian) external {
@@ -151,6 +226,14 @@ contract PolicyHandler {
         _check(KMS_OWNER, address(kms), abi.encodeCall(kms.setNotice, (uint40(notice % 5 days))), kms.notice(), notice);
     }
 
+    /// @notice What is allowed now and in the far future.
+    function isAnythingAllowed() external returns (bool) {
+        uint256[] memory times = new uint256[](2);
+        (times[0], times[1]) = (block.timestamp, block.timestamp + FAR);
+        uint256[] memory sets = _allowedAt(times);
+        return sets[0] | sets[1] != 0;
+    }
+
     function _byOwner(bytes memory data, uint256 seed) private {
         // Half of the transactions come some hours after the one before.
         if (seed % 2 == 0) vm.warp(block.timestamp + uint256(keccak256(abi.encode(seed))) % 12 hours);
@@ -159,7 +242,26 @@ contract PolicyHandler {
 
     /// @dev The guardian must not enlarge what is allowed at any time (G-3), not only within the notice.
     function _byGuardian(bytes memory data, uint256 seed) private {
-        _check(GUARDIAN, address(app), data, FAR, seed);
+        _check(app.guardian(), address(app), data, FAR, seed);
+    }
+
+    function _calls(uint256 seed) private view returns (bytes[16] memory calls) {
+        calls[0] = abi.encodeCall(app.scheduleCode, (_code(seed), "", seed % 2 == 0, 0));
+        calls[1] = abi.encodeCall(app.retireCode, (_code(seed), 0));
+        calls[2] = abi.encodeCall(app.revokeCode, (_code(seed), false));
+        calls[3] = abi.encodeCall(app.pause, (uint40(block.timestamp + 1 + seed % 1 days)));
+        calls[4] = abi.encodeCall(app.sunset, ());
+        calls[5] = abi.encodeCall(app.denyDevice, (_device(seed)));
+        calls[6] = abi.encodeCall(app.allowAnyDevice, ());
+        calls[7] = abi.encodeCall(app.removeTee, (TeeKind.Tdx));
+        calls[8] = abi.encodeCall(app.setTcbFloor, (TcbStatus.OutOfDate));
+        calls[9] = abi.encodeCall(app.addCondition, (address(condition)));
+        calls[10] = abi.encodeCall(app.requireTicket, (seed % 2 == 0));
+        calls[11] = abi.encodeCall(app.denyAdvisory, (ADVISORY));
+        calls[12] = abi.encodeCall(app.acceptOwnership, ());
+        calls[13] = abi.encodeCall(app.setNotice, (uint40(seed % 5 days)));
+        calls[14] = abi.encodeCall(kms.suspendApp, (address(app)));
+        calls[15] = abi.encodeCall(kms.revokeOsImage, (_image(seed)));
     }
 
     function _check(address actor, address target, bytes memory data, uint256 horizon, uint256 seed) private {
@@ -223,17 +325,30 @@ contract PolicyHandler {
     }
 
     function _allowedNow() private view returns (uint256 set) {
-        BootRequest memory request;
-        request.info.appId = address(app);
-        for (uint256 bit = 0; bit < CODES * 16; ++bit) {
-            request.info.composeHash = _code(bit / 16);
-            request.info.deviceId = _device(bit);
-            request.tee = bit & 2 == 0 ? TeeKind.Tdx : TeeKind.Snp;
-            request.info.tcbStatus = bit & 4 == 0 ? "UpToDate" : "OutOfDate";
-            request.info.osImageHash = _image(bit >> 3);
+        for (uint256 bit = 0; bit < PLATFORM_BITS + CODES * 8; ++bit) {
+            BootRequest memory request = bit < PLATFORM_BITS ? _platform(bit) : _required(bit - PLATFORM_BITS);
             (Verdict verdict,,) = kms.decide(request);
             if (verdict == Verdict.Allowed) set |= 1 << bit;
         }
+    }
+
+    function _platform(uint256 bit) private view returns (BootRequest memory request) {
+        request.info.appId = address(app);
+        request.info.composeHash = _code(bit / 16);
+        request.info.deviceId = _device(bit);
+        request.tee = bit & 2 == 0 ? TeeKind.Tdx : TeeKind.Snp;
+        request.info.tcbStatus = bit & 4 == 0 ? "UpToDate" : "OutOfDate";
+        request.info.osImageHash = _image(bit >> 3);
+        request.ticket = _ticket(0);
+    }
+
+    function _required(uint256 bit) private view returns (BootRequest memory request) {
+        request = _platform(bit / 8 * 16);
+        request.ticket = bit & 1 == 0 ? _ticket(1) : bytes32(0);
+        if (bit & 4 != 0) request.info.instanceId = condition.OUTCAST();
+        if (bit & 2 == 0) return request;
+        request.info.advisoryIds = new string[](1);
+        request.info.advisoryIds[0] = ADVISORY;
     }
 
     function _version(uint256 code) private view returns (Version memory version) {
@@ -246,6 +361,10 @@ contract PolicyHandler {
 
     function _device(uint256 seed) private pure returns (bytes32) {
         return keccak256(abi.encode("device", seed % 2));
+    }
+
+    function _ticket(uint256 seed) private pure returns (bytes32) {
+        return keccak256(abi.encode("ticket", seed % 2));
     }
 
     function _image(uint256 seed) private pure returns (bytes32) {

@@ -5,6 +5,7 @@ import {AppAuth} from "../../../contracts/AppAuth.sol";
 import {IAppPolicy} from "../../../contracts/interfaces/IAppPolicy.sol";
 import {IGoverned} from "../../../contracts/interfaces/IGoverned.sol";
 import {TcbStatus, TeeKind} from "../../../contracts/types/Boot.sol";
+import {ConditionStub} from "../support/ConditionStub.sol";
 import {Fixture} from "../support/Fixture.sol";
 import {vm} from "../support/Vm.sol";
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
@@ -20,6 +21,8 @@ contract InitializeTest is Fixture {
     function test_initialize_SaysEverythingInEvents_G9() external {
         IAppPolicy.Init memory init = _init();
         init.anyDevice = true;
+        (init.conditions, init.ticketNeeded, init.tickets) = (new address[](1), true, new bytes32[](1));
+        (init.conditions[0], init.tickets[0]) = (address(new ConditionStub()), keccak256("ticket"));
         uint40 time = currentTime();
         vm.expectEmit(address(fresh));
         emit IGoverned.OwnershipTransferred(address(0), OWNER);
@@ -32,19 +35,29 @@ contract InitializeTest is Fixture {
         vm.expectEmit(address(fresh));
         emit IAppPolicy.KeysRotated(1, 0);
         vm.expectEmit(address(fresh));
-        emit IAppPolicy.TcbFloorSet(TcbStatus.SWHardeningNeeded, time);
-        vm.expectEmit(address(fresh));
         emit IAppPolicy.CodeScheduled(CODE, time, "");
+        vm.expectEmit(address(fresh));
+        emit IAppPolicy.TcbFloorSet(TcbStatus.SWHardeningNeeded, time);
         vm.expectEmit(address(fresh));
         emit IAppPolicy.DeviceScheduled(DEVICE, time);
         vm.expectEmit(address(fresh));
         emit IAppPolicy.TeeScheduled(TeeKind.Tdx, time);
         vm.expectEmit(address(fresh));
         emit IAppPolicy.AnyDeviceScheduled(time);
+        vm.expectEmit(address(fresh));
+        emit IAppPolicy.ConditionAdded(init.conditions[0]);
+        vm.expectEmit(address(fresh));
+        emit IAppPolicy.TicketRequirementSet(true, time);
+        vm.expectEmit(address(fresh));
+        emit IAppPolicy.TicketAllowed(keccak256("ticket"), time);
         fresh.initialize(init);
         vm.assertEq(fresh.kmsAuth(), address(kms));
         vm.assertEq(fresh.owner(), OWNER);
         vm.assertTrue(fresh.isDeviceAllowed(DEVICE_2));
+        vm.assertEq(fresh.ticketAllowedFrom(keccak256("ticket")), time);
+        vm.assertEq(fresh.conditions().length, 1);
+        (bool needed, uint40 endsAt) = fresh.ticketRequirement();
+        vm.assertTrue(needed && endsAt == 0);
     }
 
     function test_initialize_RevertIf_DoneBefore() external {
@@ -107,6 +120,29 @@ contract InitializeTest is Fixture {
         IAppPolicy.Init memory init = _init();
         init.teeKinds[0] = TeeKind.None;
         vm.expectRevert(IAppPolicy.InvalidTee.selector);
+        fresh.initialize(init);
+    }
+
+    function test_initialize_RevertIf_TeeTwice() external {
+        IAppPolicy.Init memory init = _init();
+        init.teeKinds = new TeeKind[](2);
+        (init.teeKinds[0], init.teeKinds[1]) = (TeeKind.Snp, TeeKind.Snp);
+        vm.expectRevert(IGoverned.NothingToChange.selector);
+        fresh.initialize(init);
+    }
+
+    function test_initialize_RevertIf_ConditionHasNoCode() external {
+        IAppPolicy.Init memory init = _init();
+        init.conditions = new address[](1);
+        init.conditions[0] = STRANGER;
+        vm.expectRevert(abi.encodeWithSelector(IAppPolicy.NotACondition.selector, STRANGER));
+        fresh.initialize(init);
+    }
+
+    function test_initialize_RevertIf_ZeroTicket() external {
+        IAppPolicy.Init memory init = _init();
+        init.tickets = new bytes32[](1);
+        vm.expectRevert(IAppPolicy.ZeroTicket.selector);
         fresh.initialize(init);
     }
 

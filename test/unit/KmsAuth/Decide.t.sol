@@ -141,6 +141,18 @@ contract KmsDecideTest is Fixture {
         vm.assertTrue(before - gasleft() < 1_100_000);
     }
 
+    /// @dev The app would say yes to whoever hands over too little, and no to anybody else.
+    function testFuzz_decide_TooLittleGasNeverTurnsANoIntoAYes_G1(uint256 gasLimit) external {
+        (ForeignAppStub foreign, BootRequest memory request) = _foreign();
+        foreign.set(ForeignAppStub.Answer.YesWhenStarved);
+        bytes memory question = abi.encodeCall(kms.decide, (request));
+        (bool success, bytes memory answer) = address(kms).staticcall{gas: gasLimit % 1_500_000}(question);
+        if (!success) return;
+        (uint256 verdict, uint256 reason,) = abi.decode(answer, (uint256, uint256, uint256));
+        vm.assertEq(verdict, 0);
+        vm.assertEq(reason, uint256(Reason.ForeignAppRefused));
+    }
+
     function test_decide_ChecksTheImageOfAForeignAppToo() external {
         (, BootRequest memory request) = _foreign();
         request.info.osImageHash = CODE;

@@ -20,7 +20,7 @@ contract ConfirmOutputTest is CommitteeFixture {
         vm.expectEmit(address(committee));
         emit IKmsCommittee.OutputConfirmed(round, vm.addr(4), hash);
         vm.expectEmit(address(committee));
-        emit IKmsCommittee.EpochStarted(1, round, groupKey, polynomial);
+        emit IKmsCommittee.EpochStarted(1, round, groupKey, polynomial, currentTime());
         _confirm(4, round, groupKey, polynomial);
         assertState(round, IKmsCommittee.CeremonyState.Finished);
         IKmsCommittee.Epoch memory started = committee.currentEpoch();
@@ -72,7 +72,17 @@ contract ConfirmOutputTest is CommitteeFixture {
     function test_confirmOutput_RotateKeepsThePreviousEpochForAHandover_G11() external {
         _genesis();
         bytes memory other = abi.encodePacked(keccak256("other"), bytes16("0123456789abcdef"));
-        _run(IKmsCommittee.CeremonyKind.Rotate, 4, 4, other);
+        uint64 round = _open(IKmsCommittee.CeremonyKind.Rotate);
+        for (uint256 i = 1; i <= NODES; ++i) {
+            _post(i, round);
+        }
+        _confirm(1, round, other, polynomial);
+        _confirm(2, round, other, polynomial);
+        vm.expectEmit(address(committee));
+        emit IKmsCommittee.OutputConfirmed(round, vm.addr(3), _outputHash(other, polynomial));
+        vm.expectEmit(address(committee));
+        emit IKmsCommittee.EpochStarted(2, round, other, polynomial, currentTime() + NOTICE);
+        _confirm(3, round, other, polynomial);
         vm.assertEq(committee.epoch(1).validUntil, currentTime() + NOTICE);
         vm.assertEq(committee.currentEpoch().groupKey, other);
     }

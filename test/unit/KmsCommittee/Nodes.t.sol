@@ -8,10 +8,23 @@ import {CommitteeFixture} from "../support/CommitteeFixture.sol";
 import {vm} from "../support/Vm.sol";
 
 contract NodesTest is CommitteeFixture {
+    function _expectAdmitted(IKmsCommittee.Node memory node, uint40 admittedFrom) private {
+        vm.expectEmit(address(committee));
+        emit IKmsCommittee.NodeAdmitted(
+            node.nodeKey,
+            node.operator,
+            node.evidenceDigest,
+            node.dealingKey,
+            node.sealingKey,
+            node.url,
+            admittedFrom,
+            node.expiresAt
+        );
+    }
+
     function test_admitNode_AtOnceBeforeTheFirstEpoch() external {
         IKmsCommittee.Node memory node = _node(5);
-        vm.expectEmit(address(committee));
-        emit IKmsCommittee.NodeAdmitted(node.nodeKey, OPERATOR, currentTime(), node.expiresAt);
+        _expectAdmitted(node, currentTime());
         vm.prank(OWNER);
         committee.admitNode(node);
         vm.assertTrue(committee.isAdmitted(node.nodeKey));
@@ -39,7 +52,9 @@ contract NodesTest is CommitteeFixture {
         _genesis();
         IKmsCommittee.Node memory node = committee.node(vm.addr(1));
         node.expiresAt += 100 days;
+        node.url = "https://elsewhere.example";
         vm.warp(node.expiresAt - 100 days - NOTICE);
+        _expectAdmitted(node, node.admittedFrom);
         vm.prank(OWNER);
         committee.admitNode(node);
         vm.assertEq(committee.node(node.nodeKey).expiresAt, node.expiresAt);

@@ -9,10 +9,13 @@ import {vm} from "../support/Vm.sol";
 
 contract OpenCeremonyTest is CommitteeFixture {
     function test_openCeremony_GenesisAmongAllAdmitted() external {
+        address[] memory all = new address[](NODES);
+        for (uint256 i = 0; i < NODES; ++i) {
+            all[i] = vm.addr(i + 1);
+        }
+        (uint40 dealUntil, uint40 confirmUntil) = (currentTime() + WINDOW, currentTime() + 2 * WINDOW);
         vm.expectEmit(address(committee));
-        emit IKmsCommittee.CeremonyOpened(
-            1, IKmsCommittee.CeremonyKind.Genesis, currentTime() + WINDOW, currentTime() + 2 * WINDOW
-        );
+        emit IKmsCommittee.CeremonyOpened(1, IKmsCommittee.CeremonyKind.Genesis, dealUntil, confirmUntil, 3, all, all);
         uint64 round = _open(IKmsCommittee.CeremonyKind.Genesis);
         vm.assertEq(round, 1);
         vm.assertEq(committee.round(), 1);

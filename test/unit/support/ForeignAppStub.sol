@@ -13,7 +13,8 @@ contract ForeignAppStub is IAppAuth {
         BurnsAllGas,
         Short,
         OddBool,
-        VeryLong
+        VeryLong,
+        YesWhenStarved
     }
 
     Answer public answer;
@@ -35,6 +36,8 @@ contract ForeignAppStub is IAppAuth {
         if (answer == Answer.Short) _answer(1, 0x20);
         if (answer == Answer.OddBool) _answer(2, 0x60);
         if (answer == Answer.VeryLong) _answer(1, 200_000);
+        // As a contract does that takes the failure of an inner call, for want of gas, for a yes.
+        if (answer == Answer.YesWhenStarved) return (gasleft() < 990_000, "");
         return (true, "");
     }
 
