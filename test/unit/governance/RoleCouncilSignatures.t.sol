@@ -160,6 +160,13 @@ contract RoleCouncilSignaturesTest is CouncilFixture {
         vm.assertTrue(_costOf(CORE_2, abi.encodeCall(council.approve, (id, CORE))) <= 35_000, "again");
     }
 
+    function test_approveBySig_CostsAtMost35000() external {
+        uint256 id = _proposed(_revocation());
+        bytes memory data =
+            abi.encodeCall(council.approveBySig, (id, CORE, CORE_1, deadline, _approval(1, id, CORE, 0)));
+        vm.assertTrue(_costOf(STRANGER, data) <= 35_000, "by signature");
+    }
+
     function _costOf(address caller, bytes memory data) private returns (uint256 cost) {
         vmMore.cool(address(council));
         vm.prank(caller);
