@@ -40,6 +40,7 @@ contract GovernanceFactory is IGovernanceFactory {
         external
         returns (address app, address governor, address votes)
     {
+        _checkRequest(init, salt);
         votes = Clones.cloneDeterministic(tokenImplementation, _saltOf(msg.sender, salt));
         GovernanceToken(votes).initialize(token.name, token.symbol, token.holders, token.amounts);
         governor = _deployGovernor(dao, IVotes(votes), salt);
@@ -51,6 +52,7 @@ contract GovernanceFactory is IGovernanceFactory {
         external
         returns (address app, address governor)
     {
+        _checkRequest(init, salt);
         governor = _deployGovernor(dao, token, salt);
         app = _deployApp(init, governor, address(token), salt);
     }
@@ -62,6 +64,7 @@ contract GovernanceFactory is IGovernanceFactory {
         uint40 motionLifetime,
         bytes32 salt
     ) external returns (address app, address council) {
+        _checkRequest(init, salt);
         council = Clones.cloneDeterministic(councilImplementation, _saltOf(msg.sender, salt));
         IRoleCouncil(council).initialize(roles, motionLifetime);
         app = _deployApp(init, council, address(0), salt);
@@ -100,11 +103,17 @@ contract GovernanceFactory is IGovernanceFactory {
         private
         returns (address app)
     {
-        if (init.owner != address(0)) revert OwnerGiven(init.owner);
         IAppPolicy.Init memory owned = init;
         owned.owner = owner;
         app = IKmsAuth(kmsAuth).deployAndRegisterApp(owned, _saltOf(msg.sender, salt));
         emit GovernedAppDeployed(app, owner, token, msg.sender, salt);
+    }
+
+    /// @dev Before anything is deployed: two contracts at one address would cost the caller all its gas.
+    function _checkRequest(IAppPolicy.Init calldata init, bytes32 salt) private view {
+        if (init.owner != address(0)) revert OwnerGiven(init.owner);
+        address app = IKmsAuth(kmsAuth).predictApp(address(this), _saltOf(msg.sender, salt));
+        if (app.code.length != 0) revert AlreadyDeployed(app);
     }
 
     function _checkIsContract(address given) private view {

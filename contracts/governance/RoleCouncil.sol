@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
@@ -182,7 +183,7 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
         uint64 seat = _seatIn(role, member);
         Approval storage approval = _motions[id].approvals[member];
         if (approval.seat == seat) revert AlreadyApproved(id, role, member);
-        (approval.seat, approval.changes) = (seat, approval.changes + 1);
+        _write(approval, seat);
         emit MotionApproved(id, role, member);
     }
 
@@ -191,8 +192,15 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
         uint64 seat = _seatIn(role, member);
         Approval storage approval = _motions[id].approvals[member];
         if (approval.seat != seat) revert NotApproved(id, role, member);
-        (approval.seat, approval.changes) = (0, approval.changes + 1);
+        _write(approval, 0);
         emit ApprovalWithdrawn(id, role, member);
+    }
+
+    /// @dev The count cannot wrap: nobody changes its mind 2^64 times.
+    function _write(Approval storage approval, uint64 seat) private {
+        unchecked {
+            (approval.seat, approval.changes) = (seat, approval.changes + 1);
+        }
     }
 
     /// @dev Who stays keeps its seat, and with it what it has approved.
@@ -229,9 +237,10 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
     }
 
     function _seatIn(uint256 role, address member) private view returns (uint64) {
-        Seat memory seat = _seats[member];
-        if (seat.number == 0 || seat.role != role) revert NotAMember(role, member);
-        return seat.number;
+        Seat storage seat = _seats[member];
+        uint64 number = seat.number;
+        if (number == 0 || seat.role != role) revert NotAMember(role, member);
+        return number;
     }
 
     /// @dev The nonce is read here: a signature is good for one change, also after the approval was withdrawn.
@@ -246,15 +255,23 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
         if (block.timestamp > deadline) revert SignatureExpired(deadline);
         uint256 nonce = _motions[id].approvals[member].changes;
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(typeHash, id, role, member, nonce, deadline)));
-        if (!SignatureChecker.isValidSignatureNowCalldata(member, digest, signature)) revert InvalidSignature(member);
+        if (!_isSignedBy(member, digest, signature)) revert InvalidSignature(member);
+    }
+
+    /// @dev A key signs for its own address also where that has code (EIP-7702): it can act as the member anyway.
+    function _isSignedBy(address member, bytes32 digest, bytes calldata signature) private view returns (bool) {
+        (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (failure == ECDSA.RecoverError.NoError && recovered == member) return true;
+        return SignatureChecker.isValidERC1271SignatureNowCalldata(member, digest, signature);
     }
 
     /// @dev Open stands for "neither executed nor expired".
     function _stateByTime(uint256 id) private view returns (MotionState) {
         Motion storage motion = _motions[id];
-        if (motion.expiresAt == 0) return MotionState.None;
+        uint40 expiry = motion.expiresAt;
+        if (expiry == 0) return MotionState.None;
         if (motion.executed) return MotionState.Executed;
-        return currentTime() < motion.expiresAt ? MotionState.Open : MotionState.Expired;
+        return currentTime() < expiry ? MotionState.Open : MotionState.Expired;
     }
 
     function _isApprovedByAllRoles(uint256 id) private view returns (bool) {

@@ -44,6 +44,8 @@ interface IGovernanceFactory {
 
     /// @notice `given` is none of the contracts that it should be: it has no code.
     error NotAContract(address given);
+    /// @notice The caller has used this salt: `app` is what it made.
+    error AlreadyDeployed(address app);
     /// @notice Leave `init.owner` zero: the owner is deployed here.
     error OwnerGiven(address owner);
 
