@@ -140,30 +140,41 @@ fn g9_suspension_lasts_until_it_is_lifted() {
     assert_eq!(until(&chain), 1100);
 }
 
+/// As the contract does it: the epoch before ends now, or after the notice of 500 s when the key is another.
 fn epoch(chain: &mut Chain, round: u64, number: u64, kind: CeremonyKind) {
+    let previousUntil = t(chain.now + if kind == CeremonyKind::Rotate { 500 } else { 0 });
     let kind = kind as u8;
     let (dealUntil, confirmUntil) = (t(chain.now + 10), t(chain.now + 20));
-    chain.emit(COMMITTEE, KmsCommittee::CeremonyOpened { round, kind, dealUntil, confirmUntil });
+    let (quorum, dealers, players) = (1, vec![OWNER], vec![OWNER]);
+    let opened =
+        KmsCommittee::CeremonyOpened { round, kind, dealUntil, confirmUntil, quorum, dealers, players };
+    chain.emit(COMMITTEE, opened);
     let log = Bytes::from_static(b"log");
     chain.emit(COMMITTEE, KmsCommittee::DealerLogPosted { round, dealer: OWNER, log });
     chain.emit(COMMITTEE, KmsCommittee::OutputConfirmed { round, player: OWNER, outputHash: B256::ZERO });
     let (groupKey, polynomial) = (Bytes::from(vec![number as u8; 48]), Bytes::from_static(&[1]));
-    chain.emit(COMMITTEE, KmsCommittee::EpochStarted { epoch: number, round, groupKey, polynomial });
+    chain.emit(COMMITTEE, KmsCommittee::EpochStarted { epoch: number, round, groupKey, polynomial, previousUntil });
 }
 
 #[test]
 fn g11_two_epochs_are_valid_only_inside_the_handover_window() {
     let mut chain = Chain::new();
-    chain.emit(COMMITTEE, KmsAuth::NoticeSet { notice: t(500), from: t(1000) });
     epoch(&mut chain, 1, 1, CeremonyKind::Genesis);
     chain.now = 2000;
     epoch(&mut chain, 2, 2, CeremonyKind::Refresh);
     assert_eq!(chain.state.committee.epochs[&1].valid_until, 2000);
     chain.now = 3000;
-    chain.emit(
-        COMMITTEE,
-        KmsCommittee::CeremonyOpened { round: 3, kind: 2, dealUntil: t(3010), confirmUntil: t(3020) },
-    );
+    let (dealUntil, confirmUntil) = (t(3010), t(3020));
+    let opened = KmsCommittee::CeremonyOpened {
+        round: 3,
+        kind: 2,
+        dealUntil,
+        confirmUntil,
+        quorum: 1,
+        dealers: vec![OWNER],
+        players: vec![OWNER],
+    };
+    chain.emit(COMMITTEE, opened);
     chain.emit(COMMITTEE, KmsCommittee::CeremonyAborted { round: 3 });
     epoch(&mut chain, 4, 3, CeremonyKind::Rotate);
     let committee = &chain.state.committee;
@@ -211,12 +222,27 @@ fn g9_nodes_come_and_go() {
     let mut chain = Chain::new();
     let nodeKey = Address::repeat_byte(1);
     let (admittedFrom, expiresAt) = (t(1000), t(9000));
-    chain.emit(COMMITTEE, KmsCommittee::NodeAdmitted { nodeKey, operator: OWNER, admittedFrom, expiresAt });
+    let admitted = KmsCommittee::NodeAdmitted {
+        nodeKey,
+        operator: OWNER,
+        evidenceDigest: B256::repeat_byte(5),
+        dealingKey: B256::repeat_byte(6),
+        sealingKey: B256::repeat_byte(7),
+        url: "http://first".into(),
+        admittedFrom,
+        expiresAt,
+    };
+    chain.emit(COMMITTEE, admitted.clone());
+    assert_eq!(chain.state.committee.nodes[&nodeKey].url, "http://first");
     chain.emit(COMMITTEE, KmsCommittee::NodeUrlSet { nodeKey, url: "http://n".into() });
     chain.emit(COMMITTEE, KmsCommittee::NoncePublished { nodeKey, nonce: B256::repeat_byte(4) });
     let node = &chain.state.committee.nodes[&nodeKey];
-    assert_eq!((node.operator, node.expires_at, node.url.as_deref()), (OWNER, 9000, Some("http://n")));
+    assert_eq!((node.operator, node.expires_at, node.url.as_str()), (OWNER, 9000, "http://n"));
+    assert_eq!((node.dealing_key, node.sealing_key), (B256::repeat_byte(6), B256::repeat_byte(7)));
     assert_eq!(node.nonce, B256::repeat_byte(4));
+    chain.emit(COMMITTEE, admitted);
+    let node = &chain.state.committee.nodes[&nodeKey];
+    assert_eq!((node.url.as_str(), node.nonce), ("http://first", B256::repeat_byte(4)));
     chain.emit(COMMITTEE, KmsCommittee::NodeEvicted { nodeKey, by: OWNER });
     assert!(chain.state.committee.nodes.is_empty());
 }

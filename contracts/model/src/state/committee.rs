@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What `KmsCommittee` told. A node's keys and a ceremony's participants are in storage only: read them with proof.
+//! What `KmsCommittee` told.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,14 @@ pub struct Node {
     pub admitted_from: u64,
     /// When its admission ends.
     pub expires_at: u64,
-    /// Where it is reached, when that was changed after its admission.
-    pub url: Option<String>,
+    /// SHA-256 of the evidence that it was admitted by.
+    pub evidence_digest: B256,
+    /// Its Ed25519 key in ceremonies.
+    pub dealing_key: B256,
+    /// Its X25519 key, to which dealings are sealed.
+    pub sealing_key: B256,
+    /// Where it is reached.
+    pub url: String,
     /// Its newest nonce.
     pub nonce: B256,
 }
@@ -94,6 +100,12 @@ pub struct Ceremony {
     pub deal_until: u64,
     /// Until when confirmations are taken.
     pub confirm_until: u64,
+    /// How many players must confirm one output.
+    pub quorum: u32,
+    /// Who deals.
+    pub dealers: Vec<Address>,
+    /// Who receives shares.
+    pub players: Vec<Address>,
     /// keccak256 of each dealer's log.
     pub logs: BTreeMap<Address, B256>,
     /// The output that each player confirmed.
@@ -140,18 +152,33 @@ impl Committee {
     pub(super) fn fold(&mut self, event: &Event, at: &Position) {
         match event {
             Event::NodeAdmitted(e) => {
-                let node = self.nodes.entry(e.nodeKey).or_default();
-                node.operator = e.operator;
-                (node.admitted_from, node.expires_at) = (time(e.admittedFrom), time(e.expiresAt));
-                // Admission and renewal bring a URL of their own, which the event does not tell.
-                node.url = None;
+                // A renewal keeps the nonce.
+                let nonce = self.nodes.get(&e.nodeKey).map(|node| node.nonce).unwrap_or_default();
+                let node = Node {
+                    operator: e.operator,
+                    admitted_from: time(e.admittedFrom),
+                    expires_at: time(e.expiresAt),
+                    evidence_digest: e.evidenceDigest,
+                    dealing_key: e.dealingKey,
+                    sealing_key: e.sealingKey,
+                    url: e.url.clone(),
+                    nonce,
+                };
+                self.nodes.insert(e.nodeKey, node);
             }
             Event::NodeEvicted(e) => drop(self.nodes.remove(&e.nodeKey)),
-            Event::NodeUrlSet(e) => self.nodes.entry(e.nodeKey).or_default().url = Some(e.url.clone()),
+            Event::NodeUrlSet(e) => self.nodes.entry(e.nodeKey).or_default().url.clone_from(&e.url),
             Event::NoncePublished(e) => self.nodes.entry(e.nodeKey).or_default().nonce = e.nonce,
             Event::CeremonyOpened(e) => {
-                let (deal_until, confirm_until) = (time(e.dealUntil), time(e.confirmUntil));
-                let ceremony = Ceremony { kind: e.kind, deal_until, confirm_until, ..Ceremony::default() };
+                let ceremony = Ceremony {
+                    kind: e.kind,
+                    deal_until: time(e.dealUntil),
+                    confirm_until: time(e.confirmUntil),
+                    quorum: e.quorum,
+                    dealers: e.dealers.clone(),
+                    players: e.players.clone(),
+                    ..Ceremony::default()
+                };
                 self.ceremonies.insert(e.round, ceremony);
             }
             Event::DealerLogPosted(e) => {
@@ -161,34 +188,35 @@ impl Committee {
                 self.ceremonies.entry(e.round).or_default().confirmations.insert(e.player, e.outputHash);
             }
             Event::EpochStarted(e) => {
-                let (group_key, polynomial) = (e.groupKey.clone(), e.polynomial.clone());
-                self.start(e.epoch, e.round, group_key, polynomial, at.timestamp);
+                let epoch = Epoch {
+                    round: e.round,
+                    started_at: at.timestamp,
+                    valid_until: FOREVER,
+                    group_key: e.groupKey.clone(),
+                    polynomial: e.polynomial.clone(),
+                };
+                self.start(e.epoch, epoch, time(e.previousUntil));
             }
             Event::CeremonyAborted(e) => self.ceremonies.entry(e.round).or_default().aborted = true,
             other => self.governed.fold(other, at),
         }
     }
 
-    fn start(&mut self, number: u64, round: u64, group_key: Bytes, polynomial: Bytes, now: u64) {
-        let ceremony = self.ceremonies.entry(round).or_default();
+    /// The epoch before ends at `previous_until`: at once when the key stays the same, after the handover when it does not. A
+    /// root that was on its way out then ends now (G-11).
+    fn start(&mut self, number: u64, epoch: Epoch, previous_until: u64) {
+        let now = epoch.started_at;
+        let ceremony = self.ceremonies.entry(epoch.round).or_default();
         ceremony.epoch = Some(number);
         let rotated = ceremony.kind == CeremonyKind::Rotate as u8;
-        self.end_previous(rotated, now);
-        let epoch = Epoch { round, started_at: now, valid_until: FOREVER, group_key, polynomial };
-        self.epochs.insert(number, epoch);
-    }
-
-    /// The epoch before ends at once when the key stays the same, and after the notice when it does not; a root that was
-    /// on its way out then ends now (G-11).
-    fn end_previous(&mut self, rotated: bool, now: u64) {
-        let until = if rotated { now + self.governed.notice.at(now) } else { now };
         if rotated && let Some(outgoing) = self.epochs.get_mut(&self.outgoing) {
             outgoing.valid_until = outgoing.valid_until.min(now);
         }
-        if let Some((&number, previous)) = self.epochs.iter_mut().next_back() {
-            previous.valid_until = until;
-            self.outgoing = if rotated { number } else { self.outgoing };
+        if let Some((&before, previous)) = self.epochs.iter_mut().next_back() {
+            previous.valid_until = previous_until;
+            self.outgoing = if rotated { before } else { self.outgoing };
         }
+        self.epochs.insert(number, epoch);
     }
 
     /// The newest epoch and its number.
