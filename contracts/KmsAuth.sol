@@ -133,8 +133,8 @@ contract KmsAuth is Governed, IKmsAuth {
         if (reason != Reason.Allowed) return (Verdict.Denied, reason, 0);
         address app = request.info.appId;
         if (_apps[app].foreign) {
-            if (!ForeignApp.allows(app, request.info)) return (Verdict.Denied, Reason.ForeignAppRefused, 0);
-            return (Verdict.Allowed, Reason.Allowed, validUntil);
+            reason = _askForeignApp(request);
+            return reason == Reason.Allowed ? (Verdict.Allowed, reason, validUntil) : (Verdict.Denied, reason, 0);
         }
         uint64 imageUntil = validUntil;
         (verdict, reason, validUntil) = IAppPolicy(app).decide(request);
@@ -226,6 +226,12 @@ contract KmsAuth is Governed, IKmsAuth {
         VersionState state;
         (state, until) = VersionList.inForce(_osImage(info.osImageHash), currentTime());
         reason = Reasons.ofOsImage(state);
+    }
+
+    /// @dev Upstream's question does not say the kind of TEE, so that a foreign app can only have meant TDX.
+    function _askForeignApp(BootRequest calldata request) private view returns (Reason) {
+        if (request.tee != TeeKind.Tdx) return Reason.TeeNotAllowed;
+        return ForeignApp.allows(request.info.appId, request.info) ? Reason.Allowed : Reason.ForeignAppRefused;
     }
 
     function _isAllowed(AppBootInfo calldata info) private view returns (bool, string memory) {

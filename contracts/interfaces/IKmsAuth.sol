@@ -61,7 +61,8 @@ interface IKmsAuth is IGoverned, IVersions {
     /// @notice Names the gateway's own app. At once while there is none, after the notice otherwise. Owner only.
     function setGatewayApp(address app) external;
 
-    /// @notice The whole decision at the block's timestamp: registry, OS image, then the app's own rules.
+    /// @notice The whole decision at the block's timestamp: registry, OS image, then the app's own rules. A foreign app is
+    /// asked upstream's question, which says neither TEE nor ticket: it gets keys under TDX only.
     /// @return verdict Allowed or Denied
     /// @return reason why
     /// @return validUntil when an Allowed verdict ends by the passing of time alone; 0 with Denied

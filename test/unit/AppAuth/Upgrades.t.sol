@@ -77,6 +77,19 @@ contract UpgradesTest is Fixture {
         assertState(_state(bytes32(uint256(20))), VersionState.Active);
     }
 
+    /// @dev The ends that were kept for an earlier upgrade are those of other eras by now.
+    function test_supersede_ForgetsATimeRatherThanTellAWrongOne() external {
+        vm.startPrank(OWNER);
+        app.scheduleCode(CODE_2, "", true, 0);
+        app.scheduleCode(CODE_3, "", true, 1 hours);
+        vm.assertEq(_version(CODE_2).retireAt, currentTime() + NOTICE + 1 hours);
+        skip(NOTICE + 1 hours);
+        app.scheduleCode(bytes32(uint256(4)), "", true, 0);
+        vm.assertEq(_version(CODE).retireAt, 1);
+        vm.assertEq(_version(CODE_2).retireAt, 1);
+        vm.assertEq(_version(CODE_3).retireAt, currentTime() + NOTICE);
+    }
+
     function test_nextEra_RevertIf_AllAreUsed() external {
         Upgrades last = Upgrades.wrap(uint56(type(uint16).max) << 40);
         vm.expectRevert(abi.encodeWithSelector(IVersions.TooManyUpgrades.selector, type(uint16).max));

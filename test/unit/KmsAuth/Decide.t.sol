@@ -153,6 +153,14 @@ contract KmsDecideTest is Fixture {
         vm.assertEq(reason, uint256(Reason.ForeignAppRefused));
     }
 
+    function test_decide_AForeignAppGetsKeysUnderTdxOnly_G1() external {
+        (, BootRequest memory request) = _foreign();
+        request.tee = TeeKind.Snp;
+        assertVerdict(request, Verdict.Denied, Reason.TeeNotAllowed, 0);
+        request.tee = TeeKind.None;
+        assertVerdict(request, Verdict.Denied, Reason.TeeNotAllowed, 0);
+    }
+
     function test_decide_ChecksTheImageOfAForeignAppToo() external {
         (, BootRequest memory request) = _foreign();
         request.info.osImageHash = CODE;

@@ -29,7 +29,7 @@ contract ForeignAppStub is IAppAuth {
 
     function isAppAllowed(AppBootInfo calldata) external view returns (bool, string memory) {
         if (answer == Answer.No) return (false, "no");
-        if (answer == Answer.Reverts) revert("refused");
+        if (answer == Answer.Reverts) _revert();
         if (answer == Answer.BurnsAllGas) {
             while (true) {}
         }
@@ -39,6 +39,14 @@ contract ForeignAppStub is IAppAuth {
         // As a contract does that takes the failure of an inner call, for want of gas, for a yes.
         if (answer == Answer.YesWhenStarved) return (gasleft() < 990_000, "");
         return (true, "");
+    }
+
+    /// @dev With what would be a yes as an answer.
+    function _revert() private pure {
+        assembly {
+            mstore(0, 1)
+            revert(0, 0x60)
+        }
     }
 
     function _answer(uint256 first, uint256 length) private pure {
