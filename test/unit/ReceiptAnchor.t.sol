@@ -146,6 +146,40 @@ contract ReceiptAnchorTest is CommitteeFixture {
         vm.assertFalse(anchor.verify(vm.addr(1), 0, anchor.anchor(vm.addr(1), 0).root, new bytes32[](0)));
     }
 
+    /// @dev Logs of any length; where the nodes of a level are odd, the last one moves up.
+    function testFuzz_verify_FindsEveryReceiptOfALog(uint256 seed, uint256 size, uint256 place) external {
+        size = 1 + size % 20;
+        place %= size;
+        bytes32[] memory level = new bytes32[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            level[i] = anchor.leafOf(keccak256(abi.encode(seed, i)));
+        }
+        (bytes32 root, bytes32[] memory proof) = _prove(level, place);
+        _post(1, 0, 0, root, uint64(size));
+        vm.assertTrue(anchor.verify(vm.addr(1), 0, keccak256(abi.encode(seed, place)), proof));
+        vm.assertFalse(anchor.verify(vm.addr(1), 0, keccak256(abi.encode(seed, size)), proof));
+    }
+
+    function _prove(bytes32[] memory level, uint256 place) private pure returns (bytes32 root, bytes32[] memory proof) {
+        while (level.length > 1) {
+            if (place ^ 1 < level.length) {
+                bytes32[] memory longer = new bytes32[](proof.length + 1);
+                for (uint256 i = 0; i < proof.length; ++i) {
+                    longer[i] = proof[i];
+                }
+                longer[proof.length] = level[place ^ 1];
+                proof = longer;
+            }
+            bytes32[] memory next = new bytes32[]((level.length + 1) / 2);
+            for (uint256 i = 0; i < next.length; ++i) {
+                bool paired = 2 * i + 1 < level.length;
+                next[i] = paired ? Hashes.commutativeKeccak256(level[2 * i], level[2 * i + 1]) : level[2 * i];
+            }
+            (level, place) = (next, place / 2);
+        }
+        root = level[0];
+    }
+
     function test_verify_TheOnlyReceipt() external {
         _post(1, 0, 0, anchor.leafOf(ROOT), 1);
         vm.assertTrue(anchor.verify(vm.addr(1), 0, ROOT, new bytes32[](0)));
