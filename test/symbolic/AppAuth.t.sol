@@ -7,122 +7,118 @@ import {AppAuthState} from "./support/AppAuthState.sol";
 
 /// @notice G-2 and G-3 of one app's rules: any storage, any call with any arguments by anyone, any boot, any time.
 ///
-/// Proved of each thing that a decision asks for; `DecisionProofs` has that a decision is exactly all of them.
+/// Proved of each thing that a decision asks for; `DecisionProofs` has that a decision is exactly all of them. What is
+/// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
     function check_G2_code(address caller, uint40 time, uint40 probeTime, bytes32 codeHash) external {
-        _assumeWithinTheNotice(time, probeTime);
-        if (_isCodeInForce(codeHash, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isCodeInForce(codeHash, probeTime));
+        _checkNotice(caller, time, Part.Code, codeHash, probeTime);
     }
 
     function check_G2_device(address caller, uint40 time, uint40 probeTime, bytes32 deviceId) external {
-        _assumeWithinTheNotice(time, probeTime);
-        if (_isDeviceAllowed(deviceId, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isDeviceAllowed(deviceId, probeTime));
+        _checkNotice(caller, time, Part.Device, deviceId, probeTime);
     }
 
     function check_G2_tee(address caller, uint40 time, uint40 probeTime, TeeKind tee) external {
-        _assumeWithinTheNotice(time, probeTime);
-        if (_isTeeAllowed(tee, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isTeeAllowed(tee, probeTime));
+        _checkNotice(caller, time, Part.Tee, bytes32(uint256(tee)), probeTime);
     }
 
     function check_G2_tcb(address caller, uint40 time, uint40 probeTime, TcbStatus status) external {
-        _assumeWithinTheNotice(time, probeTime);
-        if (_isTcbAllowed(status, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isTcbAllowed(status, probeTime));
+        _checkNotice(caller, time, Part.Tcb, bytes32(uint256(status)), probeTime);
     }
 
-    /// @notice No call ends a pause early, and none makes one that does not end.
+    /// @notice Nobody ends a pause early.
     function check_G2_G3_pause(address caller, uint40 time, uint40 probeTime) external {
-        _assumeWellFormed(time, probeTime);
-        bool isPaused = _isPaused(probeTime);
-        vm.assume(app.pausedUntil() <= uint256(time) + app.MAX_PAUSE());
-        _callAt(time, caller);
-        assert(_isPaused(probeTime) || !isPaused);
-        assert(app.pausedUntil() <= uint256(time) + app.MAX_PAUSE());
+        _assumeACallAllows(caller, time, Part.NoPause, 0, probeTime);
+        assert(_isAllowed(Part.NoPause, 0, probeTime));
     }
 
     /// @notice The generation is no part of the set that G-2 speaks of: a rotation opens a new one at once, whose keys nobody
-    /// has. Of those that there were, no call prolongs one.
-    function check_G2_generation(address caller, uint40 time, uint40 probeTime, uint64 asked) external {
-        _assumeWellFormed(time, probeTime);
+    /// has. Of those that there were, nobody prolongs one.
+    function check_G2_G3_generation(address caller, uint40 time, uint40 probeTime, uint64 asked) external {
+        bytes32 what = bytes32(uint256(asked));
+        _assumeACallAllows(caller, time, Part.Generation, what, probeTime);
         (uint64 current,) = app.generation();
         vm.assume(asked <= current);
-        if (_isGenerationInForce(asked, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isGenerationInForce(asked, probeTime));
+        assert(_isAllowed(Part.Generation, what, probeTime));
     }
 
     function check_G3_code(address caller, uint40 time, uint40 probeTime, bytes32 codeHash) external {
-        _assumeNotTheOwner(time, probeTime, caller);
-        if (_isCodeInForce(codeHash, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isCodeInForce(codeHash, probeTime));
+        _checkNotOwner(caller, time, Part.Code, codeHash, probeTime);
     }
 
     function check_G3_device(address caller, uint40 time, uint40 probeTime, bytes32 deviceId) external {
-        _assumeNotTheOwner(time, probeTime, caller);
-        if (_isDeviceAllowed(deviceId, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isDeviceAllowed(deviceId, probeTime));
+        _checkNotOwner(caller, time, Part.Device, deviceId, probeTime);
     }
 
     function check_G3_tee(address caller, uint40 time, uint40 probeTime, TeeKind tee) external {
-        _assumeNotTheOwner(time, probeTime, caller);
-        if (_isTeeAllowed(tee, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isTeeAllowed(tee, probeTime));
+        _checkNotOwner(caller, time, Part.Tee, bytes32(uint256(tee)), probeTime);
     }
 
     function check_G3_tcb(address caller, uint40 time, uint40 probeTime, TcbStatus status) external {
-        _assumeNotTheOwner(time, probeTime, caller);
-        if (_isTcbAllowed(status, probeTime)) return;
-        _callAt(time, caller);
-        assert(!_isTcbAllowed(status, probeTime));
+        _checkNotOwner(caller, time, Part.Tcb, bytes32(uint256(status)), probeTime);
     }
 
-    /// @notice The guardian neither changes the generation nor how long the previous one lasts.
-    function check_G3_generation(address caller, uint40 time) external {
-        _assumeNotTheOwner(time, time, caller);
-        (uint64 current, uint40 previousUntil) = app.generation();
-        _callAt(time, caller);
-        (uint64 currentAfter, uint40 previousUntilAfter) = app.generation();
-        assert(current == currentAfter && previousUntil == previousUntilAfter);
+    /// @notice No call makes a pause that lasts longer than the longest.
+    function check_G3_everyPauseEnds(address caller, uint40 time) external {
+        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
+        uint256 longest = uint256(time) + app.MAX_PAUSE();
+        vm.assume(app.pausedUntil() <= longest);
+        _call(caller, time);
+        assert(app.pausedUntil() <= longest);
     }
 
-    /// @notice The guardian can take powers from nobody and give none: owner, guardian and notice stay, at any time to come.
-    function check_G3_powers(address caller, uint40 time, uint40 probeTime) external {
-        _assumeNotTheOwner(time, probeTime, caller);
+    /// @notice Only the owner, and who accepts what the owner offered, changes who has which power: with `check_G3_notice`.
+    function check_G3_powers(address caller, uint40 time) external {
+        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
         address owner = app.owner();
         (address pending, uint40 acceptableFrom) = app.pendingOwner();
-        vm.warp(probeTime);
-        (address guardian, uint40 notice) = (app.guardian(), app.notice());
-        _callAt(time, caller);
+        vm.assume(caller != owner && (caller != pending || time < acceptableFrom));
+        _call(caller, time);
         (address pendingAfter, uint40 acceptableFromAfter) = app.pendingOwner();
         assert(app.owner() == owner && pendingAfter == pending && acceptableFromAfter == acceptableFrom);
-        vm.warp(probeTime);
-        assert(app.guardian() == guardian && app.notice() == notice);
     }
 
     /// @notice Nothing that a stranger calls takes effect, so it changes no decision.
-    function check_strangersChangeNothing(address caller, uint40 time) external {
-        _assumeNotTheOwner(time, time, caller);
+    function check_G3_strangersChangeNothing(address caller, uint40 time) external {
+        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
+        (address pending,) = app.pendingOwner();
+        vm.assume(caller != app.owner() && caller != pending);
+        _call(caller, time);
         vm.warp(time);
-        vm.assume(caller != app.guardian());
-        _callAt(time, caller);
-        assert(false);
+        assert(caller == app.guardian());
     }
 
-    /// @notice What the other proofs assume of storage holds after any call as well.
-    function check_wellFormed_IsKept(address caller, uint40 time, uint40 later) external {
-        _assumeWellFormed(time, later);
-        _callAt(time, caller);
-        assert(app.kmsAuth() != address(0));
-        assert(_isFloorLoosening(time, later));
+    /// @notice An app that belongs to a KmsAuth belongs to it for good.
+    function check_wellFormed_KmsAuthStays(address caller, uint40 time) external {
+        address kmsAuth = app.kmsAuth();
+        vm.assume(0 < time && time < END_OF_TIME && kmsAuth != address(0));
+        _call(caller, time);
+        assert(app.kmsAuth() == kmsAuth);
+    }
+
+    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter.
+    function check_wellFormed_FloorLoosensByTime(address caller, uint40 time, uint40 later) external {
+        vm.assume(0 < time && time <= later && later < END_OF_TIME && app.kmsAuth() != address(0));
+        (bool success,) = address(this).call(abi.encodeCall(this.tryCallThatTightensByTime, (caller, time, later)));
+        assert(!success);
+        assert(_floorAt(later) < _floorAt(time));
+    }
+
+    function _checkNotice(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
+        vm.assume(caller == app.owner());
+        _assumeACallAllows(caller, time, part, what, probeTime);
+        vm.assume(probeTime < uint256(time) + _noticeAt(time));
+        _assumeWellFormed(part, time, probeTime);
+        assert(_isAllowed(part, what, probeTime));
+    }
+
+    function _checkNotOwner(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
+        vm.assume(caller != app.owner());
+        _assumeACallAllows(caller, time, part, what, probeTime);
+        assert(_isAllowed(part, what, probeTime));
+    }
+
+    function _assumeWellFormed(Part part, uint40 time, uint40 probeTime) private {
+        if (part == Part.Tcb) vm.assume(_floorAt(time) <= _floorAt(probeTime));
     }
 }

@@ -15,7 +15,7 @@ contract DecisionProofs is AppAuthState {
         TeeKind tee,
         uint64 generation
     ) external {
-        _assumeWellFormed(time, time);
+        vm.assume(0 < time && time < END_OF_TIME);
         vm.warp(time);
         BootRequest memory request;
         request.info.appId = address(app);
@@ -28,11 +28,16 @@ contract DecisionProofs is AppAuthState {
         bool isAllowed = verdict == Verdict.Allowed;
         assert(isAllowed == (reason == Reason.Allowed));
         assert(isAllowed == (validUntil > time));
-        assert(
-            isAllowed
-                == (!_isPaused(time) && _isCodeInForce(codeHash, time) && _isDeviceAllowed(deviceId, time)
-                    && _isTeeAllowed(tee, time) && _isTcbAllowed(TcbStatus.SWHardeningNeeded, time)
-                    && _isGenerationInForce(generation, time))
-        );
+        assert(isAllowed == _areAllAllowed(time, codeHash, deviceId, tee, generation));
+    }
+
+    function _areAllAllowed(uint40 time, bytes32 codeHash, bytes32 deviceId, TeeKind tee, uint64 generation)
+        private
+        returns (bool)
+    {
+        bytes32 status = bytes32(uint256(TcbStatus.SWHardeningNeeded));
+        return _isAllowed(Part.NoPause, 0, time) && _isAllowed(Part.Code, codeHash, time)
+            && _isAllowed(Part.Device, deviceId, time) && _isAllowed(Part.Tee, bytes32(uint256(tee)), time)
+            && _isAllowed(Part.Tcb, status, time) && _isAllowed(Part.Generation, bytes32(uint256(generation)), time);
     }
 }

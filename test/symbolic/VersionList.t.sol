@@ -62,7 +62,9 @@ contract VersionListProofs {
     }
 
     /// @notice Scheduling brings nothing into force before `from`, also not by dropping a retirement.
-    function check_G2_schedule(bytes32 versionHash, uint40 from, bytes32 probed, uint40 time, uint40 probeTime) external {
+    function check_G2_schedule(bytes32 versionHash, uint40 from, bytes32 probed, uint40 time, uint40 probeTime)
+        external
+    {
         vm.assume(probeTime < from);
         _check(abi.encodeCall(list.schedule, (versionHash, from)), probed, time, probeTime);
     }

@@ -8,13 +8,23 @@ import {storageVm, svm} from "./Svm.sol";
 
 /// @notice An AppAuth whose storage is arbitrary, and an arbitrary call at an arbitrary time.
 ///
-/// Whatever holds for one call from every storage holds for the last call of every sequence. What is assumed of storage
-/// (`_assumeWellFormed`) is what every call keeps, as `check_wellFormed_IsKept` proves.
+/// Whatever holds for one call from every storage holds for the last call of every sequence. What is assumed of storage is
+/// what every call keeps, as `check_wellFormed_…` proves.
 abstract contract AppAuthState {
     uint256 internal constant SLOTS = 24;
     /// @dev How many versions are live: symbolic execution wants to know how often loops turn.
     uint256 internal constant LIVE = 1;
     uint256 internal constant END_OF_TIME = 1 << 39;
+
+    /// @notice What a decision asks for, one by one.
+    enum Part {
+        Code,
+        Device,
+        Tee,
+        Tcb,
+        NoPause,
+        Generation
+    }
 
     AppAuth internal app;
 
@@ -28,6 +38,68 @@ abstract contract AppAuthState {
         storageVm.store(address(app), bytes32(liveSlot), bytes32(LIVE));
     }
 
+    /// @notice Calls something as `caller` at `time`, goes on only when that took effect and `what` is allowed at
+    /// `probeTime` then, and takes it all back.
+    function tryCall(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) external {
+        _call(caller, time);
+        vm.assume(_isAllowed(part, what, probeTime));
+        revert();
+    }
+
+    /// @notice Likewise, and goes on only when the TCB floor is going to be stricter at `later` than at `time`.
+    function tryCallThatTightensByTime(address caller, uint40 time, uint40 later) external {
+        _call(caller, time);
+        vm.assume(_floorAt(later) < _floorAt(time));
+        revert();
+    }
+
+    /// @dev What follows sees storage as it was before a call after which `what` is allowed at `probeTime`. The other way
+    /// round, with the present looked at first, every state in which it is denied would have to be followed through.
+    function _assumeACallAllows(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) internal {
+        vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
+        vm.assume(app.kmsAuth() != address(0));
+        (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (caller, time, part, what, probeTime)));
+        assert(!success);
+    }
+
+    function _call(address caller, uint40 time) internal {
+        bytes memory data = svm.createCalldata("AppAuth");
+        vm.warp(time);
+        vm.prank(caller);
+        (bool success,) = address(app).call(data);
+        vm.assume(success);
+    }
+
+    function _isAllowed(Part part, bytes32 what, uint40 time) internal returns (bool) {
+        vm.warp(time);
+        if (part == Part.Code) return _isCodeInForce(what);
+        if (part == Part.Device) return app.isDeviceAllowed(what);
+        if (part == Part.Tee) return app.isTeeAllowed(TeeKind(uint8(uint256(what))));
+        if (part == Part.Tcb) return uint256(what) != 0 && uint256(what) <= uint256(app.tcbFloor());
+        if (part == Part.NoPause) return time >= app.pausedUntil();
+        return _isGenerationInForce(uint64(uint256(what)), time);
+    }
+
+    function _floorAt(uint40 time) internal returns (TcbStatus) {
+        vm.warp(time);
+        return app.tcbFloor();
+    }
+
+    function _noticeAt(uint40 time) internal returns (uint40) {
+        vm.warp(time);
+        return app.notice();
+    }
+
+    function _isCodeInForce(bytes32 codeHash) private view returns (bool) {
+        (VersionState state,) = app.codeState(codeHash);
+        return state == VersionState.Active || state == VersionState.Retiring;
+    }
+
+    function _isGenerationInForce(uint64 asked, uint40 time) private view returns (bool) {
+        (uint64 current, uint40 previousUntil) = app.generation();
+        return asked == 0 || asked == current || (uint256(asked) + 1 == current && time < previousUntil);
+    }
+
     /// @dev By trial, so that the proofs do not depend on the layout.
     function _findLiveSlot(AppAuth trial) private returns (uint256) {
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
@@ -36,73 +108,5 @@ abstract contract AppAuthState {
             storageVm.store(address(trial), bytes32(slot), bytes32(0));
         }
         revert("no slot holds the number of live versions");
-    }
-
-    /// @dev Calls something at `time`; goes on only when that took effect.
-    function _callAt(uint40 time, address caller) internal {
-        bytes memory data = svm.createCalldata("AppAuth");
-        vm.warp(time);
-        vm.prank(caller);
-        (bool success,) = address(app).call(data);
-        vm.assume(success);
-    }
-
-    /// @dev The future must not be stricter by time alone: what is stricter is taken at once. And the app belongs to a
-    /// KmsAuth: until then it is nobody's.
-    function _assumeWellFormed(uint40 time, uint40 probeTime) internal {
-        vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
-        vm.assume(app.kmsAuth() != address(0));
-        vm.assume(_isFloorLoosening(time, probeTime));
-    }
-
-    function _isFloorLoosening(uint40 time, uint40 later) internal returns (bool) {
-        vm.warp(time);
-        uint256 present = uint256(app.tcbFloor());
-        vm.warp(later);
-        return present <= uint256(app.tcbFloor());
-    }
-
-    /// @dev The owner may be the caller: what is allowed within the notice must not grow.
-    function _assumeWithinTheNotice(uint40 time, uint40 probeTime) internal {
-        _assumeWellFormed(time, probeTime);
-        vm.warp(time);
-        vm.assume(probeTime < uint256(time) + app.notice());
-    }
-
-    /// @dev The guardian may be the caller, or anyone else who neither is nor becomes the owner.
-    function _assumeNotTheOwner(uint40 time, uint40 probeTime, address caller) internal {
-        _assumeWellFormed(time, probeTime);
-        (address pending,) = app.pendingOwner();
-        vm.assume(caller != app.owner() && caller != pending);
-    }
-
-    function _isCodeInForce(bytes32 codeHash, uint40 time) internal returns (bool) {
-        vm.warp(time);
-        (VersionState state,) = app.codeState(codeHash);
-        return state == VersionState.Active || state == VersionState.Retiring;
-    }
-
-    function _isDeviceAllowed(bytes32 deviceId, uint40 time) internal returns (bool) {
-        vm.warp(time);
-        return app.isDeviceAllowed(deviceId);
-    }
-
-    function _isTeeAllowed(TeeKind tee, uint40 time) internal returns (bool) {
-        vm.warp(time);
-        return app.isTeeAllowed(tee);
-    }
-
-    function _isTcbAllowed(TcbStatus status, uint40 time) internal returns (bool) {
-        vm.warp(time);
-        return status != TcbStatus.None && status <= app.tcbFloor();
-    }
-
-    function _isPaused(uint40 time) internal view returns (bool) {
-        return time < app.pausedUntil();
-    }
-
-    function _isGenerationInForce(uint64 asked, uint40 time) internal view returns (bool) {
-        (uint64 current, uint40 previousUntil) = app.generation();
-        return asked == 0 || asked == current || (uint256(asked) + 1 == current && time < previousUntil);
     }
 }

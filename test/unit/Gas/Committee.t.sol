@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {IKmsCommittee} from "../../../contracts/interfaces/IKmsCommittee.sol";
+import {CommitteeFixture} from "../support/CommitteeFixture.sol";
+import {vm} from "../support/Vm.sol";
+
+/// @notice What each operation on the committee costs, as `GasPolicyTest` measures it.
+contract GasCommitteeTest is CommitteeFixture {
+    uint64 private round;
+
+    function setUp() public override {
+        super.setUp();
+        _genesis();
+        round = _open(IKmsCommittee.CeremonyKind.Refresh);
+        for (uint256 key = 1; key < NODES; ++key) {
+            _post(key, round);
+        }
+    }
+
+    function test_gas_admitNode() external {
+        IKmsCommittee.Node memory node = _node(5);
+        vm.prank(OWNER);
+        committee.admitNode(node);
+        vm.snapshotGasLastCall("KmsCommittee.admitNode");
+    }
+
+    function test_gas_evictNode() external {
+        address node = vm.addr(1);
+        vm.prank(GUARDIAN);
+        committee.evictNode(node);
+        vm.snapshotGasLastCall("KmsCommittee.evictNode, in a ceremony");
+    }
+
+    function test_gas_openCeremony() external {
+        skip(2 * WINDOW);
+        vm.prank(OWNER);
+        committee.openCeremony(IKmsCommittee.CeremonyKind.Refresh, WINDOW, WINDOW);
+        vm.snapshotGasLastCall("KmsCommittee.openCeremony, four nodes");
+    }
+
+    function test_gas_postDealerLog() external {
+        // The size of a log of four nodes.
+        bytes memory log = new bytes(632);
+        bytes memory signature = _signLog(NODES, round, log);
+        committee.postDealerLog(round, vm.addr(NODES), log, signature);
+        vm.snapshotGasLastCall("KmsCommittee.postDealerLog, 632 bytes");
+    }
+
+    function test_gas_confirmOutput() external {
+        skip(WINDOW);
+        bytes memory signature = _signOutput(1, round, groupKey, polynomial);
+        committee.confirmOutput(round, vm.addr(1), groupKey, polynomial, signature);
+        vm.snapshotGasLastCall("KmsCommittee.confirmOutput, first");
+    }
+
+    function test_gas_publishNonce() external {
+        bytes32 nonce = keccak256("nonce");
+        bytes memory signature = _signNonce(1, nonce);
+        committee.publishNonce(vm.addr(1), nonce, signature);
+        vm.snapshotGasLastCall("KmsCommittee.publishNonce");
+    }
+}
