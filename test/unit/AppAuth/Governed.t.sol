@@ -73,6 +73,17 @@ contract GovernedTest is Fixture {
         app.revokeCode(CODE, false);
     }
 
+    function test_setGuardian_KeepsTheOneInForceUntilTheNextTakesOver() external {
+        vm.startPrank(OWNER);
+        app.setGuardian(NEXT);
+        skip(NOTICE);
+        app.setGuardian(STRANGER);
+        vm.assertEq(app.guardian(), NEXT);
+        app.setGuardian(NEXT);
+        skip(NOTICE);
+        vm.assertEq(app.guardian(), NEXT);
+    }
+
     function test_setGuardian_NamingThePresentOneCancelsWhatIsPending() external {
         vm.startPrank(OWNER);
         app.setGuardian(NEXT);

@@ -50,6 +50,13 @@ contract ScheduleCodeTest is Fixture {
         vm.assertEq(_version(CODE).retireAt, retireAt);
     }
 
+    function test_scheduleCode_SupersedeBringsALaterRetirementForward() external {
+        vm.startPrank(OWNER);
+        app.retireCode(CODE, currentTime() + 30 days);
+        app.scheduleCode(CODE_2, "", true, 1 hours);
+        vm.assertEq(_version(CODE).retireAt, currentTime() + NOTICE + 1 hours);
+    }
+
     function test_scheduleCode_RevokingTheSuccessorDoesNotBringBackThePredecessor_G3() external {
         vm.prank(OWNER);
         app.scheduleCode(CODE_2, "", true, 0);
