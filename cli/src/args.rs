@@ -86,6 +86,9 @@ pub(crate) enum Command {
     Domain(DomainCommand),
     /// The deployment at a glance
     Status,
+    /// Compare what is on chain with what it was to be
+    #[command(subcommand)]
+    Verify(VerifyCommand),
     /// Call any view of any contract, e.g. `mandate query AppAuth.codeState 0xHASH --at 0xAPP`
     Query(QueryArgs),
     /// Print a completion script for a shell
@@ -113,7 +116,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
-    /// TOML file with the parameters, as script/config/deploy.toml; default: a development deployment owned by the sender
+    /// TOML file with the parameters, as script/deploy/l1.toml; default: a development deployment owned by the sender
     #[arg(long, value_name = "FILE")]
     pub(crate) parameters: Option<PathBuf>,
     /// Refuse unless the endpoint has this chain id
@@ -313,6 +316,22 @@ pub(crate) enum DomainCommand {
         /// The domain
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Every contract's code, every role and parameter of a deployment; ends in 1 when one has drifted
+    Deployment(VerifyDeploymentArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyDeploymentArgs {
+    /// TOML file that `mandate deploy` was given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parameters: PathBuf,
+    /// The AppGovernor of the parameters' [dao]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) governor: Option<Address>,
 }
 
 #[derive(Debug, Args)]

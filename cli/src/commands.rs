@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use mandate_runtime::telemetry;
 
 use crate::{
-    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand},
+    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand, VerifyCommand},
     context::Context,
     error::{CliError, Result},
 };
@@ -21,6 +21,7 @@ mod domain;
 mod governance;
 mod query;
 mod status;
+mod verify;
 
 /// Runs one command.
 pub(crate) async fn run(cli: &Cli) -> Result<()> {
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         }
         Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
         Command::Status => status::run(&context).await,
+        Command::Verify(VerifyCommand::Deployment(args)) => verify::deployment(&context, args).await,
         Command::Query(args) => query::run(&context, args).await,
         Command::Completions { shell } => {
             // Into memory first: the generator panics when its output is closed early.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Deploying the contracts: one protocol council that owns them, and on request a token DAO for an app.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use alloy::{
     contract::RawCallBuilder,
@@ -10,8 +10,8 @@ use alloy::{
 };
 use mandate_model::{
     bindings::{
-        AppAuth, AppGovernor, DomainRegistry, GovernanceToken, GovernorSettings, KmsAuth, KmsCommittee, Role,
-        RoleCouncil,
+        AppAuth, AppGovernor, DomainRegistry, GovernanceFactory, GovernanceToken, GovernorSettings, KmsAuth,
+        KmsCommittee, ReceiptAnchor, Role, RoleCouncil,
     },
     deployment::Deployment,
 };
@@ -19,11 +19,25 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     connection::failed,
-    context::refusal,
+    context::{read_toml, refusal},
     error::{CliError, Result},
 };
 
-/// What a deployment is made with; `mandate deploy --parameters FILE` reads it as TOML.
+/// The file that `mandate deploy --parameters` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParametersFile {
+    pub(crate) protocol: Parameters,
+    pub(crate) dao: Option<DaoParameters>,
+}
+
+impl ParametersFile {
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        read_toml(path, "parameters file", "script/deploy has examples")
+    }
+}
+
+/// What the protocol is made with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -50,6 +64,12 @@ pub struct CouncilRole {
     pub threshold: u32,
     /// Who may approve.
     pub members: Vec<Address>,
+}
+
+impl From<&CouncilRole> for Role {
+    fn from(role: &CouncilRole) -> Self {
+        Self { name: role.name.clone(), threshold: role.threshold, members: role.members.clone() }
+    }
 }
 
 impl Parameters {
@@ -89,6 +109,24 @@ pub struct DaoParameters {
     pub proposal_guardian: Address,
 }
 
+impl DaoParameters {
+    /// The smallest units of the token in a whole one.
+    pub(crate) const UNIT: u128 = 10u128.pow(18);
+
+    /// As the governor takes them.
+    pub(crate) fn settings(&self) -> Result<GovernorSettings> {
+        Ok(GovernorSettings {
+            votingDelay: self.voting_delay.as_secs().try_into().map_err(too_long)?,
+            votingPeriod: self.voting_period.as_secs().try_into().map_err(too_long)?,
+            proposalThreshold: U256::ZERO,
+            quorumNumerator: U256::from(self.quorum_percent),
+            lateQuorumExtension: self.voting_delay.as_secs().try_into().map_err(too_long)?,
+            vetoWindow: self.veto_window.as_secs().try_into().map_err(too_long)?,
+            proposalGuardian: self.proposal_guardian,
+        })
+    }
+}
+
 /// A table of `"0xHOLDER" = votes`.
 fn holders<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Vec<(Address, u64)>, D::Error> {
     Ok(BTreeMap::<Address, u64>::deserialize(d)?.into_iter().collect())
@@ -114,15 +152,9 @@ pub struct Deployed {
 pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deployment, Vec<Deployed>)> {
     let chain_id = provider.get_chain_id().await.map_err(|e| failed(&e))?;
     let notice = uint40(p.notice)?;
-    let roles = p
-        .roles
-        .iter()
-        .map(|r| Role { name: r.name.clone(), threshold: r.threshold, members: r.members.clone() })
-        .collect();
-
-    let council =
-        create("RoleCouncil", RoleCouncil::deploy_builder(provider, roles, uint40(p.motion_lifetime)?))
-            .await?;
+    let roles = p.roles.iter().map(Role::from).collect();
+    let council = RoleCouncil::deploy_builder(provider, roles, uint40(p.motion_lifetime)?);
+    let council = create("RoleCouncil", council).await?;
     let implementation = create("AppAuth", AppAuth::deploy_builder(provider)).await?;
     let owner = council.address;
     let kms_auth = KmsAuth::deploy_builder(provider, implementation.address, owner, p.guardian, notice);
@@ -131,6 +163,8 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
     let committee = create("KmsCommittee", committee).await?;
     let registry = DomainRegistry::deploy_builder(provider, kms_auth.address, owner);
     let registry = create("DomainRegistry", registry).await?;
+    let anchor = create("ReceiptAnchor", ReceiptAnchor::deploy_builder(provider, committee.address)).await?;
+    let factory = factory(provider, kms_auth.address, council.address).await?;
 
     let deployment = Deployment {
         chain_id,
@@ -139,9 +173,28 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
         committee: committee.address,
         domain_registry: registry.address,
         role_council: council.address,
+        governance_factory: factory.last().map(|f| f.address),
+        receipt_anchor: Some(anchor.address),
         genesis_block: council.block,
     };
-    Ok((deployment, vec![council, implementation, kms_auth, committee, registry]))
+    let mut deployed = vec![council, implementation, kms_auth, committee, registry, anchor];
+    deployed.extend(factory);
+    Ok((deployment, deployed))
+}
+
+/// What the factory clones, and the factory itself. Clones share nothing with the council but its code.
+async fn factory(provider: &DynProvider, kms_auth: Address, council: Address) -> Result<[Deployed; 3]> {
+    let (name, nobody) = ("for cloning only".to_owned(), Vec::new());
+    let token = GovernanceToken::deploy_builder(provider, name.clone(), String::new(), nobody, Vec::new());
+    let token = create("GovernanceToken for clones", token).await?;
+    let settings =
+        GovernorSettings { votingPeriod: 1, quorumNumerator: U256::from(100), ..GovernorSettings::default() };
+    let governor = AppGovernor::deploy_builder(provider, name, token.address, settings);
+    let governor = create("AppGovernor for clones", governor).await?;
+    let factory =
+        GovernanceFactory::deploy_builder(provider, kms_auth, governor.address, token.address, council);
+    let factory = create("GovernanceFactory", factory).await?;
+    Ok([token, governor, factory])
 }
 
 /// Deploys a voting token and an `AppGovernor` over it.
@@ -149,22 +202,14 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
 /// # Errors
 /// As [`protocol`].
 pub async fn dao(provider: &DynProvider, p: &DaoParameters) -> Result<(Deployed, Deployed)> {
-    let unit = U256::from(10).pow(U256::from(18));
+    let unit = U256::from(DaoParameters::UNIT);
     let (holders, amounts) =
         p.holders.iter().map(|(holder, votes)| (*holder, U256::from(*votes) * unit)).unzip();
     let symbol = "VOTE".to_owned();
     let token =
         GovernanceToken::deploy_builder(provider, format!("{} vote", p.name), symbol, holders, amounts);
     let token = create("GovernanceToken", token).await?;
-    let settings = GovernorSettings {
-        votingDelay: p.voting_delay.as_secs().try_into().map_err(too_long)?,
-        votingPeriod: p.voting_period.as_secs().try_into().map_err(too_long)?,
-        proposalThreshold: U256::ZERO,
-        quorumNumerator: U256::from(p.quorum_percent),
-        lateQuorumExtension: p.voting_delay.as_secs().try_into().map_err(too_long)?,
-        vetoWindow: p.veto_window.as_secs().try_into().map_err(too_long)?,
-        proposalGuardian: p.proposal_guardian,
-    };
+    let settings = p.settings()?;
     let governor = AppGovernor::deploy_builder(provider, p.name.clone(), token.address, settings);
     Ok((token, create("AppGovernor", governor).await?))
 }
@@ -189,10 +234,24 @@ async fn create<P: Provider>(contract: &'static str, call: RawCallBuilder<P>) ->
     }
 }
 
-fn uint40(duration: Duration) -> Result<U40> {
+pub(crate) fn uint40(duration: Duration) -> Result<U40> {
     U40::try_from(duration.as_secs()).map_err(too_long)
 }
 
 fn too_long<E>(_: E) -> CliError {
     CliError::config("a duration is longer than the contracts can count")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_of_parameters_are_read() {
+        let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../script/deploy"));
+        for example in ["dev.toml", "l1.toml", "l2.toml"] {
+            let file = ParametersFile::load(&examples.join(example)).unwrap();
+            assert!(file.protocol.roles.iter().all(|role| role.threshold > 0), "{example}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod output;
 mod revert;
 mod usage;
 mod value;
+mod verify;
 mod wallet;
 
 pub use args::Cli;

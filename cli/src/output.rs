@@ -22,12 +22,13 @@ pub enum Format {
 }
 
 /// Fields that hold seconds since the epoch.
-const TIMES: [&str; 18] = [
+const TIMES: [&str; 19] = [
     "activeFrom",
     "admittedFrom",
     "approvedAt",
     "confirmUntil",
     "dealUntil",
+    "endsAt",
     "eta",
     "executableFrom",
     "expiresAt",

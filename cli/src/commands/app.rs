@@ -82,6 +82,11 @@ pub(crate) async fn show(context: &Context<'_>, app: Address) -> Result<()> {
 async fn rules(provider: &DynProvider, app: Address, genesis_block: u64) -> Result<Value> {
     let auth = AppAuth::new(app, provider);
     let generation = view::<_, _, Errors>(auth.generation()).await?;
+    let conditions: Vec<Value> = view::<_, _, Errors>(auth.conditions())
+        .await?
+        .into_iter()
+        .map(|c| json!({"condition": c.condition, "endsAt": c.endsAt.to::<u64>()}))
+        .collect();
     let mut codes = Vec::new();
     for (hash, source) in known_codes(&auth, genesis_block).await? {
         let mut shown = code(&auth, hash).await?;
@@ -95,6 +100,9 @@ async fn rules(provider: &DynProvider, app: Address, genesis_block: u64) -> Resu
         "pausedUntil": view::<_, _, Errors>(auth.pausedUntil()).await?.to::<u64>(),
         "tcbFloor": variant("TcbStatus", view::<_, _, Errors>(auth.tcbFloor()).await?),
         "generation": generation.current,
+        "sunset": view::<_, _, Errors>(auth.isSunset()).await?,
+        "ticketNeeded": view::<_, _, Errors>(auth.ticketRequirement()).await?.needed,
+        "conditions": conditions,
         "codes": codes,
     }))
 }

@@ -3,24 +3,15 @@
 
 use std::{fs, path::Path};
 
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     args::DeployArgs,
     connection::{chain_id, check_chain},
-    context::{ConfigFile, Context, read_toml, unwritable},
-    deploy::{self, DaoParameters, Parameters},
+    context::{ConfigFile, Context, unwritable},
+    deploy::{self, Parameters, ParametersFile},
     error::{CliError, Result},
 };
-
-/// What `--parameters` names.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParametersFile {
-    protocol: Parameters,
-    dao: Option<DaoParameters>,
-}
 
 pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> {
     let target = &context.global.config;
@@ -29,7 +20,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> 
             format!("{} exists: name another with --config, or replace it with --force", target.display());
         return Err(CliError::config(text));
     }
-    let file = args.parameters.as_deref().map(parameters).transpose()?;
+    let file = args.parameters.as_deref().map(ParametersFile::load).transpose()?;
     let url = context.endpoint(None)?;
     let (provider, sender) = context.signing(&url).await?;
     match args.chain_id {
@@ -48,27 +39,10 @@ pub(crate) async fn run(context: &Context<'_>, args: &DeployArgs) -> Result<()> 
     context.print(&provider, &printed).await
 }
 
-fn parameters(path: &Path) -> Result<ParametersFile> {
-    read_toml(path, "parameters file", "script/config/deploy.toml is an example")
-}
-
 /// Refuses a target that cannot be written, before anything is paid for. A deployment that fails leaves no file behind.
 fn writable(target: &Path) -> Result<()> {
     let existed = target.exists();
     let opened = fs::OpenOptions::new().append(true).create(true).open(target);
     let kept = |_| if existed { Ok(()) } else { fs::remove_file(target) };
     opened.and_then(kept).map_err(|e| unwritable(target, &e))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn example_of_the_parameters_is_read() {
-        let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../script/config/deploy.toml"));
-        let file = parameters(example).unwrap();
-        assert_eq!(file.protocol.roles.len(), 2);
-        assert_eq!(file.dao.unwrap().holders.len(), 2);
-    }
 }

@@ -118,6 +118,47 @@ async fn dao_votes_code_and_a_domain_in() {
     assert_eq!(shown["codes"][0]["state"], "Revoked", "{shown}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deployment_is_verified_and_drift_is_named() {
+    let shell = Shell::new().await;
+    let content = dao(shell.chain.accounts()[3]);
+    let parameters = shell.write("parameters.toml", &content);
+    let deployed =
+        shell.json(0, &format!("deploy --rpc {} --parameters {parameters}", shell.server.http_url())).await;
+    let contracts = deployed["deployed"].as_array().unwrap();
+    let governor = contracts.iter().find(|c| c["contract"] == "AppGovernor").unwrap();
+    let verify = format!("verify deployment --governor {} --json", text(&governor["address"]));
+
+    let verified = shell.run_with(&format!("{verify} --parameters {parameters}"), &[]).await.json();
+    assert_eq!(verified["drift"], json!([]), "{verified}");
+    assert!(verified["compared"].as_u64().unwrap() > 40, "{verified}");
+
+    let other =
+        content.replace("\"1day\"", "\"2days\"").replace("quorum_percent = 20", "quorum_percent = 30");
+    let other = shell.write("other.toml", &other);
+    let ran = shell.run_with(&format!("{verify} --parameters {other}"), &[]).await;
+    assert_eq!((ran.code, ran.stderr.lines().count()), (1, 1), "{ran:?}");
+    let shown: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let drift: Vec<_> =
+        shown["drift"].as_array().unwrap().iter().map(|f| (text(&f["what"]), text(&f["found"]))).collect();
+    assert_eq!(drift, [("notice", "86400"), ("notice", "86400"), ("quorumNumerator", "20")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deployment_of_other_code_is_found_out() {
+    let shell = Shell::new().await;
+    let content = dao(shell.chain.accounts()[3]);
+    let parameters = shell.write("parameters.toml", content.split("[dao]").next().unwrap());
+    shell.json(0, &format!("deploy --rpc {} --parameters {parameters}", shell.server.http_url())).await;
+    let file = std::fs::read_to_string(shell.path("mandate.toml")).unwrap();
+    let address = |name: &str| file.lines().find_map(|l| l.strip_prefix(&format!("{name} = "))).unwrap();
+    let swapped = file.replace(address("committee"), address("domain_registry"));
+    let config = shell.write("swapped.toml", &swapped);
+    let ran =
+        shell.run_with(&format!("verify deployment --parameters {parameters} --config {config}"), &[]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+}
+
 fn hash_of(signature: &str) -> String {
     alloy::primitives::keccak256(signature).to_string()[2..].to_owned()
 }

@@ -117,7 +117,8 @@ fn input(root: &Path) -> Result<Value> {
             "evmVersion": "cancun",
             "optimizer": { "enabled": true, "runs": 200 },
             "metadata": { "bytecodeHash": "none", "appendCBOR": false },
-            "outputSelection": { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+            "outputSelection": { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object",
+                "evm.deployedBytecode.immutableReferences"] } },
         },
     }))
 }
@@ -151,17 +152,26 @@ fn artifact(output: &Value, name: &str) -> Result<String> {
         .with_context(|| format!("the compiler's output has no contract {name}"))?;
     let bytecode = |kind: &str| {
         let object = compiled.pointer(&format!("/evm/{kind}/object")).and_then(Value::as_str);
-        object
-            .map(|hex| json!({ "object": format!("0x{hex}") }))
-            .with_context(|| format!("{name} has no {kind}"))
+        object.map(|hex| format!("0x{hex}")).with_context(|| format!("{name} has no {kind}"))
     };
     let artifact = json!({
         "contractName": name,
         "abi": compiled.get("abi"),
-        "bytecode": bytecode("bytecode")?,
-        "deployedBytecode": bytecode("deployedBytecode")?,
+        "bytecode": { "object": bytecode("bytecode")? },
+        "deployedBytecode": { "object": bytecode("deployedBytecode")?, "immutables": immutables(compiled) },
     });
     Ok(serde_json::to_string_pretty(&sorted(artifact))? + "\n")
+}
+
+/// Where the constructor writes into the deployed code: `[offset, length]` in bytes, in order. The compiler groups them by
+/// node of its syntax tree, and those have other numbers after every edit.
+fn immutables(compiled: &Value) -> Vec<[u64; 2]> {
+    let references = compiled.pointer("/evm/deployedBytecode/immutableReferences").and_then(Value::as_object);
+    let places = references.into_iter().flat_map(Map::values).filter_map(Value::as_array).flatten();
+    let number = |place: &Value, name| place.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let mut found: Vec<_> = places.map(|at| [number(at, "start"), number(at, "length")]).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Sorts the keys of every object, whichever map `serde_json` was built with.

@@ -20,6 +20,12 @@ pub struct Deployment {
     pub domain_registry: Address,
     /// The council that owns the registry.
     pub role_council: Address,
+    /// What deploys an app with a DAO or a council of its own, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance_factory: Option<Address>,
+    /// Where nodes anchor their logs of receipts, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_anchor: Option<Address>,
     /// The block of the first deployment transaction: no event is older.
     pub genesis_block: u64,
 }
@@ -38,6 +44,8 @@ mod tests {
             committee: a(3),
             domain_registry: a(4),
             role_council: a(5),
+            governance_factory: Some(a(6)),
+            receipt_anchor: None,
             genesis_block: 1,
         };
         let text = serde_json::to_string(&deployment).unwrap();

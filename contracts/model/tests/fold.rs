@@ -153,7 +153,10 @@ fn epoch(chain: &mut Chain, round: u64, number: u64, kind: CeremonyKind) {
     chain.emit(COMMITTEE, KmsCommittee::DealerLogPosted { round, dealer: OWNER, log });
     chain.emit(COMMITTEE, KmsCommittee::OutputConfirmed { round, player: OWNER, outputHash: B256::ZERO });
     let (groupKey, polynomial) = (Bytes::from(vec![number as u8; 48]), Bytes::from_static(&[1]));
-    chain.emit(COMMITTEE, KmsCommittee::EpochStarted { epoch: number, round, groupKey, polynomial, previousUntil });
+    chain.emit(
+        COMMITTEE,
+        KmsCommittee::EpochStarted { epoch: number, round, groupKey, polynomial, previousUntil },
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn facts(app: u8, instance: u8) -> Facts {
         tee: 1,
         tcb_status: "UpToDate".to_owned(),
         advisories: Vec::new(),
+        ticket: B256::ZERO,
     }
 }
 

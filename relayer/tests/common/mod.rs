@@ -70,6 +70,8 @@ async fn deploy(chain: &DevChain, wallet: &DynProvider) -> Deployment {
         app_implementation: implementation,
         committee,
         domain_registry: *registry.address(),
+        governance_factory: None,
+        receipt_anchor: None,
         role_council: owner,
         genesis_block: 1,
     }
@@ -108,6 +110,7 @@ pub async fn register_app(wallet: &DynProvider, deployment: &Deployment, salt: u
         anyDevice: true,
         teeKinds: vec![1],
         tcbFloor: 1,
+        ..AppInit::default()
     };
     let auth = KmsAuth::new(deployment.kms_auth, wallet);
     let salt = B256::repeat_byte(salt);

@@ -41,6 +41,9 @@ fn tell(teller: &mut Teller<'_>, contract: &Deployed) {
         "DomainRegistry" => "which app may serve a domain",
         "GovernanceToken" => "the DAO's votes",
         "AppGovernor" => "the DAO's governor",
+        "GovernanceFactory" => "deploys an app with its own DAO or council in one transaction",
+        "GovernanceToken for clones" | "AppGovernor for clones" => "what the factory clones",
+        "ReceiptAnchor" => "where nodes anchor their logs of receipts",
         _ => "",
     };
     let text = format!("{}: {purpose}", contract.contract);
