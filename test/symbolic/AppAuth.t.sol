@@ -13,15 +13,19 @@ import {svm} from "./support/Svm.sol";
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
     /// @notice Of the owner: every call that can touch a version. Scheduling waits, also by upstream's name.
-    function check_G2_code_scheduleCode(
+    function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
+        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_scheduleCodeSuperseding(
         uint40 time,
         uint40 probeTime,
         bytes32 probed,
         bytes32 codeHash,
-        bool supersede,
         uint40 handover
     ) external {
-        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", supersede, handover));
+        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", true, handover));
         _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 
@@ -155,12 +159,13 @@ contract AppAuthProofs is AppAuthState {
         assert(app.kmsAuth() == kmsAuth);
     }
 
-    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter.
-    function check_wellFormed_FloorLoosensByTime(address caller, uint40 time, uint40 later) external {
-        vm.assume(0 < time && time <= later && later < END_OF_TIME && app.kmsAuth() != address(0));
-        (bool success,) = address(this).call(abi.encodeCall(this.tryCallThatTightensByTime, (caller, time, later)));
-        assert(!success);
-        assert(_floorAt(later) < _floorAt(time));
+    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter. Of the one function
+    /// that sets it.
+    function check_wellFormed_FloorLoosensByTime(address caller, TcbStatus floor, uint40 time, uint40 later) external {
+        vm.assume(0 < time && time <= later && later < END_OF_TIME);
+        vm.assume(_floorAt(time) <= _floorAt(later));
+        _call(abi.encodeCall(app.setTcbFloor, (floor)), caller, time);
+        assert(_floorAt(time) <= _floorAt(later));
     }
 
     function _checkNotice(bytes memory data, uint40 time, Part part, bytes32 what, uint40 probeTime) private {

@@ -48,13 +48,6 @@ abstract contract AppAuthState {
         revert();
     }
 
-    /// @notice Likewise, and goes on only when the TCB floor is going to be stricter at `later` than at `time`.
-    function tryCallThatTightensByTime(address caller, uint40 time, uint40 later) external {
-        _call(svm.createCalldata("AppAuth"), caller, time);
-        vm.assume(_floorAt(later) < _floorAt(time));
-        revert();
-    }
-
     /// @dev What follows sees storage as it was before a call after which `what` is allowed at `probeTime`. The other way
     /// round, with the present looked at first, every state in which it is denied would have to be followed through.
     function _assumeACallAllows(
