@@ -12,20 +12,10 @@ import {svm} from "./support/Svm.sol";
 /// Proved of each thing that a decision asks for; `DecisionProofs` has that a decision is exactly all of them. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
-    /// @notice Of the owner: every call that can touch a version. Scheduling waits, also by upstream's name.
+    /// @notice Of the owner: every call that can touch a version, but superseding: that is `schedule` and then `supersede` of
+    /// the list, each proven in `VersionListProofs`.
     function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
         bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
-        _checkNotice(data, time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_scheduleCodeSuperseding(
-        uint40 time,
-        uint40 probeTime,
-        bytes32 probed,
-        bytes32 codeHash,
-        uint40 handover
-    ) external {
-        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", true, handover));
         _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 
