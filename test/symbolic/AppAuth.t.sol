@@ -4,31 +4,84 @@ pragma solidity 0.8.37;
 import {TcbStatus, TeeKind} from "../../contracts/types/Boot.sol";
 import {vm} from "../unit/support/Vm.sol";
 import {AppAuthState} from "./support/AppAuthState.sol";
+import {svm} from "./support/Svm.sol";
 
-/// @notice G-2 and G-3 of one app's rules: any storage, any call with any arguments by anyone, any boot, any time.
+/// @notice G-2 and G-3 of one app's rules: any storage, any boot, any time. G-3: any call with any arguments by anyone but
+/// the owner. G-2: each of the owner's calls that can touch what is asked for, with any arguments.
 ///
 /// Proved of each thing that a decision asks for; `DecisionProofs` has that a decision is exactly all of them. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
-    function check_G2_code(address caller, uint40 time, uint40 probeTime, bytes32 codeHash) external {
-        _checkNotice(caller, time, Part.Code, codeHash, probeTime);
+    /// @notice Of the owner: every call that can touch a version, but superseding: that is `schedule` and then `supersede` of
+    /// the list, each proven in `VersionListProofs`.
+    function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
+        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 
-    function check_G2_device(address caller, uint40 time, uint40 probeTime, bytes32 deviceId) external {
-        _checkNotice(caller, time, Part.Device, deviceId, probeTime);
+    function check_G2_code_addComposeHash(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
+        _checkNotice(abi.encodeCall(app.addComposeHash, (codeHash)), time, Part.Code, probed, probeTime);
     }
 
-    function check_G2_tee(address caller, uint40 time, uint40 probeTime, TeeKind tee) external {
-        _checkNotice(caller, time, Part.Tee, bytes32(uint256(tee)), probeTime);
+    function check_G2_code_retireCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash, uint40 retireAt)
+        external
+    {
+        _checkNotice(abi.encodeCall(app.retireCode, (codeHash, retireAt)), time, Part.Code, probed, probeTime);
     }
 
-    function check_G2_tcb(address caller, uint40 time, uint40 probeTime, TcbStatus status) external {
-        _checkNotice(caller, time, Part.Tcb, bytes32(uint256(status)), probeTime);
+    function check_G2_code_removeComposeHash(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
+        _checkNotice(abi.encodeCall(app.removeComposeHash, (codeHash)), time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_revokeCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash, bool rotate)
+        external
+    {
+        _checkNotice(abi.encodeCall(app.revokeCode, (codeHash, rotate)), time, Part.Code, probed, probeTime);
+    }
+
+    /// @notice Of the owner: every call that can touch a device.
+    function check_G2_device_allowDevice(uint40 time, uint40 probeTime, bytes32 probed, bytes32 deviceId) external {
+        _checkNotice(abi.encodeCall(app.allowDevice, (deviceId)), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_device_addDevice(uint40 time, uint40 probeTime, bytes32 probed, bytes32 deviceId) external {
+        _checkNotice(abi.encodeCall(app.addDevice, (deviceId)), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_device_denyDevice(uint40 time, uint40 probeTime, bytes32 probed, bytes32 deviceId) external {
+        _checkNotice(abi.encodeCall(app.denyDevice, (deviceId)), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_device_removeDevice(uint40 time, uint40 probeTime, bytes32 probed, bytes32 deviceId) external {
+        _checkNotice(abi.encodeCall(app.removeDevice, (deviceId)), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_device_allowAnyDevice(uint40 time, uint40 probeTime, bytes32 probed) external {
+        _checkNotice(abi.encodeCall(app.allowAnyDevice, ()), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_device_removeAnyDevice(uint40 time, uint40 probeTime, bytes32 probed) external {
+        _checkNotice(abi.encodeCall(app.removeAnyDevice, ()), time, Part.Device, probed, probeTime);
+    }
+
+    function check_G2_tee_allowTee(uint40 time, uint40 probeTime, TeeKind probed, TeeKind tee) external {
+        bytes memory data = abi.encodeCall(app.allowTee, (tee));
+        _checkNotice(data, time, Part.Tee, bytes32(uint256(probed)), probeTime);
+    }
+
+    function check_G2_tee_removeTee(uint40 time, uint40 probeTime, TeeKind probed, TeeKind tee) external {
+        bytes memory data = abi.encodeCall(app.removeTee, (tee));
+        _checkNotice(data, time, Part.Tee, bytes32(uint256(probed)), probeTime);
+    }
+
+    function check_G2_tcb_setTcbFloor(uint40 time, uint40 probeTime, TcbStatus probed, TcbStatus floor) external {
+        bytes memory data = abi.encodeCall(app.setTcbFloor, (floor));
+        _checkNotice(data, time, Part.Tcb, bytes32(uint256(probed)), probeTime);
     }
 
     /// @notice Nobody ends a pause early.
     function check_G2_G3_pause(address caller, uint40 time, uint40 probeTime) external {
-        _assumeACallAllows(caller, time, Part.NoPause, 0, probeTime);
+        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, Part.NoPause, 0, probeTime);
         assert(_isAllowed(Part.NoPause, 0, probeTime));
     }
 
@@ -36,7 +89,7 @@ contract AppAuthProofs is AppAuthState {
     /// has. Of those that there were, nobody prolongs one.
     function check_G2_G3_generation(address caller, uint40 time, uint40 probeTime, uint64 asked) external {
         bytes32 what = bytes32(uint256(asked));
-        _assumeACallAllows(caller, time, Part.Generation, what, probeTime);
+        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, Part.Generation, what, probeTime);
         (uint64 current,) = app.generation();
         vm.assume(asked <= current);
         assert(_isAllowed(Part.Generation, what, probeTime));
@@ -63,17 +116,17 @@ contract AppAuthProofs is AppAuthState {
         vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
         uint256 longest = uint256(time) + app.MAX_PAUSE();
         vm.assume(app.pausedUntil() <= longest);
-        _call(caller, time);
+        _call(svm.createCalldata("AppAuth"), caller, time);
         assert(app.pausedUntil() <= longest);
     }
 
-    /// @notice Only the owner, and who accepts what the owner offered, changes who has which power: with `check_G3_notice`.
+    /// @notice Only the owner, and who accepts what the owner offered, changes who is or becomes it.
     function check_G3_powers(address caller, uint40 time) external {
         vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
         address owner = app.owner();
         (address pending, uint40 acceptableFrom) = app.pendingOwner();
         vm.assume(caller != owner && (caller != pending || time < acceptableFrom));
-        _call(caller, time);
+        _call(svm.createCalldata("AppAuth"), caller, time);
         (address pendingAfter, uint40 acceptableFromAfter) = app.pendingOwner();
         assert(app.owner() == owner && pendingAfter == pending && acceptableFromAfter == acceptableFrom);
     }
@@ -83,7 +136,7 @@ contract AppAuthProofs is AppAuthState {
         vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
         (address pending,) = app.pendingOwner();
         vm.assume(caller != app.owner() && caller != pending);
-        _call(caller, time);
+        _call(svm.createCalldata("AppAuth"), caller, time);
         vm.warp(time);
         assert(caller == app.guardian());
     }
@@ -92,21 +145,21 @@ contract AppAuthProofs is AppAuthState {
     function check_wellFormed_KmsAuthStays(address caller, uint40 time) external {
         address kmsAuth = app.kmsAuth();
         vm.assume(0 < time && time < END_OF_TIME && kmsAuth != address(0));
-        _call(caller, time);
+        _call(svm.createCalldata("AppAuth"), caller, time);
         assert(app.kmsAuth() == kmsAuth);
     }
 
-    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter.
-    function check_wellFormed_FloorLoosensByTime(address caller, uint40 time, uint40 later) external {
-        vm.assume(0 < time && time <= later && later < END_OF_TIME && app.kmsAuth() != address(0));
-        (bool success,) = address(this).call(abi.encodeCall(this.tryCallThatTightensByTime, (caller, time, later)));
-        assert(!success);
-        assert(_floorAt(later) < _floorAt(time));
+    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter. Of the one function
+    /// that sets it.
+    function check_wellFormed_FloorLoosensByTime(address caller, TcbStatus floor, uint40 time, uint40 later) external {
+        vm.assume(0 < time && time <= later && later < END_OF_TIME);
+        vm.assume(_floorAt(time) <= _floorAt(later));
+        _call(abi.encodeCall(app.setTcbFloor, (floor)), caller, time);
+        assert(_floorAt(time) <= _floorAt(later));
     }
 
-    function _checkNotice(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
-        vm.assume(caller == app.owner());
-        _assumeACallAllows(caller, time, part, what, probeTime);
+    function _checkNotice(bytes memory data, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
+        _assumeACallAllows(data, app.owner(), time, part, what, probeTime);
         vm.assume(probeTime < uint256(time) + _noticeAt(time));
         _assumeWellFormed(part, time, probeTime);
         assert(_isAllowed(part, what, probeTime));
@@ -114,7 +167,7 @@ contract AppAuthProofs is AppAuthState {
 
     function _checkNotOwner(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
         vm.assume(caller != app.owner());
-        _assumeACallAllows(caller, time, part, what, probeTime);
+        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, part, what, probeTime);
         assert(_isAllowed(part, what, probeTime));
     }
 

@@ -40,30 +40,31 @@ abstract contract AppAuthState {
 
     /// @notice Calls something as `caller` at `time`, goes on only when that took effect and `what` is allowed at
     /// `probeTime` then, and takes it all back.
-    function tryCall(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) external {
-        _call(caller, time);
+    function tryCall(bytes calldata data, address caller, uint40 time, Part part, bytes32 what, uint40 probeTime)
+        external
+    {
+        _call(data, caller, time);
         vm.assume(_isAllowed(part, what, probeTime));
-        revert();
-    }
-
-    /// @notice Likewise, and goes on only when the TCB floor is going to be stricter at `later` than at `time`.
-    function tryCallThatTightensByTime(address caller, uint40 time, uint40 later) external {
-        _call(caller, time);
-        vm.assume(_floorAt(later) < _floorAt(time));
         revert();
     }
 
     /// @dev What follows sees storage as it was before a call after which `what` is allowed at `probeTime`. The other way
     /// round, with the present looked at first, every state in which it is denied would have to be followed through.
-    function _assumeACallAllows(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) internal {
+    function _assumeACallAllows(
+        bytes memory data,
+        address caller,
+        uint40 time,
+        Part part,
+        bytes32 what,
+        uint40 probeTime
+    ) internal {
         vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
         vm.assume(app.kmsAuth() != address(0));
-        (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (caller, time, part, what, probeTime)));
+        (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (data, caller, time, part, what, probeTime)));
         assert(!success);
     }
 
-    function _call(address caller, uint40 time) internal {
-        bytes memory data = svm.createCalldata("AppAuth");
+    function _call(bytes memory data, address caller, uint40 time) internal {
         vm.warp(time);
         vm.prank(caller);
         (bool success,) = address(app).call(data);
