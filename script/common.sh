@@ -33,5 +33,13 @@ need_toolchain() {
   apt_for cc:build-essential c++:build-essential git:git || fail "a C compiler and git are needed"
 }
 
+# The analysers of the contracts come from PyPI, each into an environment of its own.
+need_python() {
+  apt_for python3:python3 || fail "python3 is missing: install Python 3.11 or newer"
+  python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
+  have apt-get || fail "python3 has no venv: install the package that holds it"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+}
+
 # The demo and some tests use Let's Encrypt's test CA when it is there; there is an embedded issuer for when it is not.
 want_pebble() { apt_for pebble:pebble || say "no pebble: the embedded certificate issuer takes its place"; }

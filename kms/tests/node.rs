@@ -109,6 +109,47 @@ async fn committee_makes_its_key_and_releases_by_the_contracts_word_only() {
     }
 }
 
+/// What an app requires beside its code is judged from the evidence, by the contracts, on proven state.
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_ticket_advisory_condition_and_sunset_are_obeyed_from_the_head() {
+    let town = Town::found().await;
+    let node = town.start(1).await;
+    town.open_genesis(&[1]).await;
+    ready(&town, std::slice::from_ref(&node)).await;
+    let app = town.register_app().await;
+    town.final_block(town.chain.head().number()).await;
+    let policy = AppAuth::new(app, &town.provider);
+    let told = async |guest: &DevGuest| outcomes(&town.ask(&[&node], guest).await.1).remove(0);
+    let plain = DevGuest::new(app, CODE);
+    let ticket = B256::repeat_byte(0x71);
+    let with_ticket = DevGuest { launch_ticket: Some(ticket), ..plain.clone() };
+    let mut flawed = plain.clone();
+    flawed.tcb.advisories = vec!["INTEL-SA-00615".to_owned()];
+    assert!(told(&flawed).await.starts_with("allowed"));
+
+    town.mined(policy.denyAdvisory("INTEL-SA-00615".to_owned()).into_transaction_request()).await;
+    assert!(told(&flawed).await.contains("advisory"));
+    assert!(told(&plain).await.starts_with("allowed"));
+
+    town.mined(policy.requireTicket(true).into_transaction_request()).await;
+    assert!(told(&plain).await.contains("launch ticket"));
+    town.mined(policy.allowTicket(ticket).into_transaction_request()).await;
+    let notice = policy.notice().call().await.unwrap().to::<u64>();
+    town.chain.increase_time(notice + 1);
+    town.chain.mine(1);
+    town.final_block(town.chain.head().number()).await;
+    assert!(told(&with_ticket).await.starts_with("allowed"), "{}", told(&with_ticket).await);
+    assert!(told(&plain).await.contains("launch ticket"));
+
+    // A contract that is no condition never says yes.
+    town.mined(policy.addCondition(town.committee).into_transaction_request()).await;
+    assert!(told(&with_ticket).await.contains("condition"));
+    let sunset = town.mined(policy.sunset().into_transaction_request()).await;
+    town.final_block(sunset).await;
+    assert!(told(&with_ticket).await.contains("closed for good"));
+    node.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn node_that_was_away_during_the_ceremony_gets_its_share_afterwards() {
     let town = Town::found().await;
