@@ -42,7 +42,7 @@ impl Town {
         self.chain.head().timestamp()
     }
 
-    async fn check_governed(&self, to: Address, governed: &Governed) {
+    pub(crate) async fn check_governed(&self, to: Address, governed: &Governed) {
         let now = self.now();
         assert_eq!(self.ask(to, KmsAuth::ownerCall {}).await, governed.owner);
         assert_eq!(self.ask(to, KmsAuth::guardianCall {}).await, governed.guardian.at(now));

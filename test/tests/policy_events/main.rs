@@ -9,6 +9,7 @@
 #![allow(non_snake_case)]
 
 mod check;
+mod committee;
 mod steps;
 mod town;
 
@@ -17,6 +18,7 @@ use mandate_model::bindings::KmsAuth;
 use mandate_witness::{BlockRef, ChainSpec};
 use proptest::prelude::*;
 
+use committee::{SCRIPT, committee_step};
 use steps::{step, warm_up};
 use town::Town;
 
@@ -32,6 +34,23 @@ fn g9_folded_state_is_what_the_contracts_say() {
                 town.step(step).await;
                 town.check().await;
             }
+        });
+    });
+}
+
+#[test]
+fn g9_g11_folded_committee_is_what_the_contract_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(steps in prop::collection::vec(committee_step(), 1..30))| {
+        runtime.block_on(async {
+            let mut town = Town::new().await;
+            for step in SCRIPT.into_iter().chain(steps) {
+                town.committee_step(step).await;
+                town.check_committee().await;
+            }
+            let epochs = town.state.committee.epochs.len();
+            assert!(epochs >= 3, "only {epochs} epochs: the script no longer runs to its end");
         });
     });
 }

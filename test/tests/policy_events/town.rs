@@ -12,7 +12,7 @@ use alloy::{
 };
 use mandate_devchain::{Config, DevChain};
 use mandate_model::{
-    bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth},
+    bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth, KmsCommittee},
     event::Located,
     state::{Contracts, State, fold},
 };
@@ -38,9 +38,10 @@ impl Town {
         let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
         let kms_auth = KmsAuth::deploy(&provider, implementation, owner, guardian, t(NOTICE)).await.unwrap();
         let domains = DomainRegistry::deploy(&provider, *kms_auth.address(), owner).await.unwrap();
+        let committee = KmsCommittee::deploy(&provider, owner, guardian, t(NOTICE)).await.unwrap();
         let contracts = Contracts {
             kms_auth: *kms_auth.address(),
-            committee: Address::repeat_byte(0xcc),
+            committee: *committee.address(),
             domain_registry: *domains.address(),
         };
         let init = AppInit {
@@ -99,7 +100,7 @@ impl Town {
         self.send(By::Owner, self.app, data).await;
     }
 
-    async fn send(&self, by: By, to: Address, data: Vec<u8>) {
+    pub(crate) async fn send(&self, by: By, to: Address, data: Vec<u8>) {
         let accounts = self.chain.accounts();
         let from = match by {
             By::Owner => accounts[0],
@@ -115,7 +116,7 @@ impl Town {
         self.provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
     }
 
-    async fn take_in(&mut self) {
+    pub(crate) async fn take_in(&mut self) {
         let head = self.chain.head().number();
         let filter = Filter::new().from_block(self.next).to_block(head);
         for log in self.provider.get_logs(&filter).await.unwrap() {
