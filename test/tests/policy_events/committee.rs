@@ -99,7 +99,7 @@ impl Town {
             admittedFrom: t(0),
             expiresAt: t(self.now() + life),
         };
-        self.tell_committee(admitNodeCall { node_: node_.into() }).await;
+        self.tell_committee(admitNodeCall { node_ }).await;
     }
 
     async fn deal(&self, absent: u8) {
