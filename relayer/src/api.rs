@@ -10,6 +10,7 @@
 //! | `GET /v1/committee` | who the nodes are and the group key, as of the finalised block |
 //! | `GET /v1/status` | how far the chain was followed |
 //! | `GET /v1/apps`, `/v1/domains`, `/v1/events?from=N` | what the contracts hold and said |
+//! | `POST /bootAuth/app`, `/bootAuth/kms`, `GET /` | upstream dstack's webhook |
 //! | `GET /healthz`, `/metrics` | for operators |
 
 use std::{sync::Arc, time::Duration};
@@ -36,9 +37,11 @@ use crate::{
     witness::{WitnessError, Witnesses},
 };
 
+mod boot_auth;
 mod committee;
 mod domains;
 
+pub use boot_auth::{BootAnswer, BootInfo, DeploymentInfo};
 pub use domains::DomainView;
 
 /// Events per answer.
@@ -73,19 +76,28 @@ pub fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/apps", get(apps))
         .route("/v1/domains", get(domains::domains))
         .route("/v1/events", get(events))
+        .route("/bootAuth/app", post(boot_auth::app))
+        .route("/bootAuth/kms", post(boot_auth::kms))
+        .route("/", get(boot_auth::deployment))
         .with_state(api)
         .merge(operations_router(health))
 }
 
 async fn witness(State(api): Shared, ApiJson(request): ApiJson<WitnessRequest>) -> Answer<WitnessResponse> {
-    let witness = api.witnesses.witness(&request).await.map_err(|e| match e {
-        WitnessError::TooLong(_) | WitnessError::Build(BuildError::TooMuch | BuildError::BlockHash(_)) => {
-            ApiError::bad_request(e)
-        }
-        WitnessError::Build(BuildError::UnknownBlock(_)) | WitnessError::Closed => ApiError::unavailable(e),
-        WitnessError::Timeout | WitnessError::Build(_) => ApiError::bad_gateway(api.redact.text(e)),
-    })?;
+    let witness = api.witnesses.witness(&request).await.map_err(|e| unproven(&api, e))?;
     Ok(ApiJson(WitnessResponse { witness }))
+}
+
+fn unproven(api: &Api, error: WitnessError) -> ApiError {
+    match error {
+        WitnessError::TooLong(_) | WitnessError::Build(BuildError::TooMuch | BuildError::BlockHash(_)) => {
+            ApiError::bad_request(error)
+        }
+        WitnessError::Build(BuildError::UnknownBlock(_)) | WitnessError::Closed => {
+            ApiError::unavailable(error)
+        }
+        other => ApiError::bad_gateway(api.redact.text(other)),
+    }
 }
 
 async fn post_letter(State(api): Shared, ApiJson(letter): ApiJson<Letter>) -> Result<(), ApiError> {

@@ -9,9 +9,10 @@ use std::{
 use alloy::{
     primitives::{Address, B256, Bytes},
     providers::DynProvider,
+    sol_types::SolCall,
 };
-use mandate_model::wire::relayer::WitnessRequest;
-use mandate_witness::{BuildError, ChainSpec};
+use mandate_model::wire::{BlockRef, ViewCall, relayer::WitnessRequest};
+use mandate_witness::{BuildError, ChainSpec, CodecError, Undecided, Witness};
 use thiserror::Error;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -32,6 +33,15 @@ pub enum WitnessError {
     /// Not within the time that a request may take.
     #[error("the endpoint took too long to prove the call")]
     Timeout,
+    /// The endpoint's proof proves nothing.
+    #[error("the endpoint's proof is no use: {0}")]
+    Unproven(#[from] Undecided),
+    /// What was built does not decode.
+    #[error(transparent)]
+    Malformed(#[from] CodecError),
+    /// The contract answered what it must not.
+    #[error("the contract's answer does not decode: {0}")]
+    Answer(#[from] alloy::sol_types::Error),
     /// The relayer is stopping.
     #[error("shutting down")]
     Closed,
@@ -75,6 +85,24 @@ impl Witnesses {
         let built = slot.get_or_try_init(|| self.build(request));
         let built = tokio::time::timeout(self.config.witness_timeout, built).await;
         Ok(built.map_err(|_| WitnessError::Timeout)??.clone())
+    }
+
+    /// What the contract at `to` answers at `block`, executed on proven state.
+    ///
+    /// # Errors
+    /// When the endpoint cannot prove it in time, or the contract reverts.
+    pub async fn read<C: SolCall>(
+        &self,
+        block: BlockRef,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, WitnessError> {
+        let view = ViewCall { to, data: call.abi_encode().into() };
+        let request = WitnessRequest { block_hash: block.hash, call: view };
+        let bytes = self.witness(&request).await?;
+        let witness = Witness::decode(&bytes)?;
+        let answer = mandate_witness::execute(&witness, block, &self.spec, &request.call)?;
+        Ok(C::abi_decode_returns_validate(&answer)?)
     }
 
     async fn build(&self, request: &WitnessRequest) -> Result<Bytes, WitnessError> {

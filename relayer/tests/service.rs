@@ -12,7 +12,7 @@ use std::{
 
 use alloy::primitives::B256;
 use axum::{Router, extract::State, routing::post};
-use common::{World, code, eventually, key, payer, world};
+use common::{World, code, eventually, key, payer, sent, world};
 use mandate_model::{
     bindings::{DomainRegistry, KmsAuth, KmsCommittee},
     wire::{
@@ -22,7 +22,11 @@ use mandate_model::{
         relayer::{Accepted, CommitteeView, Delivered, RelayerStatus, WitnessRequest, WitnessResponse},
     },
 };
-use mandate_relayer::{Config, Service, StartError, api::DomainView, store::AppRecord};
+use mandate_relayer::{
+    Config, Service, StartError,
+    api::{BootAnswer, DeploymentInfo, DomainView},
+    store::AppRecord,
+};
 use mandate_runtime::{
     Ambient,
     http::{ApiError, ApiJson, Client, serve},
@@ -296,5 +300,54 @@ async fn new_heads_over_websocket_save_the_poll() {
     running.caught_up(&world).await;
     world.revoke(world.app, code(1)).await;
     eventually("the push", || async { gateway.noticed() == 1 }).await;
+    running.end().await;
+}
+
+/// Upstream's webhook answers from finalised state: what the head alone shows does not count for a grant.
+#[tokio::test]
+async fn upstreams_webhook_is_answered_from_the_finalised_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = world(4, ["http://127.0.0.1:1", "http://127.0.0.1:1"]).await;
+    let kms_auth = KmsAuth::new(world.deployment.kms_auth, &world.wallet);
+    let image = B256::repeat_byte(0x05);
+    sent(kms_auth.scheduleOsImage(image, String::new()).send().await.unwrap()).await;
+    sent(kms_auth.setKmsApp(world.app).send().await.unwrap()).await;
+    sent(kms_auth.setGatewayApp(world.app).send().await.unwrap()).await;
+    world.chain.increase_time(2);
+    world.chain.mine(8);
+    let running = start(&world, world.config(dir.path(), &[])).await;
+    running.caught_up(&world).await;
+    let ask = |code: B256, image: B256| {
+        serde_json::json!({
+            "appId": format!("{:x}", world.app), "composeHash": code, "instanceId": world.app, "deviceId": code,
+            "mrAggregated": code, "mrSystem": code, "osImageHash": image, "tcbStatus": "UpToDate", "advisoryIds": [],
+        })
+    };
+    let allowed: BootAnswer = running.post("/bootAuth/app", &ask(code(1), image)).await;
+    assert_eq!((allowed.is_allowed, allowed.reason.as_str()), (true, ""));
+    assert_eq!(allowed.gateway_app_id, world.app.to_string());
+    let kms: BootAnswer = running.post("/bootAuth/kms", &ask(code(1), image)).await;
+    assert!(kms.is_allowed, "{kms:?}");
+    for (question, reason) in [
+        (ask(B256::repeat_byte(0x99), image), "code is not known"),
+        (ask(code(1), B256::repeat_byte(0x99)), "OS image is not known"),
+    ] {
+        let denied: BootAnswer = running.post("/bootAuth/app", &question).await;
+        assert_eq!((denied.is_allowed, denied.reason.as_str()), (false, reason));
+    }
+    let info: DeploymentInfo = running.get("/").await;
+    assert_eq!((info.kms_contract_addr, info.chain_id), (world.deployment.kms_auth, world.chain.chain_id()));
+    assert_eq!(info.app_implementation, world.deployment.app_implementation);
+
+    world.revoke(world.app, code(1)).await;
+    running.caught_up(&world).await;
+    let still: BootAnswer = running.post("/bootAuth/app", &ask(code(1), image)).await;
+    assert!(still.is_allowed, "one block, and that one is final");
+    world.chain.mine(8);
+    eventually("the revocation is final", || async {
+        let now: BootAnswer = running.post("/bootAuth/app", &ask(code(1), image)).await;
+        now.reason == "code was revoked"
+    })
+    .await;
     running.end().await;
 }
