@@ -142,16 +142,23 @@ contract VersionListProofs {
         assert(list.hasEra(probed));
     }
 
-    /// @dev Does `data` at `time`. What is in force at `probeTime` then was going to be in force.
-    function _check(bytes memory data, bytes32 probed, uint40 time, uint40 probeTime) private {
-        vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
-        vm.warp(probeTime);
-        bool before = list.isInForce(probed);
-        if (before) return;
+    /// @notice Does `data` at `time`, goes on only when `probed` is in force at `probeTime` then, and takes it all back.
+    function tryCall(bytes calldata data, bytes32 probed, uint40 time, uint40 probeTime) external {
         vm.warp(time);
         (bool success,) = address(list).call(data);
         vm.assume(success);
         vm.warp(probeTime);
-        assert(!list.isInForce(probed));
+        vm.assume(list.isInForce(probed));
+        revert();
+    }
+
+    /// @dev Does `data` at `time`. What is in force at `probeTime` then was going to be in force. What was is looked at last:
+    /// else every state in which it was not would have to be followed through the call.
+    function _check(bytes memory data, bytes32 probed, uint40 time, uint40 probeTime) private {
+        vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
+        (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (data, probed, time, probeTime)));
+        assert(!success);
+        vm.warp(probeTime);
+        assert(list.isInForce(probed));
     }
 }
