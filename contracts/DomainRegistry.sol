@@ -36,6 +36,8 @@ contract DomainRegistry is IDomainRegistry {
     /// @inheritdoc IDomainRegistry
     function approveDomain(string calldata name, address app) external {
         if (!DomainNames.isValid(name)) revert InvalidDomain(name);
+        // Foreign apps may have domains as well.
+        // slither-disable-next-line unused-return
         (bool registered,) = kmsAuth.isRegistered(app);
         if (!registered) revert NotRegistered(app);
         _checkCallerOwnsApp(app);

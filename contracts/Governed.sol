@@ -46,6 +46,8 @@ abstract contract Governed is IGoverned {
         bool same = guardian_ == present;
         uint40 from = same ? currentTime() : _afterNotice();
         _guardian = present;
+        // Zero stands for no guardian.
+        // slither-disable-next-line missing-zero-check
         (_nextGuardian, _guardianFrom) = same ? (address(0), 0) : (guardian_, from);
         emit GuardianSet(guardian_, from);
     }

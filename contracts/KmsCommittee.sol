@@ -212,6 +212,8 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
     }
 
     function _checkSignature(address signer, bytes32 structHash, bytes calldata signature) private view {
+        // What is left out repeats the signature.
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure,) =
             ECDSA.tryRecoverCalldata(_hashTypedDataV4(structHash), signature);
         if (failure != ECDSA.RecoverError.NoError || recovered != signer) revert InvalidSignature(signer);

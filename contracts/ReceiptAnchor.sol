@@ -82,6 +82,8 @@ contract ReceiptAnchor is IReceiptAnchor, EIP712 {
     }
 
     function _checkSignature(address node, bytes32 structHash, bytes calldata signature) private view {
+        // What is left out repeats the signature.
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure,) =
             ECDSA.tryRecoverCalldata(_hashTypedDataV4(structHash), signature);
         if (failure != ECDSA.RecoverError.NoError || recovered != node) revert InvalidSignature(node);

@@ -156,6 +156,8 @@ contract RebuildCondition is IRebuildCondition, EIP712 {
         private
         view
     {
+        // Whoever signed chose the deadline, with room for the seconds that a block proposer can shift.
+        // slither-disable-next-line timestamp
         if (block.timestamp > deadline) revert SignatureExpired(deadline);
         bytes32 digest = _hashTypedDataV4(structHash);
         if (!SignatureChecker.isValidSignatureNowCalldata(rebuilder, digest, signature)) {

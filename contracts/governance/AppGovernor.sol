@@ -113,6 +113,8 @@ contract AppGovernor is
     function state(uint256 proposalId) public view override returns (ProposalState) {
         ProposalState present = super.state(proposalId);
         if (present == ProposalState.Succeeded && clock() > _queueDeadline(proposalId)) return ProposalState.Expired;
+        // Windows of days: the seconds that a block proposer can shift mean nothing.
+        // slither-disable-next-line timestamp
         if (present == ProposalState.Queued && block.timestamp > proposalEta(proposalId) + EXECUTION_WINDOW) {
             return ProposalState.Expired;
         }
@@ -235,6 +237,8 @@ contract AppGovernor is
     /// @dev A clock that shows the block's timestamp counts seconds; how long a block takes is not known here.
     function _queueDeadline(uint256 proposalId) private view returns (uint256) {
         uint256 deadline = proposalDeadline(proposalId);
+        // Equality tells which clock it is; nobody gains by hitting it.
+        // slither-disable-next-line incorrect-equality,timestamp
         if (clock() == block.timestamp) return deadline + EXECUTION_WINDOW;
         return deadline + (deadline - proposalSnapshot(proposalId));
     }
@@ -242,6 +246,8 @@ contract AppGovernor is
     function _checkVetoWindowClosed(uint256 proposalId) private view {
         // The core keeps it as a uint48.
         uint48 eta = uint48(proposalEta(proposalId));
+        // Likewise.
+        // slither-disable-next-line timestamp
         if (block.timestamp < eta) revert VetoWindowOpen(proposalId, eta);
     }
 

@@ -112,6 +112,8 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
         _motions[id].executed = true;
         emit MotionExecuted(id);
         for (uint256 i = 0; i < calls.length; ++i) {
+            // A motion calls what its text says, with value if it says so; state was written before, and a failure reverts all.
+            // slither-disable-next-line arbitrary-send-eth,calls-loop
             (bool success, bytes memory reason) = calls[i].target.call{value: calls[i].value}(calls[i].data);
             if (!success) revert CallFailed(i, reason);
         }
@@ -252,6 +254,8 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
         uint256 deadline,
         bytes calldata signature
     ) private view {
+        // Whoever signed chose the deadline, with room for the seconds that a block proposer can shift.
+        // slither-disable-next-line timestamp
         if (block.timestamp > deadline) revert SignatureExpired(deadline);
         uint256 nonce = _motions[id].approvals[member].changes;
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(typeHash, id, role, member, nonce, deadline)));
@@ -260,6 +264,8 @@ contract RoleCouncil is IRoleCouncil, EIP712 {
 
     /// @dev A key signs for its own address also where that has code (EIP-7702): it can act as the member anyway.
     function _isSignedBy(address member, bytes32 digest, bytes calldata signature) private view returns (bool) {
+        // What is left out repeats the signature.
+        // slither-disable-next-line unused-return
         (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
         if (failure == ECDSA.RecoverError.NoError && recovered == member) return true;
         return SignatureChecker.isValidERC1271SignatureNowCalldata(member, digest, signature);

@@ -19,6 +19,8 @@ abstract contract VotesSource {
     function _setVotes(IVotes token_) internal {
         if (address(token_).code.length == 0) revert IAppGovernor.NotAVotesToken(address(token_));
         _votes = IERC5805(address(token_));
+        // That it answers is what is asked.
+        // slither-disable-next-line unused-return
         try token_.getPastTotalSupply(_timeOf(_votes) - 1) {}
         catch {
             revert IAppGovernor.NotAVotesToken(address(token_));

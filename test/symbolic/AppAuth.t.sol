@@ -12,10 +12,31 @@ import {svm} from "./support/Svm.sol";
 /// Proved of each thing that a decision asks for; `DecisionProofs` has that a decision is exactly all of them. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
-    /// @notice Of the owner: every call that can touch a version, but superseding: that is `schedule` and then `supersede` of
-    /// the list, each proven in `VersionListProofs`.
+    /// @notice Of the owner: every call that can touch a version.
     function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
         bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_scheduleCodeSuperseding(
+        uint40 time,
+        uint40 probeTime,
+        bytes32 probed,
+        bytes32 codeHash,
+        uint40 handover
+    ) external {
+        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", true, handover));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_scheduleCodeUntil(
+        uint40 time,
+        uint40 probeTime,
+        bytes32 probed,
+        bytes32 codeHash,
+        uint40 expiresAt
+    ) external {
+        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (codeHash, "", false, 0, expiresAt));
         _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 
@@ -79,6 +100,36 @@ contract AppAuthProofs is AppAuthState {
         _checkNotice(data, time, Part.Tcb, bytes32(uint256(probed)), probeTime);
     }
 
+    /// @notice Of the owner: every call that can touch a ticket, or whether one is needed.
+    function check_G2_ticket_requireTicket(uint40 time, uint40 probeTime, bytes32 probed, bool needed) external {
+        _checkNotice(abi.encodeCall(app.requireTicket, (needed)), time, Part.Ticket, probed, probeTime);
+    }
+
+    function check_G2_ticket_allowTicket(uint40 time, uint40 probeTime, bytes32 probed, bytes32 ticket) external {
+        _checkNotice(abi.encodeCall(app.allowTicket, (ticket)), time, Part.Ticket, probed, probeTime);
+    }
+
+    function check_G2_ticket_revokeTicket(uint40 time, uint40 probeTime, bytes32 probed, bytes32 ticket) external {
+        _checkNotice(abi.encodeCall(app.revokeTicket, (ticket)), time, Part.Ticket, probed, probeTime);
+    }
+
+    /// @notice Of the owner: every call that can touch an advisory; names of eight bytes.
+    function check_G2_advisory_denyAdvisory(uint40 time, uint40 probeTime, bytes32 probed, bytes32 named) external {
+        bytes memory data = abi.encodeCall(app.denyAdvisory, (_advisory(named)));
+        _checkNotice(data, time, Part.Advisory, probed, probeTime);
+    }
+
+    function check_G2_advisory_liftAdvisory(uint40 time, uint40 probeTime, bytes32 probed, bytes32 named) external {
+        bytes memory data = abi.encodeCall(app.liftAdvisory, (_advisory(named)));
+        _checkNotice(data, time, Part.Advisory, probed, probeTime);
+    }
+
+    /// @notice Nobody reopens an app after its sunset.
+    function check_G2_G3_sunset(address caller, uint40 time) external {
+        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, Part.Open, 0, time);
+        assert(_isAllowed(Part.Open, 0, time));
+    }
+
     /// @notice Nobody ends a pause early.
     function check_G2_G3_pause(address caller, uint40 time, uint40 probeTime) external {
         _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, Part.NoPause, 0, probeTime);
@@ -107,13 +158,21 @@ contract AppAuthProofs is AppAuthState {
         _checkNotOwner(caller, time, Part.Tee, bytes32(uint256(tee)), probeTime);
     }
 
+    function check_G3_ticket(address caller, uint40 time, uint40 probeTime, bytes32 ticket) external {
+        _checkNotOwner(caller, time, Part.Ticket, ticket, probeTime);
+    }
+
+    function check_G3_advisory(address caller, uint40 time, uint40 probeTime, bytes32 named) external {
+        _checkNotOwner(caller, time, Part.Advisory, named, probeTime);
+    }
+
     function check_G3_tcb(address caller, uint40 time, uint40 probeTime, TcbStatus status) external {
         _checkNotOwner(caller, time, Part.Tcb, bytes32(uint256(status)), probeTime);
     }
 
     /// @notice No call makes a pause that lasts longer than the longest.
     function check_G3_everyPauseEnds(address caller, uint40 time) external {
-        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
+        vm.assume(0 < time && time < END_OF_TIME && app.owner() != address(0));
         uint256 longest = uint256(time) + app.MAX_PAUSE();
         vm.assume(app.pausedUntil() <= longest);
         _call(svm.createCalldata("AppAuth"), caller, time);
@@ -122,7 +181,7 @@ contract AppAuthProofs is AppAuthState {
 
     /// @notice Only the owner, and who accepts what the owner offered, changes who is or becomes it.
     function check_G3_powers(address caller, uint40 time) external {
-        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
+        vm.assume(0 < time && time < END_OF_TIME && app.owner() != address(0));
         address owner = app.owner();
         (address pending, uint40 acceptableFrom) = app.pendingOwner();
         vm.assume(caller != owner && (caller != pending || time < acceptableFrom));
@@ -133,7 +192,7 @@ contract AppAuthProofs is AppAuthState {
 
     /// @notice Nothing that a stranger calls takes effect, so it changes no decision.
     function check_G3_strangersChangeNothing(address caller, uint40 time) external {
-        vm.assume(0 < time && time < END_OF_TIME && app.kmsAuth() != address(0));
+        vm.assume(0 < time && time < END_OF_TIME && app.owner() != address(0));
         (address pending,) = app.pendingOwner();
         vm.assume(caller != app.owner() && caller != pending);
         _call(svm.createCalldata("AppAuth"), caller, time);
@@ -141,27 +200,16 @@ contract AppAuthProofs is AppAuthState {
         assert(caller == app.guardian());
     }
 
-    /// @notice An app that belongs to a KmsAuth belongs to it for good.
-    function check_wellFormed_KmsAuthStays(address caller, uint40 time) external {
-        address kmsAuth = app.kmsAuth();
-        vm.assume(0 < time && time < END_OF_TIME && kmsAuth != address(0));
+    /// @notice What has an owner keeps one, and so is never set up again. Nobody is the zero address.
+    function check_wellFormed_OwnerStays(address caller, uint40 time) external {
+        vm.assume(0 < time && time < END_OF_TIME && app.owner() != address(0) && caller != address(0));
         _call(svm.createCalldata("AppAuth"), caller, time);
-        assert(app.kmsAuth() == kmsAuth);
-    }
-
-    /// @notice What is stricter is taken at once, so that time alone never makes the TCB floor stricter. Of the one function
-    /// that sets it.
-    function check_wellFormed_FloorLoosensByTime(address caller, TcbStatus floor, uint40 time, uint40 later) external {
-        vm.assume(0 < time && time <= later && later < END_OF_TIME);
-        vm.assume(_floorAt(time) <= _floorAt(later));
-        _call(abi.encodeCall(app.setTcbFloor, (floor)), caller, time);
-        assert(_floorAt(time) <= _floorAt(later));
+        assert(app.owner() != address(0));
     }
 
     function _checkNotice(bytes memory data, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
         _assumeACallAllows(data, app.owner(), time, part, what, probeTime);
         vm.assume(probeTime < uint256(time) + _noticeAt(time));
-        _assumeWellFormed(part, time, probeTime);
         assert(_isAllowed(part, what, probeTime));
     }
 
@@ -169,9 +217,5 @@ contract AppAuthProofs is AppAuthState {
         vm.assume(caller != app.owner());
         _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, part, what, probeTime);
         assert(_isAllowed(part, what, probeTime));
-    }
-
-    function _assumeWellFormed(Part part, uint40 time, uint40 probeTime) private {
-        if (part == Part.Tcb) vm.assume(_floorAt(time) <= _floorAt(probeTime));
     }
 }

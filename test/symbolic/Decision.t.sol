@@ -5,15 +5,17 @@ import {BootRequest, Reason, TcbStatus, TeeKind, Verdict} from "../../contracts/
 import {vm} from "../unit/support/Vm.sol";
 import {AppAuthState} from "./support/AppAuthState.sol";
 
-/// @notice A decision is Allowed exactly when the app is not paused and code, device, TEE, TCB status and generation are
-/// each allowed. With `AppAuthProofs`, G-2 and G-3 follow for the decision.
+/// @notice A decision is Allowed exactly when the app is neither closed nor paused and code, device, TEE, TCB status,
+/// generation and ticket are each allowed: of an app without conditions, and a boot without advisories. With
+/// `AppAuthProofs`, G-2 and G-3 follow for the decision.
 contract DecisionProofs is AppAuthState {
     function check_decide_IsAllOfItsParts(
         uint40 time,
         bytes32 codeHash,
         bytes32 deviceId,
         TeeKind tee,
-        uint64 generation
+        uint64 generation,
+        bytes32 ticket
     ) external {
         vm.assume(0 < time && time < END_OF_TIME);
         vm.warp(time);
@@ -24,11 +26,14 @@ contract DecisionProofs is AppAuthState {
         request.info.tcbStatus = "SWHardeningNeeded";
         request.tee = tee;
         request.generation = generation;
+        request.ticket = ticket;
         (Verdict verdict, Reason reason, uint64 validUntil) = app.decide(request);
         bool isAllowed = verdict == Verdict.Allowed;
         assert(isAllowed == (reason == Reason.Allowed));
         assert(isAllowed == (validUntil > time));
-        assert(isAllowed == _areAllAllowed(time, codeHash, deviceId, tee, generation));
+        bool areAllAllowed = _isAllowed(Part.Open, 0, time) && _isAllowed(Part.Ticket, ticket, time)
+            && _areAllAllowed(time, codeHash, deviceId, tee, generation);
+        assert(isAllowed == areAllAllowed);
     }
 
     function _areAllAllowed(uint40 time, bytes32 codeHash, bytes32 deviceId, TeeKind tee, uint64 generation)

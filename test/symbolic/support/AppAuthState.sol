@@ -2,18 +2,29 @@
 pragma solidity 0.8.37;
 
 import {AppAuth} from "../../../contracts/AppAuth.sol";
-import {TcbStatus, TeeKind, VersionState} from "../../../contracts/types/Boot.sol";
+import {TeeKind, VersionState} from "../../../contracts/types/Boot.sol";
 import {vm} from "../../unit/support/Vm.sol";
 import {storageVm, svm} from "./Svm.sol";
+
+/// @notice An AppAuth that also tells two things that only its decision shows.
+contract AppAuthProbe is AppAuth {
+    function gateFloor() external view returns (uint256) {
+        return uint256(_gate.tcbFloor());
+    }
+
+    function hasRequirements() external view returns (bool) {
+        return _hasRequirements;
+    }
+}
 
 /// @notice An AppAuth whose storage is arbitrary, and an arbitrary call at an arbitrary time.
 ///
 /// Whatever holds for one call from every storage holds for the last call of every sequence. What is assumed of storage is
-/// what every call keeps, as `check_wellFormed_…` proves.
+/// what every call keeps, as `check_wellFormed_…` proves: that it has an owner.
 abstract contract AppAuthState {
     uint256 internal constant SLOTS = 24;
-    /// @dev How many versions are live: symbolic execution wants to know how often loops turn.
-    uint256 internal constant LIVE = 1;
+    /// @dev Where `Requirements` keeps how many conditions there are, within its first word.
+    uint256 internal constant CONDITION_COUNT = 56;
     uint256 internal constant END_OF_TIME = 1 << 39;
 
     /// @notice What a decision asks for, one by one.
@@ -23,19 +34,24 @@ abstract contract AppAuthState {
         Tee,
         Tcb,
         NoPause,
-        Generation
+        Open,
+        Generation,
+        Ticket,
+        Advisory
     }
 
-    AppAuth internal app;
+    AppAuthProbe internal app;
 
     function setUp() public virtual {
-        uint256 liveSlot = _findLiveSlot(new AppAuth());
-        app = new AppAuth();
+        uint256 countSlot = _findConditionCountSlot(new AppAuthProbe());
+        app = new AppAuthProbe();
         svm.enableSymbolicStorage(address(app));
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
             storageVm.store(address(app), bytes32(slot), svm.createBytes32("slot"));
         }
-        storageVm.store(address(app), bytes32(liveSlot), bytes32(LIVE));
+        // No conditions: symbolic execution wants to know how often loops turn.
+        bytes32 mask = bytes32(~(uint256(0xff) << CONDITION_COUNT));
+        storageVm.store(address(app), bytes32(countSlot), svm.createBytes32("requirements") & mask);
     }
 
     /// @notice Calls something as `caller` at `time`, goes on only when that took effect and `what` is allowed at
@@ -59,7 +75,7 @@ abstract contract AppAuthState {
         uint40 probeTime
     ) internal {
         vm.assume(0 < time && time <= probeTime && probeTime < END_OF_TIME);
-        vm.assume(app.kmsAuth() != address(0));
+        vm.assume(app.owner() != address(0));
         (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (data, caller, time, part, what, probeTime)));
         assert(!success);
     }
@@ -76,14 +92,17 @@ abstract contract AppAuthState {
         if (part == Part.Code) return _isCodeInForce(what);
         if (part == Part.Device) return app.isDeviceAllowed(what);
         if (part == Part.Tee) return app.isTeeAllowed(TeeKind(uint8(uint256(what))));
-        if (part == Part.Tcb) return uint256(what) != 0 && uint256(what) <= uint256(app.tcbFloor());
+        if (part == Part.Tcb) return _isStatusAllowed(uint256(what));
         if (part == Part.NoPause) return time >= app.pausedUntil();
-        return _isGenerationInForce(uint64(uint256(what)), time);
+        if (part == Part.Open) return !app.isSunset();
+        if (part == Part.Generation) return _isGenerationInForce(uint64(uint256(what)), time);
+        if (part == Part.Ticket) return _isTicketGood(what, time);
+        return !app.hasRequirements() || time >= app.advisoryDeniedUntil(_advisory(what));
     }
 
-    function _floorAt(uint40 time) internal returns (TcbStatus) {
-        vm.warp(time);
-        return app.tcbFloor();
+    /// @dev Eight bytes long, which may be any.
+    function _advisory(bytes32 what) internal pure returns (string memory) {
+        return string(abi.encodePacked(bytes8(what)));
     }
 
     function _noticeAt(uint40 time) internal returns (uint40) {
@@ -101,13 +120,23 @@ abstract contract AppAuthState {
         return asked == 0 || asked == current || (uint256(asked) + 1 == current && time < previousUntil);
     }
 
+    function _isStatusAllowed(uint256 status) private view returns (bool) {
+        return status != 0 && (status <= app.gateFloor() || status <= uint256(app.tcbFloor()));
+    }
+
+    function _isTicketGood(bytes32 ticket, uint40 time) private view returns (bool) {
+        (bool needed,) = app.ticketRequirement();
+        uint40 from = app.ticketAllowedFrom(ticket);
+        return !app.hasRequirements() || !needed || (from != 0 && time >= from);
+    }
+
     /// @dev By trial, so that the proofs do not depend on the layout.
-    function _findLiveSlot(AppAuth trial) private returns (uint256) {
+    function _findConditionCountSlot(AppAuthProbe trial) private returns (uint256) {
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
-            storageVm.store(address(trial), bytes32(slot), bytes32(uint256(7)));
-            if (trial.liveCodes().length == 7) return slot;
+            storageVm.store(address(trial), bytes32(slot), bytes32(uint256(1) << CONDITION_COUNT));
+            if (trial.conditions().length == 1) return slot;
             storageVm.store(address(trial), bytes32(slot), bytes32(0));
         }
-        revert("no slot holds the number of live versions");
+        revert("no slot holds the number of conditions");
     }
 }

@@ -15,7 +15,7 @@ contract SupersedeTest is Fixture {
         skip(NOTICE);
         uint40 retireAt = currentTime() + 1 hours;
         vm.expectEmit(address(app));
-        emit IAppPolicy.CodeRetirementSet(CODE_2, retireAt);
+        emit IAppPolicy.CodesSuperseded(CODE, retireAt);
         app.scheduleCode(CODE, "", true, 1 hours);
         vm.warp(retireAt - 1);
         assertReason(_reasonFor(CODE_2), Reason.Allowed);
