@@ -223,8 +223,8 @@ pub(crate) struct ScheduleArgs {
     /// Retire the present versions after this one becomes active
     #[arg(long)]
     pub(crate) supersede: bool,
-    /// How long the present versions stay beside it
-    #[arg(long, value_name = "TIME", default_value = "1day", value_parser = humantime::parse_duration)]
+    /// How long the present versions stay beside it; longer than the notice leaves time to go back to them
+    #[arg(long, value_name = "TIME", default_value = "3days", value_parser = humantime::parse_duration)]
     pub(crate) handover: Duration,
     #[command(flatten)]
     pub(crate) route: Route,

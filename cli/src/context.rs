@@ -5,9 +5,9 @@ use std::{fs, path::Path, time::Duration};
 
 use alloy::{
     contract,
-    primitives::{Address, B256},
+    primitives::{Address, B256, TxKind},
     providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::types::TransactionReceipt,
+    rpc::types::{TransactionReceipt, TransactionRequest},
     sol_types::SolInterface,
 };
 use mandate_model::deployment::Deployment;
@@ -146,6 +146,7 @@ where
     D: contract::CallDecoder,
     E: SolInterface,
 {
+    must_have_code::<_, _, E>(&call).await?;
     let pending = call.send().await.map_err(explain::<E>)?;
     let hash = *pending.tx_hash();
     tracing::info!(%hash, "transaction sent, waiting for its block");
@@ -159,6 +160,22 @@ where
     }
 }
 
+/// A call to an address without code succeeds and does nothing: in an emergency nobody must take that for done.
+async fn must_have_code<P: Provider, D, E: SolInterface>(call: &contract::CallBuilder<P, D>) -> Result<()> {
+    let request: &TransactionRequest = call.as_ref();
+    let Some(to) = request.to.as_ref().and_then(TxKind::to) else { return Ok(()) };
+    let code = call.provider.get_code_at(*to).await.map_err(|e| connection::failed(&e))?;
+    if code.is_empty() { Err(nothing_there(contract_name::<E>())) } else { Ok(()) }
+}
+
+fn contract_name<E: SolInterface>() -> &'static str {
+    E::NAME.trim_end_matches("Errors")
+}
+
+fn nothing_there(contract: &str) -> CliError {
+    CliError::data(format!("no {contract} at that address; is it right, is the config file of this chain?"))
+}
+
 /// Runs a view of a contract whose errors are `E`.
 pub(crate) async fn view<P, D, E>(call: contract::CallBuilder<P, D>) -> Result<D::CallOutput>
 where
@@ -170,7 +187,7 @@ where
 }
 
 fn explain<E: SolInterface>(error: contract::Error) -> CliError {
-    refusal(E::NAME.trim_end_matches("Errors"), &error)
+    refusal(contract_name::<E>(), &error)
 }
 
 /// A contract's refusal in its own words, or an endpoint that failed.
@@ -180,9 +197,7 @@ pub(crate) fn refusal(contract: &str, error: &contract::Error) -> CliError {
     }
     match error {
         contract::Error::TransportError(e) => connection::failed(e),
-        contract::Error::ZeroData(..) => CliError::data(format!(
-            "no {contract} at that address; is it right, is the config file of this chain?"
-        )),
+        contract::Error::ZeroData(..) => nothing_there(contract),
         other => CliError::unavailable(format!("{contract}: {other}")),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 
+use alloy::primitives::B256;
 use mandate_devchain::JUNK_MNEMONIC;
 
 use crate::shell::Shell;
@@ -114,6 +115,8 @@ async fn meaningless_input_ends_in_65() {
         (format!("app show {stranger}"), "is not registered"),
         ("domain show nowhere.example".to_owned(), "mandate domain add"),
         (format!("app schedule {stranger} --compose nowhere.json"), "nowhere.json"),
+        (format!("app revoke {stranger} {}", B256::repeat_byte(1)), "no AppAuth at that address"),
+        (format!("vote --governor {stranger} 7 for"), "no AppGovernor"),
         (format!("queue --governor {stranger} 7"), "no proposal 7"),
     ] {
         let ran = shell.run(0, &line).await;
