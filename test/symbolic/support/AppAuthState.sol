@@ -9,12 +9,15 @@ import {storageVm, svm} from "./Svm.sol";
 
 /// @notice An AppAuth that also tells two things that only its decision shows, and can be put into its first era.
 contract AppAuthProbe is AppAuth {
+    address private immutable CREATOR = msg.sender;
+
     function gateFloor() external view returns (uint256) {
         return uint256(_gate.tcbFloor());
     }
 
     /// @dev With the era known, so are the eras that versions can have.
     function enterFirstEra() external {
+        if (msg.sender != CREATOR) revert NotAuthorized(msg.sender);
         _upgrades = Upgrades.wrap(0);
     }
 
