@@ -3,28 +3,22 @@ pragma solidity 0.8.37;
 
 import {VersionList} from "../../contracts/libraries/VersionList.sol";
 import {Version, VersionState} from "../../contracts/types/Boot.sol";
-import {EarlierEnds, Upgrades} from "../../contracts/types/Upgrades.sol";
 import {vm} from "../unit/support/Vm.sol";
 import {svm} from "./support/Svm.sol";
 
-/// @notice Versions and their eras alone, with every change that a contract can ask of them.
+/// @notice Versions alone, with every change that a contract can ask of them. When the era of each ends is arbitrary;
+/// `UpgradesProofs` has how that changes.
 contract VersionListHarness {
     using VersionList for VersionList.Entry;
 
     mapping(bytes32 versionHash => VersionList.Entry) private _entries;
-    EarlierEnds private _earlierEnds;
-    Upgrades private _upgrades;
+    mapping(bytes32 versionHash => uint40) private _eraEnds;
 
-    /// @notice What owners do: loosening by `schedule`, which waits for `notice`, and tightening.
-    function schedule(bytes32 versionHash, uint40 from, uint40 expiresAt) external {
-        _entries[versionHash].schedule(_present(versionHash), versionHash, from, expiresAt, _upgrades.era());
-    }
-
-    /// @notice Schedules into the era that it opens, and ends all others.
-    function upgrade(bytes32 versionHash, uint40 from, uint40 expiresAt, uint40 end) external {
-        uint16 era = _upgrades.nextEra();
+    /// @notice What owners do: loosening by `schedule`, which waits for the notice, and tightening. A version that is
+    /// scheduled belongs to an era that has no end yet.
+    function schedule(bytes32 versionHash, uint40 from, uint40 expiresAt, uint16 era) external {
         _entries[versionHash].schedule(_present(versionHash), versionHash, from, expiresAt, era);
-        _upgrades = _upgrades.supersede(_earlierEnds, end);
+        _eraEnds[versionHash] = 0;
     }
 
     function retire(bytes32 versionHash, uint40 retireAt) external {
@@ -36,27 +30,33 @@ contract VersionListHarness {
     }
 
     function isInForce(bytes32 versionHash) external view returns (bool) {
-        (VersionState state, uint64 until) = VersionList.inForce(_present(versionHash), uint40(block.timestamp));
-        // Both ways to ask must agree: `until` is 0 exactly when the version is not in force.
-        assert((state == VersionState.Active || state == VersionState.Retiring) == (until > block.timestamp));
+        (, uint64 until) = VersionList.inForce(_present(versionHash), uint40(block.timestamp));
         return until != 0;
     }
 
-    /// @notice Whether the version's era has begun.
-    function hasEra(bytes32 versionHash) external view returns (bool) {
-        return _entries[versionHash].era <= _upgrades.era();
+    /// @notice Whether both ways to ask agree: `until` is 0 exactly when the version is not in force.
+    function isConsistent(bytes32 versionHash) external view returns (bool) {
+        (VersionState state, uint64 until) = VersionList.inForce(_present(versionHash), uint40(block.timestamp));
+        return (state == VersionState.Active || state == VersionState.Retiring) == (until > block.timestamp);
+    }
+
+    function eraEnd(bytes32 versionHash) external view returns (uint40) {
+        return _eraEnds[versionHash];
+    }
+
+    function setEraEnd(bytes32 versionHash, uint40 end) external {
+        _eraEnds[versionHash] = end;
     }
 
     function _present(bytes32 versionHash) private view returns (Version memory) {
         VersionList.Entry memory entry = _entries[versionHash];
-        return entry.endingWith(_upgrades.endOf(_earlierEnds, entry.era));
+        return entry.endingWith(_eraEnds[versionHash]);
     }
 }
 
-/// @notice G-2 and G-3 of versions and upgrades: for every content of storage, every time and every argument.
+/// @notice G-2 and G-3 of versions: for every content of storage, every time and every argument.
 ///
-/// Storage is arbitrary, so one call stands for the last of any sequence of calls. A version whose era has not begun cannot be
-/// asked for, it reverts; `check_wellFormed_Eras` has that there is none.
+/// Storage is arbitrary, so one call stands for the last of any sequence of calls.
 contract VersionListProofs {
     uint256 private constant END_OF_TIME = 1 << 39;
 
@@ -67,48 +67,24 @@ contract VersionListProofs {
         svm.enableSymbolicStorage(address(list));
     }
 
-    /// @notice Scheduling brings nothing into force before `from`, also not by dropping a retirement.
+    function check_inForce_HasAnEndToCome(bytes32 probed, uint40 probeTime) external {
+        vm.assume(0 < probeTime && probeTime < END_OF_TIME);
+        vm.warp(probeTime);
+        assert(list.isConsistent(probed));
+    }
+
+    /// @notice Scheduling brings nothing into force before `from`, also not by dropping a retirement or the end of an era.
     function check_G2_schedule(
         bytes32 versionHash,
         uint40 from,
         uint40 expiresAt,
+        uint16 era,
         bytes32 probed,
         uint40 time,
         uint40 probeTime
     ) external {
         vm.assume(probeTime < from);
-        _check(abi.encodeCall(list.schedule, (versionHash, from, expiresAt)), probed, time, probeTime);
-    }
-
-    /// @notice Nor does an upgrade, neither the version itself nor any that it supersedes, however many eras ago.
-    function check_G2_upgrade(
-        bytes32 versionHash,
-        uint40 from,
-        uint40 expiresAt,
-        uint40 end,
-        bytes32 probed,
-        uint40 time,
-        uint40 probeTime
-    ) external {
-        vm.assume(probeTime < from && time <= end);
-        _check(abi.encodeCall(list.upgrade, (versionHash, from, expiresAt, end)), probed, time, probeTime);
-    }
-
-    /// @notice What an upgrade supersedes has ended at `end`, also after the notice.
-    function check_upgrade_EndsAllOthers(
-        bytes32 versionHash,
-        uint40 from,
-        uint40 end,
-        bytes32 probed,
-        uint40 time,
-        uint40 probeTime
-    ) external {
-        vm.assume(0 < time && time <= end && end <= probeTime && probeTime < END_OF_TIME);
-        vm.assume(probed != versionHash && list.hasEra(probed));
-        vm.warp(time);
-        list.upgrade(versionHash, from, 0, end);
-        vm.warp(probeTime);
-        assert(!list.isInForce(probed));
+        _check(abi.encodeCall(list.schedule, (versionHash, from, expiresAt, era)), probed, time, probeTime);
     }
 
     function check_G2_G3_retire(bytes32 versionHash, uint40 retireAt, bytes32 probed, uint40 time, uint40 probeTime)
@@ -121,6 +97,17 @@ contract VersionListProofs {
         _check(abi.encodeCall(list.revoke, (versionHash)), probed, time, probeTime);
     }
 
+    /// @notice An era that ends sooner, or at all, brings nothing into force, and nothing of it outlives its end.
+    function check_G2_G3_eraEnds(bytes32 probed, uint40 end, uint40 probeTime) external {
+        vm.assume(0 < end && 0 < probeTime && probeTime < END_OF_TIME);
+        uint40 before = list.eraEnd(probed);
+        vm.assume(before == 0 || end <= before);
+        vm.warp(probeTime);
+        bool wasInForce = list.isInForce(probed);
+        list.setEraEnd(probed, end);
+        assert(!list.isInForce(probed) || (wasInForce && probeTime < end));
+    }
+
     /// @notice What is revoked is not in force at any later time, whatever is called then.
     function check_G3_revokedForGood(bytes32 versionHash, uint40 time, uint40 later, uint40 probeTime) external {
         vm.assume(time <= later && later <= probeTime && probeTime < END_OF_TIME);
@@ -131,15 +118,6 @@ contract VersionListProofs {
         vm.assume(success);
         vm.warp(probeTime);
         assert(!list.isInForce(versionHash));
-    }
-
-    /// @notice No call puts a version into an era that has not begun.
-    function check_wellFormed_Eras(bytes32 probed, uint40 time) external {
-        vm.assume(0 < time && time < END_OF_TIME && list.hasEra(probed));
-        vm.warp(time);
-        (bool success,) = address(list).call(svm.createCalldata("VersionListHarness"));
-        vm.assume(success);
-        assert(list.hasEra(probed));
     }
 
     /// @notice Does `data` at `time`, goes on only when `probed` is in force at `probeTime` then, and takes it all back.

@@ -3,13 +3,22 @@ pragma solidity 0.8.37;
 
 import {AppAuth} from "../../../contracts/AppAuth.sol";
 import {TeeKind, VersionState} from "../../../contracts/types/Boot.sol";
+import {Upgrades} from "../../../contracts/types/Upgrades.sol";
 import {vm} from "../../unit/support/Vm.sol";
 import {storageVm, svm} from "./Svm.sol";
 
-/// @notice An AppAuth that also tells two things that only its decision shows.
+/// @notice An AppAuth that also tells two things that only its decision shows, and can be put into its first era.
 contract AppAuthProbe is AppAuth {
+    address private immutable CREATOR = msg.sender;
+
     function gateFloor() external view returns (uint256) {
         return uint256(_gate.tcbFloor());
+    }
+
+    /// @dev With the era known, so are the eras that versions can have.
+    function enterFirstEra() external {
+        if (msg.sender != CREATOR) revert NotAuthorized(msg.sender);
+        _upgrades = Upgrades.wrap(0);
     }
 
     function hasRequirements() external view returns (bool) {
@@ -20,7 +29,8 @@ contract AppAuthProbe is AppAuth {
 /// @notice An AppAuth whose storage is arbitrary, and an arbitrary call at an arbitrary time.
 ///
 /// Whatever holds for one call from every storage holds for the last call of every sequence. What is assumed of storage is
-/// what every call keeps, as `check_wellFormed_…` proves: that it has an owner.
+/// what every call keeps, as `check_wellFormed_…` proves: that it has an owner. The app has not upgraded yet;
+/// `UpgradesProofs` has any number of upgrades.
 abstract contract AppAuthState {
     uint256 internal constant SLOTS = 24;
     /// @dev Where `Requirements` keeps how many conditions there are, within its first word.
@@ -49,6 +59,7 @@ abstract contract AppAuthState {
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
             storageVm.store(address(app), bytes32(slot), svm.createBytes32("slot"));
         }
+        app.enterFirstEra();
         // No conditions: symbolic execution wants to know how often loops turn.
         bytes32 mask = bytes32(~(uint256(0xff) << CONDITION_COUNT));
         storageVm.store(address(app), bytes32(countSlot), svm.createBytes32("requirements") & mask);
