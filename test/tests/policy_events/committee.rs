@@ -55,10 +55,7 @@ impl Town {
 
     pub(crate) async fn committee_step(&mut self, step: CommitteeStep) {
         match step {
-            CommitteeStep::Wait(seconds) => {
-                self.chain.increase_time(seconds);
-                self.chain.mine(1);
-            }
+            CommitteeStep::Wait(seconds) => self.wait(seconds),
             CommitteeStep::Admit(n, life) => self.admit(n, life).await,
             CommitteeStep::Evict(n) => {
                 self.tell_committee(evictNodeCall { nodeKey: self.node_key(n).address() }).await;

@@ -20,6 +20,8 @@ use mandate_witness::{BlockRef, ChainSpec, Pinned, RpcWitnessSource, VerifiedRea
 
 use crate::steps::{By, NOTICE, Require, Step, Target, hash, t};
 
+const START: u64 = 1_800_000_000;
+
 pub(crate) struct Town {
     pub(crate) chain: DevChain,
     pub(crate) provider: DynProvider,
@@ -32,7 +34,7 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) async fn new() -> Self {
-        let chain = DevChain::new(Config::default()).unwrap();
+        let chain = DevChain::new(Config { clock: Arc::new(|| START), ..Config::default() }).unwrap();
         let provider = chain.wallet_provider();
         let [owner, guardian] = [chain.accounts()[0], chain.accounts()[1]];
         let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
@@ -78,15 +80,19 @@ impl Town {
     pub(crate) async fn step(&mut self, step: &Step) {
         match step {
             Step::Require(condition) => self.owner_requires(*condition).await,
-            Step::Wait(seconds) => {
-                self.chain.increase_time(*seconds);
-                self.chain.mine(1);
-            }
+            Step::Wait(seconds) => self.wait(*seconds),
             Step::Send(by, target, data) => {
                 self.send(*by, self.address(*target), data.clone()).await;
             }
         }
         self.take_in().await;
+    }
+
+    /// Blocks that follow each other at once are a second apart, whatever the machine's clock says: what happens is the same
+    /// in every run.
+    pub(crate) fn wait(&self, seconds: u64) {
+        self.chain.set_next_timestamp(self.now() + seconds).unwrap();
+        self.chain.mine(1);
     }
 
     /// Contracts with code; none of them is a condition, so that each of them says no.
