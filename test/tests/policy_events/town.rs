@@ -134,7 +134,9 @@ impl Town {
     }
 
     pub(crate) async fn ask<C: SolCall>(&self, to: Address, call: C) -> C::Return {
+        // At the newest block: without one, the answer is that of the next, a second later.
+        let head = self.chain.head().hash();
         let request = TransactionRequest::default().with_to(to).with_input(call.abi_encode());
-        C::abi_decode_returns(&self.provider.call(request).await.unwrap()).unwrap()
+        C::abi_decode_returns(&self.provider.call(request).block(head.into()).await.unwrap()).unwrap()
     }
 }
