@@ -43,3 +43,48 @@ need_python() {
 
 # The demo and some tests use Let's Encrypt's test CA when it is there; there is an embedded issuer for when it is not.
 want_pebble() { apt_for pebble:pebble || say "no pebble: the embedded certificate issuer takes its place"; }
+
+# Where Debian and others put the programs of PostgreSQL's server, the newest first.
+postgres_programs() {
+  local dir
+  for dir in $(printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin | sort -rV); do
+    [ -x "$dir/initdb" ] && { printf '%s' "$dir"; return 0; }
+  done
+  have initdb && dirname "$(command -v initdb)"
+}
+
+need_postgres() {
+  [ -n "$(postgres_programs)" ] && return 0
+  have apt-get || fail "PostgreSQL is missing: install its server, version 12 or newer"
+  say "installing postgresql"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null || say "apt-get update failed; trying anyway"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
+# PostgreSQL refuses to run as root; Debian's package comes with a user for it.
+as_postgres() {
+  if [ "$(id -u)" -ne 0 ]; then "$@"; else (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"); fi
+}
+
+# Starts a server for the tests of this run and says where it is in MANDATE_TEST_POSTGRES; `stop_postgres` ends it. Commits
+# are not synced: what is tested is the death of relayers, not of the database.
+start_postgres() {
+  need_postgres
+  postgres_dir=$(mktemp -d)
+  [ "$(id -u)" -ne 0 ] || chown postgres "$postgres_dir"
+  local programs
+  programs=$(postgres_programs)
+  as_postgres "$programs/initdb" --pgdata="$postgres_dir/data" --username=mandate --auth=trust --encoding=UTF8 \
+    --no-locale --no-sync >/dev/null || fail "initdb failed"
+  as_postgres "$programs/pg_ctl" --pgdata="$postgres_dir/data" --log="$postgres_dir/log" --silent --wait start -o \
+    "-c listen_addresses='' -k $postgres_dir -c fsync=off -c full_page_writes=off -c max_connections=400" ||
+    { cat "$postgres_dir/log" >&2; fail "PostgreSQL did not start"; }
+  export MANDATE_TEST_POSTGRES="postgres://mandate@localhost/postgres?host=$postgres_dir"
+}
+
+stop_postgres() {
+  [ -n "${postgres_dir:-}" ] || return 0
+  as_postgres "$(postgres_programs)/pg_ctl" --pgdata="$postgres_dir/data" --mode=immediate --silent stop || true
+  rm -rf "$postgres_dir"
+  postgres_dir=
+}

@@ -105,12 +105,36 @@ impl ChainConfig {
     }
 }
 
-/// The database.
+/// The database: exactly one of `path` and `url`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// SQLite file; made when it is not there.
-    pub path: PathBuf,
+    /// SQLite file, for one relayer; made when it is not there.
+    pub path: Option<PathBuf>,
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`, for any number of relayers. Holds a password, so it is never shown.
+    pub url: Option<Secret>,
+    /// How long relayers of one database wait for one that died.
+    #[serde(default = "default_lease", with = "duration")]
+    pub lease: Duration,
+}
+
+/// Of locks and claims.
+pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+
+fn default_lease() -> Duration {
+    DEFAULT_LEASE
+}
+
+impl StoreConfig {
+    /// A SQLite file.
+    pub fn file(path: PathBuf) -> Self {
+        Self { path: Some(path), url: None, lease: DEFAULT_LEASE }
+    }
+
+    /// A PostgreSQL database.
+    pub fn server(url: Secret) -> Self {
+        Self { path: None, url: Some(url), lease: DEFAULT_LEASE }
+    }
 }
 
 /// The key that pays for transactions: exactly one of the two.
@@ -133,8 +157,6 @@ pub struct EffectsConfig {
     pub attempts: u32,
     /// Requests at a time.
     pub concurrency: usize,
-    /// Waiting effects that are looked at.
-    pub queue: u32,
     /// How long a node or gateway may take to take note of a revocation.
     #[serde(with = "duration")]
     pub push_timeout: Duration,
@@ -152,7 +174,6 @@ impl Default for EffectsConfig {
             retry: Retry::default(),
             attempts: 30,
             concurrency: 64,
-            queue: 1_000,
             push_timeout: Duration::from_secs(5),
             order_timeout: Duration::from_secs(180),
             renew_before: Duration::from_secs(30 * 86_400),
@@ -272,7 +293,7 @@ impl Config {
             gateways: Vec::new(),
             deployment,
             chain: ChainConfig::new(rpc),
-            store: StoreConfig { path: store },
+            store: StoreConfig::file(store),
             signer: SignerConfig::default(),
             effects: EffectsConfig::default(),
             sender: SenderConfig::default(),
@@ -304,12 +325,21 @@ impl Validate for Config {
         }
         let keys = usize::from(self.signer.key.is_some()) + usize::from(self.signer.key_file.is_some());
         problems.require(keys == 1, "signer", "needs exactly one of `key_file` and `key`");
+        let places = usize::from(self.store.path.is_some()) + usize::from(self.store.url.is_some());
+        problems.require(places == 1, "store", "needs exactly one of `path` and `url`");
+        let is_postgres =
+            |url: &Secret| ["postgres://", "postgresql://"].iter().any(|s| url.expose().starts_with(s));
+        problems.require(
+            self.store.url.as_ref().is_none_or(is_postgres),
+            "store.url",
+            "must be a postgres:// URL",
+        );
+        problems.require(!self.store.lease.is_zero(), "store.lease", "must be above 0");
         self.effects.retry.validate("effects.retry", problems);
         self.sender.retry.validate("sender.retry", problems);
         for (path, n) in [
             ("effects.attempts", u64::from(self.effects.attempts)),
             ("effects.concurrency", self.effects.concurrency as u64),
-            ("effects.queue", u64::from(self.effects.queue)),
             ("sender.attempts", u64::from(self.sender.attempts)),
             ("sender.in_flight", self.sender.in_flight as u64),
             ("sender.max_fee_gwei", self.sender.max_fee_gwei),

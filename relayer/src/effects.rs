@@ -23,7 +23,7 @@ pub use calls::{ContractCall, transaction};
 pub(crate) use calls::{Refusal, refusal, revert_name};
 pub(crate) use derive::decoded;
 pub use derive::{Targets, at_finality, at_head};
-pub(crate) use dispatch::Dispatcher;
+pub use dispatch::Dispatcher;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub struct NewEffect {
     pub origin: String,
     /// What to do.
     pub effect: Effect,
+    /// Not before this moment, Unix seconds.
+    pub not_before: Option<u64>,
 }
 
 /// Where effects that a log causes come from.
@@ -112,7 +114,7 @@ impl NewEffect {
             log.tx_hash,
             log.log_index
         );
-        Self { key, origin: ORIGIN_CHAIN.to_owned(), effect }
+        Self { key, origin: ORIGIN_CHAIN.to_owned(), effect, not_before: None }
     }
 
     /// A node's submission: one per call data, whoever brings it and however often.
@@ -120,7 +122,7 @@ impl NewEffect {
         let effect = Effect::Submit { submission };
         let data = transaction(contracts, &effect).map(|call| call.data).unwrap_or_default();
         let key = format!("{}:{}:{}", effect.kind(), contracts.chain_id, keccak256(data));
-        Self { key, origin: node.to_string(), effect }
+        Self { key, origin: node.to_string(), effect, not_before: None }
     }
 
     /// What follows from an issued certificate. Pinned first: the record is of a certificate under that account.
@@ -139,12 +141,14 @@ impl NewEffect {
                     issuer: issued.issuer.clone(),
                     account_uri: issued.account_uri.clone(),
                 },
+                not_before: None,
             });
         }
         effects.push(Self {
             key: format!("record_certificate:{chain}:{}:{}", issued.name, issued.fingerprint),
             origin: ORIGIN_CHAIN.to_owned(),
             effect: Effect::RecordCertificate { certificate: issued },
+            not_before: None,
         });
         effects
     }

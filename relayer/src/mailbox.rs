@@ -33,6 +33,9 @@ const BYTES_PER_ANSWER: usize = 256 << 10;
 /// How often an unknown key makes the relayer ask the chain again.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often one who waits looks for letters that came through another relayer of the same database.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Why a letter was not taken.
 #[derive(Debug, Error)]
 pub enum PostError {
@@ -169,6 +172,7 @@ impl Mailbox {
             }
             tokio::select! {
                 _ = newest.changed() => {}
+                () = self.clock.sleep(LOOK_EVERY) => {}
                 () = &mut waited => return Ok(Vec::new()),
                 () = self.stop.cancelled() => return Ok(Vec::new()),
             }

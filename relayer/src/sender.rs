@@ -10,11 +10,7 @@
 //! A transaction is kept in the store before it is broadcast, so a restart sends the same one again and never spends a
 //! second nonce on one effect.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256},
@@ -34,11 +30,12 @@ use crate::{
     config::SenderConfig,
     effects::{Refusal, refusal, transaction},
     redact::Redact,
-    store::{InFlight, Lane, Queued, SignedTx, Store, StoreError},
+    store::{InFlight, Landed, Lane, Lock, Next, Queued, SignedTx, Store, StoreError},
 };
 
 mod ask;
 mod sign;
+mod void;
 
 use ask::Revert;
 use sign::Fees;
@@ -93,8 +90,6 @@ pub struct Sender {
 /// What a restart may forget.
 #[derive(Debug, Default)]
 struct Memory {
-    /// When a pending effect may be tried again.
-    not_before: HashMap<String, Duration>,
     /// When a transaction was last broadcast in this run.
     sent_at: HashMap<B256, Duration>,
     /// Ticks for which an effect's nonce was spent without a receipt.
@@ -130,7 +125,8 @@ impl Sender {
         health: Health,
         stop: CancellationToken,
     ) {
-        let work = async {
+        let (store, lock) = (Arc::clone(&self.store), self.lock());
+        let work = async move {
             loop {
                 let wait = match self.tick().await {
                     Ok(open) => {
@@ -154,14 +150,44 @@ impl Sender {
             }
         };
         stop.run_until_cancelled_owned(work).await;
+        let given_back = async {
+            store.release(Lane::Chain).await?;
+            store.let_go(lock).await
+        };
+        if let Err(error) = given_back.await {
+            tracing::warn!(%error, "other relayers wait for the end of this one's leases");
+        }
     }
 
-    /// Looks after what is in flight, then sends what waits. Tells how many effects are open.
+    fn lock(&self) -> Lock {
+        Lock::Signer(self.address())
+    }
+
+    /// Looks after what is in flight, then sends what waits, unless another relayer is at it with the same key. Tells how many
+    /// effects are open, those that only wait counting as one.
     ///
     /// # Errors
     /// When endpoint or store fail; the next tick goes on.
     pub async fn tick(&mut self) -> Result<usize, SendError> {
-        let in_flight = self.store.in_flight().await?;
+        let waits = self.store.next_due(Lane::Chain).await?.is_some();
+        if !waits && self.store.in_flight(self.address()).await?.is_empty() {
+            return Ok(0);
+        }
+        if !self.store.hold(self.lock()).await? {
+            return Ok(1);
+        }
+        let open = self.work().await;
+        if open.is_err() {
+            self.store.release(Lane::Chain).await?;
+        }
+        // Between ticks the lock is free: whichever relayer has something to send need not wait for another.
+        self.store.let_go(self.lock()).await?;
+        open
+    }
+
+    async fn work(&mut self) -> Result<usize, SendError> {
+        // Read under the lock: nobody else adds a nonce from here on.
+        let in_flight = self.store.in_flight(self.address()).await?;
         let mut waiting = Vec::new();
         for effect in in_flight {
             match effect.mined {
@@ -172,7 +198,8 @@ impl Sender {
         // One that lands in this tick counts as open: its block may be final already, and the next bell far away.
         let watched = waiting.len();
         let still = self.watch_sent(waiting).await?;
-        Ok(watched + self.send_pending(&still).await?)
+        self.send_pending(&still).await?;
+        Ok(watched + usize::from(self.store.next_due(Lane::Chain).await?.is_some()))
     }
 
     /// A mined transaction: done once its block is final, sent again once its block is gone.
@@ -243,13 +270,18 @@ impl Sender {
             self.memory.sent_at.remove(&tx.hash);
         }
         let (Some(number), Some(hash)) = (receipt.block_number, receipt.block_hash) else { return Ok(()) };
+        let tx = receipt.transaction_hash;
+        if effect.cancelled && self.is_void(effect, tx) {
+            tracing::info!(effect = %key, %tx, "cancelled: its nonce is used up");
+            return Ok(self.store.unsend(key, "cancelled".to_owned()).await?);
+        }
         if receipt.status() {
-            tracing::info!(effect = %key, tx = %receipt.transaction_hash, block = number, "mined");
-            return Ok(self.store.mined(key, Some(BlockRef { number, hash })).await?);
+            tracing::info!(effect = %key, %tx, block = number, "mined");
+            return Ok(self.store.mined(key, Some(Landed { block: BlockRef { number, hash }, tx })).await?);
         }
         // The state changed between dry run and block; the next dry run tells whether anything is left to do.
-        tracing::warn!(effect = %key, tx = %receipt.transaction_hash, block = number, "reverted");
-        Ok(self.store.unsend(key, format!("transaction {} reverted", receipt.transaction_hash)).await?)
+        tracing::warn!(effect = %key, %tx, block = number, "reverted");
+        Ok(self.store.unsend(key, format!("transaction {tx} reverted")).await?)
     }
 
     fn is_lost(&mut self, effect: &InFlight, next: u64) -> bool {
@@ -265,6 +297,9 @@ impl Sender {
     /// Once after a restart or a reorganisation, and with a higher fee when no block takes it.
     async fn broadcast_again(&mut self, effect: &InFlight) -> Result<(), SendError> {
         let Some(newest) = effect.txs.last() else { return Ok(()) };
+        if effect.cancelled && !self.is_void(effect, newest.hash) {
+            return self.bump(effect, newest).await;
+        }
         let now = self.ambient.clock.monotonic();
         match self.memory.sent_at.get(&newest.hash) {
             None => self.broadcast(&effect.key, newest).await,
@@ -277,7 +312,7 @@ impl Sender {
     }
 
     async fn bump(&mut self, effect: &InFlight, old: &SignedTx) -> Result<(), SendError> {
-        let Some(call) = transaction(&self.contracts, &effect.effect) else { return Ok(()) };
+        let Some(call) = self.call_of(effect) else { return Ok(()) };
         let market = self.fees().await?;
         let fees = Fees::replacing(old).at_least(market);
         if fees.max_fee > self.most() {
@@ -288,8 +323,9 @@ impl Sender {
         match self.estimate(&call).await? {
             Ok(gas) => {
                 let tx = sign::sign(&self.signer, self.contracts.chain_id, &call, old.nonce, gas, fees)?;
-                self.store.keep_transaction(effect.key.clone(), tx.clone()).await?;
-                self.broadcast(&effect.key, &tx).await;
+                if self.store.keep_transaction(effect.key.clone(), tx.clone()).await? {
+                    self.broadcast(&effect.key, &tx).await;
+                }
             }
             // What it wants has come about, or cannot any more; the nonce must still be used up.
             Err(_) => self.broadcast(&effect.key, old).await,
@@ -297,38 +333,38 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends what waits, as far as the window allows. Tells how many effects are open because of it.
-    async fn send_pending(&mut self, in_flight: &[InFlight]) -> Result<usize, SendError> {
-        let pending = self.store.pending(Lane::Chain, 256).await?;
-        let keys: BTreeSet<&str> = pending.iter().map(|queued| queued.key.as_str()).collect();
-        self.memory.not_before.retain(|key, _| keys.contains(key.as_str()));
-        if pending.is_empty() {
-            return Ok(0);
+    /// Sends what waits, as far as the window allows.
+    async fn send_pending(&mut self, in_flight: &[InFlight]) -> Result<(), SendError> {
+        let room = self.config.in_flight.saturating_sub(in_flight.len());
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let claimed = self.store.claim(Lane::Chain, room).await?;
+        if claimed.is_empty() {
+            return Ok(());
         }
-        let open = pending.len();
         let used = in_flight.iter().flat_map(|effect| &effect.txs).map(|tx| tx.nonce + 1).max().unwrap_or(0);
         let mut nonce = self.next_nonce().await?.max(used);
-        let mut room = self.config.in_flight.saturating_sub(in_flight.len());
-        let now = self.ambient.clock.monotonic();
-        for queued in pending {
-            if room == 0 {
-                break;
-            }
-            if self.memory.not_before.get(&queued.key).is_some_and(|due| *due > now) {
-                continue;
+        let mut renewed = self.ambient.clock.monotonic();
+        for queued in claimed {
+            let now = self.ambient.clock.monotonic();
+            if now.saturating_sub(renewed) >= self.store.lease() / 3 {
+                // Many dry runs take longer than a lease. Once the lock was lost, nothing is kept.
+                self.store.extend(self.lock()).await?;
+                self.store.renew(Lane::Chain).await?;
+                renewed = now;
             }
             if self.send(&queued, nonce).await? {
                 nonce += 1;
-                room -= 1;
             }
         }
-        Ok(open)
+        Ok(())
     }
 
     /// Dry run, then the transaction. Tells whether the nonce was used.
     async fn send(&mut self, queued: &Queued, nonce: u64) -> Result<bool, SendError> {
         let Some(call) = transaction(&self.contracts, &queued.effect) else {
-            self.store.attempt_failed(queued.key.clone(), "not a transaction".to_owned(), true).await?;
+            self.store
+                .attempt_failed(queued.key.clone(), "not a transaction".to_owned(), Next::GiveUp)
+                .await?;
             return Ok(false);
         };
         let dry = match self.dry_run(&call).await? {
@@ -347,9 +383,11 @@ impl Sender {
             return Err(SendError::TooDear { needed: fees.max_fee, most: self.most() });
         }
         let tx = sign::sign(&self.signer, self.contracts.chain_id, &call, nonce, gas, fees)?;
-        self.store.keep_transaction(queued.key.clone(), tx.clone()).await?;
-        self.broadcast(&queued.key, &tx).await;
-        Ok(true)
+        let kept = self.store.keep_transaction(queued.key.clone(), tx.clone()).await?;
+        if kept {
+            self.broadcast(&queued.key, &tx).await;
+        }
+        Ok(kept)
     }
 
     async fn refused(&mut self, queued: &Queued, revert: &Revert) -> Result<(), SendError> {
@@ -361,9 +399,11 @@ impl Sender {
         let why = revert.to_string();
         let give_up = queued.attempts + 1 >= self.config.attempts;
         tracing::warn!(effect = %key, %why, attempt = queued.attempts + 1, give_up, "dry run refused");
-        let delay = self.config.retry.delay(queued.attempts, &*self.ambient.entropy);
-        self.memory.not_before.insert(key.clone(), self.ambient.clock.monotonic() + delay);
-        Ok(self.store.attempt_failed(key, why, give_up).await?)
+        let next = match give_up {
+            true => Next::GiveUp,
+            false => Next::After(self.config.retry.delay(queued.attempts, &*self.ambient.entropy)),
+        };
+        Ok(self.store.attempt_failed(key, why, next).await?)
     }
 
     /// A refusal here is no failure of the tick: the transaction is kept and broadcast again.
@@ -382,5 +422,5 @@ impl Sender {
     }
 }
 
-/// How long to wait when nothing is open: whatever opens something rings.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long to wait when nothing is open: other relayers and the operator do not ring.
+const IDLE: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@ use crate::{
     mailbox::Mailbox,
     redact::Redact,
     sender::Sender,
-    store::{SqliteStore, Store, StoreError},
+    store::{self, Store, StoreError},
     submissions::Submissions,
     witness::Witnesses,
 };
@@ -57,7 +57,7 @@ pub enum StartError {
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// The database.
-    #[error("store.path: {0}")]
+    #[error("store: {0}")]
     Store(#[from] StoreError),
     /// The API's address cannot be bound.
     #[error("listen: cannot bind {addr}: {source}")]
@@ -95,11 +95,10 @@ impl Service {
         let contracts = Contracts::from(&config.deployment);
         let redact = Redact::new(&config.chain.rpc);
         check_chain(&provider, &contracts, &redact).await?;
-        let store = SqliteStore::open(&config.store.path, contracts.chain_id, contracts.kms_auth).await?;
+        let store = store::open(&config.store, &contracts, Arc::clone(&ambient.clock)).await?;
         let bind = |source| StartError::Bind { addr: config.listen, source };
         let listener = ambient.net.listen(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let store: Arc<dyn Store> = Arc::new(store);
         let sender = Sender::new(
             contracts,
             ambient.clone(),
@@ -284,7 +283,10 @@ impl Following {
                 }
             }
         };
-        stop.clone().run_until_cancelled_owned(work).await;
+        stop.clone().run_until_cancelled(work).await;
+        if let Err(error) = self.follower.stand_down().await {
+            tracing::warn!(%error, "another relayer takes over when this one's lease has ended");
+        }
     }
 
     async fn tick(&mut self, last_error: &mut String) {

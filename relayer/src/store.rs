@@ -1,26 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the relayer remembers, behind a trait: SQLite by default, memory or another database elsewhere.
+//! What the relayer remembers, behind a trait: one SQLite file by default, PostgreSQL for several relayers.
 //!
-//! Three rules make a crash harmless (G-10): a block's cursor, its events and the effects they cause are written in one
-//! transaction ([`Store::apply`]); every effect has a key, and enqueuing a key again changes nothing; a transaction is
-//! kept before it is broadcast.
+//! Five rules make crashes and many relayers harmless (G-10):
+//! - a block's cursor, its events, the state folded at finality and the effects they cause are written in one transaction
+//!   ([`Store::apply`]), and only by the relayer that holds [`Lock::Follow`];
+//! - every effect has a key, and enqueuing a key again changes nothing;
+//! - an attempt begins with a claim that no other relayer has, and which ends by itself when its relayer dies;
+//! - a transaction is kept before it is broadcast;
+//! - nonces are chosen, and transactions kept, only by the relayer that holds [`Lock::Signer`].
+//!
+//! One handle is one relayer: locks and claims are its own.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256};
 use futures::future::BoxFuture;
-use mandate_model::wire::{
-    BlockRef,
-    relayer::{Delivered, Letter},
+use mandate_model::{
+    state::{Committee, Domain, Registration, State},
+    wire::{
+        BlockRef,
+        relayer::{Delivered, Letter},
+    },
 };
-use serde::{Deserialize, Serialize};
+use mandate_runtime::{Clock, config::Secret};
 use thiserror::Error;
 
-use crate::effects::{Effect, NewEffect};
+use crate::{chain::Contracts, config::StoreConfig, effects::NewEffect};
 
+mod folded;
+mod postgres;
 mod sqlite;
+mod types;
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
+pub use types::*;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Error)]
@@ -47,195 +61,199 @@ pub enum StoreError {
         /// Its chain.
         chain_id: u64,
         /// Its contract.
-        kms_auth: String,
+        kms_auth: Address,
     },
+    /// The configuration does not say which database.
+    #[error("needs exactly one of `path` and `url`")]
+    NoPlace,
+    /// Not shown, since it may hold a password.
+    #[error("store.url is not a PostgreSQL URL")]
+    MalformedUrl,
+    /// Another process serves from this file.
+    #[error("another relayer uses {0}: stop it, or give both a PostgreSQL database (store.url)")]
+    InUse(String),
+    /// The file that keeps other processes away cannot be had.
+    #[error("cannot lock {path}: {source}")]
+    LockFile {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another relayer has taken over: nothing was written.
+    #[error("another relayer holds the lock for this ({0:?})")]
+    NotHeld(Lock),
 }
 
-/// How far the chain was followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Nothing is pushed for blocks up to this one; unset before the first block.
-    pub quiet_until: Option<u64>,
-    /// Newest processed block.
-    pub head: Option<BlockRef>,
-    /// Newest block whose effects of finality were enqueued.
-    pub finalized: Option<BlockRef>,
+/// Opens the database that the configuration names, to serve from it.
+///
+/// # Errors
+/// When it cannot be opened, is in use by a process that does not share it, or belongs to another deployment.
+pub async fn open(
+    config: &StoreConfig,
+    contracts: &Contracts,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match config.place()? {
+        Place::File(path) => {
+            Arc::new(SqliteStore::open(path, contracts, clock).await?.with_lease(config.lease))
+        }
+        Place::Server(url) => {
+            Arc::new(PostgresStore::connect(url, contracts, clock).await?.with_lease(config.lease))
+        }
+    })
 }
 
-/// A log of one of the watched contracts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StoredLog {
-    /// Block height.
-    pub block_number: u64,
-    /// Block hash.
-    pub block_hash: B256,
-    /// Transaction.
-    pub tx_hash: B256,
-    /// Place in the block.
-    pub log_index: u64,
-    /// Who emitted it.
-    pub address: Address,
-    /// Topics, the event's signature first.
-    pub topics: Vec<B256>,
-    /// The rest.
-    pub data: Bytes,
+/// Opens it beside whoever serves from it, as the operator's commands do.
+///
+/// # Errors
+/// When it cannot be opened or belongs to another deployment.
+pub async fn open_beside(
+    config: &StoreConfig,
+    contracts: &Contracts,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match config.place()? {
+        Place::File(path) => Arc::new(SqliteStore::open_beside(path, contracts, clock).await?),
+        Place::Server(url) => Arc::new(PostgresStore::connect(url, contracts, clock).await?),
+    })
 }
 
-/// A registered app.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AppRecord {
-    /// Its address.
-    pub app: Address,
-    /// Who registered it.
-    pub registrar: Address,
-    /// Whether its code is not the blessed one.
-    pub foreign: bool,
-    /// Where it was registered.
-    pub block_number: u64,
+enum Place<'a> {
+    File(&'a Path),
+    Server(&'a Secret),
 }
 
-/// Everything that changes with some blocks; written whole or not at all.
-#[derive(Debug, Clone, Default)]
-pub struct Step {
-    /// Forget every block above this height first.
-    pub rollback_to: Option<u64>,
-    /// Set once, with the first step.
-    pub quiet_until: Option<u64>,
-    /// The new blocks, ascending. The last one is the new head.
-    pub blocks: Vec<BlockRef>,
-    /// Their logs.
-    pub logs: Vec<StoredLog>,
-    /// Apps they registered.
-    pub apps: Vec<AppRecord>,
-    /// The newest finalised block, when it advanced.
-    pub finalized: Option<BlockRef>,
-    /// What is to be done.
-    pub effects: Vec<NewEffect>,
-    /// Letters of rounds below this one serve nobody any more.
-    pub forget_letters_below: Option<u64>,
-}
-
-/// Which worker carries an effect out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// A request to a node or gateway.
-    Http,
-    /// A transaction.
-    Chain,
-}
-
-/// An effect that waits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Queued {
-    /// Its key.
-    pub key: String,
-    /// What to do.
-    pub effect: Effect,
-    /// How often it failed.
-    pub attempts: u32,
-}
-
-/// A signed transaction of this relayer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedTx {
-    /// Its hash.
-    pub hash: B256,
-    /// Its nonce.
-    pub nonce: u64,
-    /// Wei per gas at most.
-    pub max_fee: u128,
-    /// Wei per gas for the block's proposer.
-    pub priority_fee: u128,
-    /// As broadcast.
-    pub raw: Bytes,
-}
-
-/// An effect whose transaction was signed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InFlight {
-    /// The effect's key.
-    pub key: String,
-    /// What it does.
-    pub effect: Effect,
-    /// Its transaction and those that replace it at a higher fee, oldest first; all of one nonce.
-    pub txs: Vec<SignedTx>,
-    /// Where it was mined, while that is not final.
-    pub mined: Option<BlockRef>,
-}
-
-/// What became of a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// It has this place.
-    At(u64),
-    /// The recipient's mailbox is full.
-    RecipientFull,
-    /// The sender has too many letters for this recipient.
-    SenderFull,
-}
-
-/// The caps of the mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MailboxCaps {
-    /// Letters per recipient.
-    pub per_recipient: u64,
-    /// Letters of one sender to one recipient.
-    pub per_sender: u64,
+impl StoreConfig {
+    fn place(&self) -> Result<Place<'_>, StoreError> {
+        match (&self.path, &self.url) {
+            (Some(path), None) => Ok(Place::File(path)),
+            (None, Some(url)) => Ok(Place::Server(url)),
+            _ => Err(StoreError::NoPlace),
+        }
+    }
 }
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Durable memory. Each method is one transaction.
 pub trait Store: Send + Sync + Debug {
+    /// For how long locks are held and effects are claimed (`store.lease`), unless renewed: what a dead relayer costs.
+    fn lease(&self) -> Duration;
+
+    /// Takes or renews a lock; false when another relayer holds it.
+    fn hold(&self, lock: Lock) -> Answer<'_, bool>;
+
+    /// Renews a lock that is held without interruption since it was taken; false when it is not. What was read under a lock
+    /// holds only as long as this does.
+    fn extend(&self, lock: Lock) -> Answer<'_, bool>;
+
+    /// Gives a lock back, if it is held.
+    fn let_go(&self, lock: Lock) -> Answer<'_, ()>;
+
     /// How far the chain was followed.
     fn progress(&self) -> Answer<'_, Progress>;
 
     /// The hash of a processed block between the finalised one and the head.
     fn block_hash(&self, number: u64) -> Answer<'_, Option<B256>>;
 
-    /// Writes a step.
+    /// Writes a step. [`StoreError::NotHeld`] without [`Lock::Follow`].
     fn apply(&self, step: Step) -> Answer<'_, ()>;
 
     /// Logs of blocks `from..=to` in order, at most `limit`.
     fn logs(&self, from: u64, to: u64, limit: u32) -> Answer<'_, Vec<StoredLog>>;
 
-    /// Every registered app, oldest first.
+    /// Events up to the head, by page.
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<StoredLog>>;
+
+    /// Every app that is registered at the head, oldest first.
     fn apps(&self) -> Answer<'_, Vec<AppRecord>>;
+
+    /// Apps that are registered at the head, by address, behind `after`.
+    fn apps_page(&self, after: Option<Address>, limit: u32) -> Answer<'_, Vec<AppRecord>>;
+
+    /// The whole state that the events up to the finalised block tell (G-9). Large on a large deployment.
+    fn folded(&self) -> Answer<'_, Folded<Option<State>>>;
+
+    /// One registered app of the folded state.
+    fn folded_app(&self, app: Address) -> Answer<'_, Folded<Option<FoldedApp>>>;
+
+    /// Apps of the folded state by address, behind `after`.
+    fn folded_apps(
+        &self,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Answer<'_, Folded<Vec<(Address, Registration)>>>;
+
+    /// The committee of the folded state.
+    fn folded_committee(&self) -> Answer<'_, Folded<Committee>>;
+
+    /// Domains of the folded state by the hash of their name, behind `after`.
+    fn folded_domains(&self, after: Option<B256>, limit: u32) -> Answer<'_, Folded<Vec<(B256, Domain)>>>;
 
     /// Adds effects whose keys are new. A key that had been given up is taken up again.
     fn enqueue(&self, effects: Vec<NewEffect>) -> Answer<'_, ()>;
 
-    /// Effects that wait for their (next) attempt, those that failed least first: a dead target holds up nobody else's.
-    fn pending(&self, lane: Lane, limit: u32) -> Answer<'_, Vec<Queued>>;
+    /// Effects whose time has come, those that failed least first: a dead target holds up nobody else's. Nobody else gets
+    /// them until the lease ends, their outcome is noted or they are released.
+    fn claim(&self, lane: Lane, limit: u32) -> Answer<'_, Vec<Queued>>;
 
-    /// Number of effects that are neither done nor given up.
+    /// Extends what this relayer has claimed in a lane.
+    fn renew(&self, lane: Lane) -> Answer<'_, ()>;
+
+    /// Gives back what this relayer has claimed in a lane.
+    fn release(&self, lane: Lane) -> Answer<'_, ()>;
+
+    /// In how long there is something to claim, if nothing changes; nothing when nothing waits.
+    fn next_due(&self, lane: Lane) -> Answer<'_, Option<Duration>>;
+
+    /// Number of effects that are under way or wait: `pending`, `sent`, `mined`.
     fn open_effects(&self) -> Answer<'_, u64>;
 
     /// Number of effects of one origin that wait or are under way.
     fn open_of(&self, origin: String) -> Answer<'_, u64>;
 
-    /// The state of an effect, for the operator: `pending`, `sent`, `mined`, `done`, `failed`.
+    /// The state of an effect by name, see [`EffectState`].
     fn effect_state(&self, key: String) -> Answer<'_, Option<String>>;
 
-    /// Notes a failed attempt; with `give_up` the last.
-    fn attempt_failed(&self, key: String, error: String, give_up: bool) -> Answer<'_, ()>;
+    /// Effects for the operator, by page.
+    fn outbox(&self, query: OutboxQuery) -> Answer<'_, Vec<OutboxEntry>>;
+
+    /// Cancels an effect that is neither mined nor done; tells whether it did. One whose transaction was sent keeps it, see
+    /// [`InFlight::cancelled`].
+    fn cancel(&self, key: String) -> Answer<'_, bool>;
+
+    /// Tries an effect again at once that waits, was given up or cancelled; tells whether it did.
+    fn retry(&self, key: String) -> Answer<'_, bool>;
+
+    /// Notes a failed attempt of a claimed effect.
+    fn attempt_failed(&self, key: String, error: String, next: Next) -> Answer<'_, ()>;
 
     /// Marks an effect as done and enqueues what follows from it.
     fn complete(&self, key: String, follow: Vec<NewEffect>) -> Answer<'_, ()>;
 
-    /// Keeps a signed transaction, before it is broadcast.
-    fn keep_transaction(&self, key: String, tx: SignedTx) -> Answer<'_, ()>;
+    /// Keeps a signed transaction, before it is broadcast: of a claimed effect, or in place of an earlier one of the same
+    /// nonce. False when the effect is no longer this relayer's to send: it must not be broadcast then.
+    /// [`StoreError::NotHeld`] without [`Lock::Signer`].
+    fn keep_transaction(&self, key: String, tx: SignedTx) -> Answer<'_, bool>;
 
-    /// Effects with transactions that are not final.
-    fn in_flight(&self) -> Answer<'_, Vec<InFlight>>;
+    /// Effects with transactions of `signer` that are not final.
+    fn in_flight(&self, signer: Address) -> Answer<'_, Vec<InFlight>>;
 
     /// Notes where an effect's transaction was mined, or with nothing that it no longer is.
-    fn mined(&self, key: String, block: Option<BlockRef>) -> Answer<'_, ()>;
+    fn mined(&self, key: String, landed: Option<Landed>) -> Answer<'_, ()>;
 
-    /// Drops an effect's transactions, whose nonce went to something else, so that it is tried anew.
+    /// Drops an effect's transactions, whose nonce went to something else, so that it is tried anew, unless it was cancelled.
     fn unsend(&self, key: String, error: String) -> Answer<'_, ()>;
+
+    /// What stops grants.
+    fn latches(&self) -> Answer<'_, Vec<Latch>>;
+
+    /// Sets a latch. One of its kind that is there stays as it is.
+    fn set_latch(&self, latch: Latch) -> Answer<'_, ()>;
+
+    /// Clears a latch; tells whether it was there.
+    fn clear_latch(&self, kind: String) -> Answer<'_, bool>;
 
     /// Puts a letter into its recipient's mailbox. The same letter again keeps its place.
     fn deliver(&self, letter: Letter, hash: B256, caps: MailboxCaps) -> Answer<'_, Delivery>;

@@ -1,341 +1,368 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A crash before or after any write leads to the same effects (G-10).
+//! A crash at any point leads to the same effects (G-10).
+//!
+//! A scripted scenario with reorganisations is run once undisturbed, and then once for each of its deeds: every write to the
+//! store, every request to a node or gateway, every broadcast of a transaction. The process dies right before that deed, is
+//! started again with what the database holds, and the scenario goes on. To die right after a deed, before its outcome is
+//! noted, is to die before the next one.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod common;
 
 use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use alloy::{
+    network::TransactionBuilder,
     primitives::{Address, B256},
     providers::Provider,
-    rpc::types::Filter,
-    sol_types::SolEvent,
+    rpc::types::TransactionRequest,
+    sol_types::SolCall,
 };
-use common::{World, code, keys, payer, register_app, settle, world};
-use futures::future::{BoxFuture, FutureExt};
-use mandate_model::{
-    bindings::KmsCommittee,
-    wire::{
-        BlockRef,
-        relayer::{Delivered, Letter},
-    },
+use common::{
+    World, code,
+    database::{Database, Kind},
+    dying::{Dying, Life},
+    dying_chain::{DyingChain, Receiver},
+    payer, register_app, world,
 };
+use mandate_devchain::Replacement;
+use mandate_model::bindings::{AppAuth, DomainRegistry, KmsCommittee};
 use mandate_relayer::{
     Redact,
-    effects::NewEffect,
+    chain::{Bounds, ChainReader, ChainView, Follower},
+    config::{EffectsConfig, SenderConfig},
+    effects::{Dispatcher, Effect, NewEffect},
     sender::Sender,
-    store::{
-        AppRecord, Delivery, InFlight, Lane, MailboxCaps, Progress, Queued, SignedTx, Step, Store,
-        StoreError, StoredLog,
-    },
+    store::{EffectState, OutboxQuery, Store},
 };
-use mandate_runtime::{Ambient, config::Secret};
+use mandate_runtime::{Ambient, config::Secret, http::Client, net::TcpNet};
 
-/// A store whose process dies at one write: before it is done, or right after.
-#[derive(Debug)]
-struct Dying {
-    store: Arc<dyn Store>,
-    writes_left: AtomicI64,
-    after: bool,
+crate::on_both_databases! {
+    g10_killed_at_every_write_and_send_part_1;
+    g10_killed_at_every_write_and_send_part_2;
+    g10_killed_at_every_write_and_send_part_3;
+    g10_killed_at_every_write_and_send_part_4;
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+const PARTS: i64 = 4;
+const FINALIZED_LAG: u64 = 12;
 
-fn dead() -> StoreError {
-    StoreError::Corrupt { what: "test", why: "the process died".to_owned() }
+async fn g10_killed_at_every_write_and_send_part_1(kind: Kind) {
+    part(kind, 0).await;
 }
 
-impl Dying {
-    fn at(store: &Arc<dyn Store>, write: i64, after: bool) -> Arc<Self> {
-        Arc::new(Self { store: Arc::clone(store), writes_left: AtomicI64::new(write), after })
-    }
-
-    fn write<'a, T: Send + 'a>(&'a self, write: Answer<'a, T>) -> Answer<'a, T> {
-        let left = self.writes_left.fetch_sub(1, Ordering::SeqCst);
-        async move {
-            match left {
-                0 if self.after => write.await.and(Err(dead())),
-                n if n <= 0 => Err(dead()),
-                _ => write.await,
-            }
-        }
-        .boxed()
-    }
+async fn g10_killed_at_every_write_and_send_part_2(kind: Kind) {
+    part(kind, 1).await;
 }
 
-impl Store for Dying {
-    fn progress(&self) -> Answer<'_, Progress> {
-        self.store.progress()
-    }
-    fn block_hash(&self, number: u64) -> Answer<'_, Option<B256>> {
-        self.store.block_hash(number)
-    }
-    fn apply(&self, step: Step) -> Answer<'_, ()> {
-        self.write(self.store.apply(step))
-    }
-    fn logs(&self, from: u64, to: u64, limit: u32) -> Answer<'_, Vec<StoredLog>> {
-        self.store.logs(from, to, limit)
-    }
-    fn apps(&self) -> Answer<'_, Vec<AppRecord>> {
-        self.store.apps()
-    }
-    fn enqueue(&self, effects: Vec<NewEffect>) -> Answer<'_, ()> {
-        self.write(self.store.enqueue(effects))
-    }
-    fn pending(&self, lane: Lane, limit: u32) -> Answer<'_, Vec<Queued>> {
-        self.store.pending(lane, limit)
-    }
-    fn open_effects(&self) -> Answer<'_, u64> {
-        self.store.open_effects()
-    }
-    fn open_of(&self, origin: String) -> Answer<'_, u64> {
-        self.store.open_of(origin)
-    }
-    fn effect_state(&self, key: String) -> Answer<'_, Option<String>> {
-        self.store.effect_state(key)
-    }
-    fn attempt_failed(&self, key: String, error: String, give_up: bool) -> Answer<'_, ()> {
-        self.write(self.store.attempt_failed(key, error, give_up))
-    }
-    fn complete(&self, key: String, follow: Vec<NewEffect>) -> Answer<'_, ()> {
-        self.write(self.store.complete(key, follow))
-    }
-    fn keep_transaction(&self, key: String, tx: SignedTx) -> Answer<'_, ()> {
-        self.write(self.store.keep_transaction(key, tx))
-    }
-    fn in_flight(&self) -> Answer<'_, Vec<InFlight>> {
-        self.store.in_flight()
-    }
-    fn mined(&self, key: String, block: Option<BlockRef>) -> Answer<'_, ()> {
-        self.write(self.store.mined(key, block))
-    }
-    fn unsend(&self, key: String, error: String) -> Answer<'_, ()> {
-        self.write(self.store.unsend(key, error))
-    }
-    fn deliver(&self, letter: Letter, hash: B256, caps: MailboxCaps) -> Answer<'_, Delivery> {
-        self.write(self.store.deliver(letter, hash, caps))
-    }
-    fn letters(&self, recipient: Address, after: u64, limit: u32) -> Answer<'_, Vec<Delivered>> {
-        self.store.letters(recipient, after, limit)
+async fn g10_killed_at_every_write_and_send_part_3(kind: Kind) {
+    part(kind, 2).await;
+}
+
+async fn g10_killed_at_every_write_and_send_part_4(kind: Kind) {
+    part(kind, 3).await;
+}
+
+/// A relayer that may die, and comes back.
+struct Process<'a> {
+    stage: &'a Stage,
+    db: Database,
+    life: Life,
+    store: Option<Arc<dyn Store>>,
+    parts: Option<Parts>,
+    deaths: usize,
+}
+
+struct Parts {
+    follower: Follower,
+    dispatcher: Arc<Dispatcher>,
+    sender: Sender,
+}
+
+/// The chain and who is told.
+struct Stage {
+    world: World,
+    receivers: [Receiver; 3],
+    gateway: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let mut receivers = [Receiver::new(), Receiver::new(), Receiver::new()];
+        let nodes = [receivers[0].serve().await, receivers[1].serve().await];
+        let world = world(FINALIZED_LAG, [&nodes[0], &nodes[1]]).await;
+        receivers[2].app = world.app;
+        let gateway = receivers[2].serve().await;
+        Self { world, receivers, gateway }
     }
 }
 
-/// What happens on the chain, in three acts; the last is a reorganisation.
-async fn act(world: &World, n: usize) {
-    match n {
-        0 => {
-            world.revoke(world.app, code(1)).await;
-            world.approve("one.example").await;
+impl<'a> Process<'a> {
+    async fn start(stage: &'a Stage, kind: Kind, life: Life) -> Self {
+        let db = Database::new(kind, stage.world.contracts()).await;
+        for receiver in &stage.receivers {
+            receiver.notices.lock().unwrap().clear();
+            receiver.orders.lock().unwrap().clear();
         }
-        1 => {
-            let late = register_app(&world.wallet, &world.deployment, 2).await;
-            world.revoke(late, code(2)).await;
-            world.approve("two.example").await;
-            world.chain.mine(80);
-        }
-        _ => {
-            world.revoke(world.app, code(3)).await;
-        }
+        let mut process = Self { stage, db, life, store: None, parts: None, deaths: 0 };
+        let store = process.db.open().await;
+        process.boot(store);
+        process
     }
-}
 
-async fn dying_follower_run(world: &World, store: &Arc<dyn Store>, mut write: i64, after: bool) -> bool {
-    let mut died = false;
-    loop {
-        let dying = Dying::at(store, write, after);
-        let mut follower = world.follower(dying);
-        loop {
-            match follower.tick().await {
-                Ok(ticked) if ticked.blocks == 0 && ticked.rolled_back == 0 => return died,
-                Ok(_) => {}
-                Err(_) => break,
-            }
+    fn boot(&mut self, store: Arc<dyn Store>) {
+        let (world, life) = (&self.stage.world, &self.life);
+        for receiver in &self.stage.receivers {
+            *receiver.life.lock().unwrap() = life.clone();
         }
-        // The process starts again, and lives.
-        (died, write) = (true, i64::MAX);
-    }
-}
-
-#[tokio::test]
-async fn g10_a_crash_at_any_write_of_the_follower_leads_to_the_same_effects() {
-    let world = world(10, ["http://node-1:1", "http://node-2:1"]).await;
-    // A relayer that never crashes, and its twins that crash at one write each.
-    let steady = world.memory().await;
-    let mut twins = Vec::new();
-    for write in 0..4 {
-        for after in [false, true] {
-            twins.push((world.memory().await, write, after));
-        }
-    }
-    settle(&mut world.follower(Arc::clone(&steady))).await;
-    for (store, _, _) in &twins {
-        settle(&mut world.follower(Arc::clone(store))).await;
-    }
-    let mut crashes = 0;
-    for n in 0..3 {
-        act(&world, n).await;
-        settle(&mut world.follower(Arc::clone(&steady))).await;
-        for (store, write, after) in &twins {
-            crashes += usize::from(dying_follower_run(&world, store, *write, *after).await);
-        }
-        if n == 2 {
-            world.chain.reorg(2, Vec::new()).unwrap();
-            settle(&mut world.follower(Arc::clone(&steady))).await;
-            for (store, write, after) in &twins {
-                crashes += usize::from(dying_follower_run(&world, store, *write, *after).await);
-            }
-        }
-    }
-    assert!(crashes >= 12, "the test must crash somewhere: {crashes}");
-    let expected = keys(&steady).await;
-    assert!(expected.iter().any(|key| key.starts_with("certificate_order")));
-    for (store, write, after) in &twins {
-        assert_eq!(keys(store).await, expected, "crash at write {write}, after: {after}");
-        assert_eq!(store.progress().await.unwrap(), steady.progress().await.unwrap());
-        assert_eq!(
-            store.logs(0, u64::MAX, 10_000).await.unwrap(),
-            steady.logs(0, u64::MAX, 10_000).await.unwrap()
+        let dying: Arc<dyn Store> = Dying::new(&store, life);
+        let provider = DyingChain::provider(&world.chain, life);
+        let ambient = Ambient { clock: self.db.clock.clone(), ..Ambient::system() };
+        let gateway = self.stage.gateway.clone();
+        let follower = Follower::new(
+            world.contracts(),
+            ChainReader::new(provider.clone()),
+            Arc::clone(&dying),
+            ChainView::default(),
+            Arc::clone(&ambient.clock),
+            [gateway.clone()],
+            Bounds { reorg_window: 64, max_range: 50 },
         );
+        let dispatcher = Arc::new(Dispatcher {
+            contracts: world.contracts(),
+            ambient: ambient.clone(),
+            provider: provider.clone(),
+            store: Arc::clone(&dying),
+            client: Client::new(Arc::new(TcpNet)),
+            gateways: vec![gateway],
+            config: EffectsConfig::default(),
+            bell: Arc::default(),
+            chain_bell: Arc::default(),
+        });
+        let redact = Redact::new(&Secret::new(String::new()));
+        let config = SenderConfig::default();
+        let sender =
+            Sender::new(world.contracts(), ambient, provider, Arc::clone(&dying), payer(), config, redact);
+        self.store = Some(store);
+        self.parts = Some(Parts { follower, dispatcher, sender });
     }
-}
 
-fn sender(world: &World, store: Arc<dyn Store>) -> Sender {
-    let config = mandate_relayer::config::SenderConfig::default();
-    let redact = Redact::new(&Secret::new(String::new()));
-    Sender::new(world.contracts(), Ambient::system(), world.provider(), store, payer(), config, redact)
-}
+    /// Whether it was dead; then it lives again, for good.
+    async fn reboot_if_dead(&mut self) -> bool {
+        if !self.life.is_over() {
+            return false;
+        }
+        self.deaths += 1;
+        // The file is closed before it is opened again.
+        (self.store, self.parts) = (None, None);
+        self.life = Life::endless();
+        let store = self.db.reopen().await;
+        self.boot(store);
+        true
+    }
 
-async fn nonces_on_chain(world: &World) -> usize {
-    let filter = Filter::new()
-        .address(world.deployment.committee)
-        .event_signature(KmsCommittee::NoncePublished::SIGNATURE_HASH)
-        .from_block(0);
-    world.provider().get_logs(&filter).await.unwrap().len()
-}
+    /// One look at the chain, one round of requests, one of transactions. Tells whether nothing is left to do for now.
+    async fn step(&mut self) -> bool {
+        let parts = self.parts.as_mut().unwrap();
+        let ticked = parts.follower.tick().await;
+        let asked = parts.dispatcher.settle().await;
+        let sent = parts.sender.tick().await;
+        if self.reboot_if_dead().await {
+            return false;
+        }
+        let (ticked, asked) = (ticked.unwrap(), asked.unwrap());
+        sent.unwrap();
+        let store = self.store.as_ref().unwrap();
+        let waits = store.next_due(mandate_relayer::store::Lane::Chain).await.unwrap().is_some();
+        let flight = store.in_flight(payer().address()).await.unwrap();
+        let unmined = flight.iter().any(|effect| effect.mined.is_none());
+        if unmined {
+            self.stage.world.chain.mine(1);
+        }
+        ticked.blocks == 0 && ticked.rolled_back == 0 && asked == 0 && !waits && !unmined
+    }
 
-#[tokio::test]
-async fn g10_a_crash_at_any_write_of_the_sender_spends_one_transaction_per_effect() {
-    for write in 0..6 {
-        for after in [false, true] {
-            let world = world(2, ["http://node-1:1", "http://node-2:1"]).await;
-            let store = world.memory().await;
-            let wanted = [world.nonce(&world.nodes[0], 1), world.nonce(&world.nodes[1], 2)];
-            let effects: Vec<NewEffect> = wanted
-                .iter()
-                .zip(&world.nodes)
-                .map(|(submission, node)| {
-                    NewEffect::of_submission(&world.contracts(), node.address(), submission.clone())
-                })
-                .collect();
-            store.enqueue(effects.clone()).await.unwrap();
-            let mut running = sender(&world, Dying::at(&store, write, after));
-            for _ in 0..12 {
-                settle(&mut world.follower(Arc::clone(&store))).await;
-                if running.tick().await.is_err() {
-                    running = sender(&world, Arc::clone(&store));
-                }
-                world.chain.mine(1);
+    async fn settle(&mut self) {
+        for _ in 0..200 {
+            if self.step().await {
+                return;
             }
-            assert_eq!(nonces_on_chain(&world).await, 2, "crash at write {write}, after: {after}");
-            for effect in &effects {
-                assert_eq!(store.effect_state(effect.key.clone()).await.unwrap().as_deref(), Some("done"));
+        }
+        panic!("the relayer never comes to rest");
+    }
+
+    /// As the API does: what fails is submitted again.
+    async fn submit(&mut self, node: usize, n: u8) {
+        let world = &self.stage.world;
+        let submission = world.nonce(&world.nodes[node], n);
+        let effect = NewEffect::of_submission(&world.contracts(), world.nodes[node].address(), submission);
+        loop {
+            let dying = Dying::new(self.store.as_ref().unwrap(), &self.life);
+            let enqueued = dying.enqueue(vec![effect.clone()]).await;
+            if !self.reboot_if_dead().await {
+                return enqueued.unwrap();
             }
-            let spent = world.provider().get_transaction_count(payer().address()).await.unwrap();
-            assert_eq!(spent, 2, "crash at write {write}, after: {after}");
         }
     }
 }
 
-#[tokio::test]
-async fn a_transaction_that_a_reorganisation_drops_is_sent_again() {
-    let world = world(20, ["http://node-1:1", "http://node-2:1"]).await;
-    let store = world.memory().await;
-    let effect = NewEffect::of_submission(
-        &world.contracts(),
-        world.nodes[0].address(),
-        world.nonce(&world.nodes[0], 1),
-    );
-    store.enqueue(vec![effect.clone()]).await.unwrap();
-    let mut follower = world.follower(Arc::clone(&store));
-    let mut running = sender(&world, Arc::clone(&store));
-    settle(&mut follower).await;
-    for _ in 0..2 {
-        running.tick().await.unwrap();
-        settle(&mut follower).await;
-    }
-    let state = || async { store.effect_state(effect.key.clone()).await.unwrap().unwrap() };
-    assert_eq!((state().await.as_str(), nonces_on_chain(&world).await), ("mined", 1));
-    world.chain.reorg(1, Vec::new()).unwrap();
-    assert_eq!(nonces_on_chain(&world).await, 0);
-    for _ in 0..4 {
-        settle(&mut follower).await;
-        running.tick().await.unwrap();
-    }
-    assert_eq!((state().await.as_str(), nonces_on_chain(&world).await), ("mined", 1));
-    world.chain.mine(20);
-    settle(&mut follower).await;
-    running.tick().await.unwrap();
-    assert_eq!(state().await, "done");
-}
-
-#[tokio::test]
-async fn transactions_that_wait_for_a_block_do_not_wait_for_each_other() {
-    let world = world(2, ["http://node-1:1", "http://node-2:1"]).await;
-    let store = world.memory().await;
-    let mut effects = Vec::new();
-    for n in 1..=5 {
-        let node = &world.nodes[usize::from(n % 2)];
-        effects.push(NewEffect::of_submission(&world.contracts(), node.address(), world.nonce(node, n)));
-    }
-    store.enqueue(effects).await.unwrap();
+/// What happens; the relayer comes to rest between the acts.
+async fn play(process: &mut Process<'_>) {
+    let stage: &Stage = process.stage;
+    let (world, chain) = (&stage.world, &stage.world.chain);
     world.automine(false);
-    let mut running = sender(&world, Arc::clone(&store));
-    running.tick().await.unwrap();
-    running.tick().await.unwrap();
-    let in_flight = store.in_flight().await.unwrap();
-    let used: BTreeSet<u64> = in_flight.iter().flat_map(|effect| &effect.txs).map(|tx| tx.nonce).collect();
-    assert_eq!(used, (0..5).collect());
-    world.chain.mine(1);
-    running.tick().await.unwrap();
-    assert_eq!(nonces_on_chain(&world).await, 5);
+    process.settle().await;
+    // Revocation, approval, nonce; then all of it becomes final.
+    act(world, async || {
+        world.revoke(world.app, code(1)).await;
+        world.approve("one.example").await;
+    })
+    .await;
+    process.submit(0, 1).await;
+    process.settle().await;
+    chain.mine(FINALIZED_LAG + 1);
+    process.settle().await;
+    // A new app, a revocation, an approval, another nonce: all but the app is reorganised away.
+    let mut late = Address::ZERO;
+    act(world, async || late = register_app(&world.wallet, &world.deployment, 2).await).await;
+    let kept = chain.head().number();
+    act(world, async || {
+        world.revoke(late, code(2)).await;
+        world.approve("two.example").await;
+    })
+    .await;
+    process.submit(1, 2).await;
+    process.settle().await;
+    let depth = chain.head().number() - kept;
+    let call = AppAuth::revokeCodeCall { codeHash: code(5), rotate: false }.abi_encode();
+    let other =
+        TransactionRequest::default().with_from(chain.accounts()[0]).with_to(world.app).with_input(call);
+    let mut plan = vec![vec![Replacement::from(other)]];
+    plan.resize_with(depth as usize + 1, Vec::new);
+    chain.reorg(depth, plan).unwrap();
+    process.settle().await;
+    // The approval comes again, a deeper reorganisation moves it, and everything becomes final.
+    act(world, async || {
+        world.approve("two.example").await;
+        world.revoke(world.app, code(3)).await;
+    })
+    .await;
+    process.settle().await;
+    chain.reorg(2, Vec::new()).unwrap();
+    process.settle().await;
+    act(world, async || drop(world.approve("three.example").await)).await;
+    for _ in 0..4 {
+        process.settle().await;
+        chain.mine(FINALIZED_LAG + 1);
+    }
+    process.settle().await;
 }
 
-#[tokio::test]
-async fn what_the_chain_refuses_is_given_up_and_what_it_shows_already_is_done() {
-    let world = world(2, ["http://node-1:1", "http://node-2:1"]).await;
-    let store = world.memory().await;
-    // Signed by somebody else than the node that it names: only the contract can tell here.
-    let mut forged = world.nonce(&world.nodes[1], 9);
-    if let mandate_model::wire::relayer::Submission::Nonce { node, .. } = &mut forged {
-        *node = world.nodes[0].address();
+async fn act(world: &World, act: impl AsyncFnOnce()) {
+    world.automine(true);
+    act().await;
+    world.automine(false);
+}
+
+/// What the scenario leads to, without what differs from run to run: block hashes and heights.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    /// Effects by what they are, with how many of each.
+    effects: BTreeMap<String, usize>,
+    states: BTreeSet<&'static str>,
+    /// What each receiver was told at least once.
+    told: Vec<BTreeSet<(Address, Vec<B256>)>>,
+    ordered: BTreeSet<String>,
+    /// Nonces of the payer that were used up.
+    spent: u64,
+    nonces: Vec<B256>,
+    certificates: Vec<B256>,
+}
+
+async fn outcome(process: &Process<'_>) -> Outcome {
+    let (store, world) = (process.store.as_ref().unwrap(), &process.stage.world);
+    let mut effects = BTreeMap::new();
+    let entries = store.outbox(OutboxQuery { limit: 10_000, ..OutboxQuery::default() }).await.unwrap();
+    for entry in &entries {
+        let mut effect = entry.effect.clone();
+        if let Effect::RevocationPush { notice, .. } = &mut effect {
+            notice.block_number = 0;
+        }
+        *effects.entry(serde_json::to_string(&effect).unwrap()).or_default() += 1;
     }
-    let effect = NewEffect::of_submission(&world.contracts(), world.nodes[0].address(), forged);
-    store.enqueue(vec![effect.clone()]).await.unwrap();
-    let config = mandate_relayer::config::SenderConfig { attempts: 1, ..Default::default() };
-    let redact = Redact::new(&Secret::new(String::new()));
-    let ambient = Ambient::system();
-    let mut running = Sender::new(
-        world.contracts(),
-        ambient,
-        world.provider(),
-        Arc::clone(&store),
-        payer(),
-        config,
-        redact,
-    );
-    running.tick().await.unwrap();
-    assert_eq!(store.effect_state(effect.key.clone()).await.unwrap().as_deref(), Some("failed"));
-    assert_eq!(
-        world.provider().get_transaction_count(payer().address()).await.unwrap(),
-        0,
-        "a dry run costs nothing"
-    );
+    let told = |receiver: &Receiver| {
+        receiver.notices.lock().unwrap().iter().map(|n| (n.app, n.code_hashes.clone())).collect()
+    };
+    let provider = world.provider();
+    let committee = KmsCommittee::new(world.deployment.committee, &provider);
+    let registry = DomainRegistry::new(world.deployment.domain_registry, &provider);
+    let mut nonces = Vec::new();
+    for node in &world.nodes {
+        nonces.push(committee.nonceOf(node.address()).call().await.unwrap());
+    }
+    let mut certificates = Vec::new();
+    for name in ["one.example", "two.example", "three.example"] {
+        certificates.push(registry.domain(name.to_owned()).call().await.unwrap().certificate);
+    }
+    Outcome {
+        effects,
+        states: entries.iter().map(|entry| entry.state.as_str()).collect(),
+        told: process.stage.receivers.iter().map(told).collect(),
+        ordered: process.stage.receivers[2].orders.lock().unwrap().iter().map(|o| o.name.clone()).collect(),
+        spent: provider.get_transaction_count(payer().address()).await.unwrap(),
+        nonces,
+        certificates,
+    }
+}
+
+/// How often each receiver was told each thing.
+fn tellings(stage: &Stage) -> usize {
+    stage.receivers.iter().map(|r| r.notices.lock().unwrap().len() + r.orders.lock().unwrap().len()).sum()
+}
+
+async fn run(stage: &Stage, kind: Kind, life: Life) -> (Outcome, usize, usize) {
+    let before = stage.world.chain.snapshot();
+    let mut process = Process::start(stage, kind, life).await;
+    play(&mut process).await;
+    let outcome = outcome(&process).await;
+    let (deaths, tellings) = (process.deaths, tellings(stage));
+    drop(process);
+    assert!(stage.world.chain.revert(before));
+    (outcome, deaths, tellings)
+}
+
+async fn part(kind: Kind, part: i64) {
+    let stage = Stage::new().await;
+    let undisturbed = Life::endless();
+    let (expected, _, told_once) = run(&stage, kind, undisturbed.clone()).await;
+    assert_eq!(expected.states, BTreeSet::from([EffectState::Done.as_str()]), "{expected:#?}");
+    assert!(expected.certificates.iter().all(|certificate| !certificate.is_zero()));
+    let deeds = undisturbed.deeds.lock().unwrap().clone();
+    for kind in [
+        "apply",
+        "claim",
+        "complete",
+        "enqueue",
+        "hold",
+        "keep_transaction",
+        "mined",
+        "POST /v1/revocations",
+        "POST /v1/domains",
+        "eth_sendRawTransaction",
+    ] {
+        assert!(deeds.contains_key(kind), "the scenario must have a {kind}: {deeds:?}");
+    }
+    let all = deeds.values().sum::<usize>() as i64;
+    for deed in (part..all).step_by(PARTS as usize) {
+        let life = Life::until(deed, false);
+        let (found, deaths, told) = run(&stage, kind, life.clone()).await;
+        let at = (deed, *life.last.lock().unwrap());
+        assert_eq!((deaths, &found), (1, &expected), "killed before {at:?}");
+        // What was under way when it died may be told twice, nothing else.
+        assert!(told <= told_once + 4, "killed before {at:?}: {told} instead of {told_once}");
+    }
 }

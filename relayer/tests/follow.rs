@@ -14,20 +14,20 @@ use alloy::{
     rpc::types::{Filter, TransactionRequest},
     sol_types::SolCall,
 };
-use common::{World, code, keys, register_app, settle, world};
+use common::{World, code, keys, register_app, settle, waiting, world};
 use mandate_devchain::Replacement;
 use mandate_model::bindings::AppAuth;
 use mandate_relayer::{
     chain::{Bounds, ChainView, FollowError},
     effects::Effect,
-    store::{Lane, Store, StoredLog},
+    store::{Store, StoredLog},
 };
 
 const URLS: [&str; 2] = ["http://node-1:1", "http://node-2:1"];
 
 async fn pushed(store: &Arc<dyn Store>) -> Vec<(String, Vec<B256>)> {
-    let queued = store.pending(Lane::Http, 10_000).await.unwrap();
-    queued
+    waiting(store)
+        .await
         .into_iter()
         .filter_map(|q| match q.effect {
             Effect::RevocationPush { target, notice } => Some((target, notice.code_hashes)),
@@ -88,7 +88,7 @@ async fn a_certificate_is_ordered_at_finality_and_not_before() {
     assert!(keys(&store).await.is_empty());
     world.chain.mine(1);
     settle(&mut follower).await;
-    let orders = store.pending(Lane::Http, 10).await.unwrap();
+    let orders = waiting(&store).await;
     assert!(
         matches!(&orders[0].effect, Effect::CertificateOrder { order, app } if order.name == "shop.example" && *app == world.app)
     );
@@ -229,9 +229,11 @@ async fn a_database_of_another_deployment_is_refused() {
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
-    let contract = alloy::primitives::Address::repeat_byte(1);
-    drop(SqliteStore::open(&path, 1, contract).await.unwrap());
-    drop(SqliteStore::open(&path, 1, contract).await.unwrap());
-    let other = SqliteStore::open(&path, 2, contract).await;
-    assert!(matches!(other, Err(StoreError::OtherDeployment { chain_id: 1, .. })));
+    let clock = || mandate_runtime::Ambient::system().clock;
+    let contracts = world(2, URLS).await.contracts();
+    drop(SqliteStore::open(&path, &contracts, clock()).await.unwrap());
+    drop(SqliteStore::open(&path, &contracts, clock()).await.unwrap());
+    let other = mandate_relayer::chain::Contracts { chain_id: 2, ..contracts };
+    let other = SqliteStore::open(&path, &other, clock()).await;
+    assert!(matches!(other, Err(StoreError::OtherDeployment { chain_id: 31_337, .. })), "{other:?}");
 }

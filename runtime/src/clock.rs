@@ -15,6 +15,11 @@ pub trait Clock: Send + Sync + Debug {
     /// Seconds since the Unix epoch.
     fn unix(&self) -> u64;
 
+    /// Time since the Unix epoch, as finely as the clock has it.
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(self.unix())
+    }
+
     /// Time since some fixed moment of this run; never goes back.
     fn monotonic(&self) -> Duration;
 
@@ -43,8 +48,12 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn unix(&self) -> u64 {
+        self.unix_time().as_secs()
+    }
+
+    fn unix_time(&self) -> Duration {
         // A system clock before 1970 reads as 0, at which every certificate and quote is invalid: fails closed.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     fn monotonic(&self) -> Duration {
@@ -83,7 +92,11 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn unix(&self) -> u64 {
-        self.unix_at_start.load(Ordering::SeqCst).saturating_add(self.monotonic().as_secs())
+        self.unix_time().as_secs()
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(self.unix_at_start.load(Ordering::SeqCst)).saturating_add(self.monotonic())
     }
 
     fn monotonic(&self) -> Duration {

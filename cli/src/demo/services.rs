@@ -224,7 +224,7 @@ async fn start_relayer(
         gateways: vec![gateway],
         deployment: deployment.clone(),
         chain,
-        store: mandate_relayer::config::StoreConfig { path: world.dir.join("relayer.sqlite") },
+        store: mandate_relayer::config::StoreConfig::file(world.dir.join("relayer.sqlite")),
         signer: mandate_relayer::config::SignerConfig { key_file: None, key: Some(secret(signer)) },
         effects: Default::default(),
         sender: Default::default(),

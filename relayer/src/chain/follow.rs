@@ -16,7 +16,7 @@ use mandate_runtime::Clock;
 use thiserror::Error;
 
 use super::{ChainReader, ChainView, Contracts, ReadError};
-use crate::store::{Progress, Step, Store, StoreError};
+use crate::store::{Lock, Progress, Step, Store, StoreError};
 
 mod step;
 
@@ -88,6 +88,8 @@ pub struct Follower {
     bounds: Bounds,
     range: u64,
     loaded: bool,
+    /// The head of the database when this relayer stood by.
+    seen: Option<BlockRef>,
 }
 
 impl Follower {
@@ -103,16 +105,35 @@ impl Follower {
     ) -> Self {
         let gateways = gateways.into_iter().collect();
         let range = bounds.max_range;
-        Self { contracts, reader, store, view, clock, gateways, bounds, range, loaded: false }
+        Self { contracts, reader, store, view, clock, gateways, bounds, range, loaded: false, seen: None }
     }
 
-    /// Processes what is new.
+    /// Lets another relayer follow at once.
+    pub(crate) async fn stand_down(&self) -> Result<(), StoreError> {
+        self.store.let_go(Lock::Follow).await
+    }
+
+    /// Another relayer follows into the same database: what is kept in memory is read from there.
+    async fn stand_by(&mut self, head: &Header) -> Result<Ticked, FollowError> {
+        let progress = self.store.progress().await?;
+        if progress.head != self.seen {
+            self.load(head).await?;
+            self.seen = progress.head;
+        }
+        self.loaded = false;
+        Ok(Ticked { head_time: head.timestamp, ..Ticked::default() })
+    }
+
+    /// Processes what is new, or stands by while another relayer does.
     ///
     /// # Errors
     /// When endpoint or store fail, or the chain contradicts itself. The next tick tries again.
     pub async fn tick(&mut self) -> Result<Ticked, FollowError> {
         let (head, finalized) =
             futures::future::try_join(self.reader.head(), self.reader.finalized()).await?;
+        if !self.store.hold(Lock::Follow).await? {
+            return self.stand_by(&head).await;
+        }
         let mut progress = self.store.progress().await?;
         let finalized = finalized.map(|header| block_ref(&header)).filter(|f| f.number <= head.number);
         self.check_finalized(&progress, finalized).await?;

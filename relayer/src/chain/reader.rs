@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the relayer asks its endpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -158,7 +158,23 @@ impl ChainReader {
             let found = self.provider.get_logs(&filter).await;
             logs.extend(found.map_err(|source| ReadError::Rpc { method: "eth_getLogs", source })?);
         }
+        self.add_times(&mut logs).await?;
         Ok(logs)
+    }
+
+    /// Not every endpoint tells the time of a log's block; the header does.
+    async fn add_times(&self, logs: &mut [Log]) -> Result<(), ReadError> {
+        let mut known: BTreeMap<B256, u64> = BTreeMap::new();
+        for log in logs.iter_mut().filter(|log| log.block_timestamp.is_none()) {
+            let Some(hash) = log.block_hash else { continue };
+            let time = match known.get(&hash) {
+                Some(time) => *time,
+                None => self.by_hash(hash).await?.timestamp,
+            };
+            known.insert(hash, time);
+            log.block_timestamp = Some(time);
+        }
+        Ok(())
     }
 
     /// The registered nodes at a block.
@@ -188,6 +204,7 @@ fn stored_log(log: Log) -> Option<StoredLog> {
     Some(StoredLog {
         block_number: log.block_number?,
         block_hash: log.block_hash?,
+        timestamp: log.block_timestamp?,
         tx_hash: log.transaction_hash?,
         log_index: log.log_index?,
         address: log.address(),

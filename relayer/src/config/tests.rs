@@ -55,7 +55,6 @@ fn every_mistake_is_named_at_once() {
         "chain.rpc",
         "chain.poll",
         "store",
-        "store.path",
         "signer",
         "signer.unknown_section",
         "effects.attempts",
@@ -81,4 +80,21 @@ fn two_keys_are_as_wrong_as_none() {
     let errors =
         load(&format!("{REST}{DEPLOYMENT}{both}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap_err();
     assert!(errors.to_string().contains("exactly one"), "{errors}");
+}
+
+#[test]
+fn a_relayer_has_one_database_and_its_password_is_not_shown() {
+    let key = [("MANDATE_RELAYER_SIGNER__KEY", KEY)];
+    let rest = |store: &str| format!("{REST}{DEPLOYMENT}").replace("path = \"relayer.sqlite\"", store);
+    let url = "url = \"postgres://relayer:hunter2@db/mandate\"";
+    let config = load(&rest(url), &key).unwrap();
+    assert!(config.store.path.is_none() && !format!("{config:?}").contains("hunter2"));
+    for (store, problem) in [
+        (String::new(), "exactly one of `path` and `url`"),
+        (format!("path = \"x\"\n{url}"), "exactly one of `path` and `url`"),
+        ("url = \"mysql://hunter2\"".to_owned(), "must be a postgres:// URL"),
+    ] {
+        let errors = load(&rest(&store), &key).unwrap_err().to_string();
+        assert!(errors.contains(problem) && !errors.contains("hunter2"), "{errors}");
+    }
 }

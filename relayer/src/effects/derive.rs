@@ -119,6 +119,7 @@ mod tests {
         StoredLog {
             block_number: 7,
             block_hash: B256::repeat_byte(7),
+            timestamp: 1_700_000_000,
             tx_hash: B256::repeat_byte(8),
             log_index: 2,
             address,

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Carries out the effects that are requests to nodes and gateways, many at a time, each until it is answered.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, providers::DynProvider};
 use mandate_model::{
@@ -25,7 +21,7 @@ use super::{Effect, NewEffect};
 use crate::{
     chain::Contracts,
     config::EffectsConfig,
-    store::{Lane, Queued, Store, StoreError},
+    store::{Lane, Next, Queued, Store, StoreError},
 };
 
 /// Why an attempt failed.
@@ -44,38 +40,47 @@ enum AttemptError {
 }
 
 /// The worker of [`Lane::Http`].
-pub(crate) struct Dispatcher {
-    pub(crate) contracts: Contracts,
-    pub(crate) ambient: Ambient,
-    pub(crate) provider: DynProvider,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) client: Client,
-    pub(crate) gateways: Vec<String>,
-    pub(crate) config: EffectsConfig,
+pub struct Dispatcher {
+    /// What certificates are recorded in.
+    pub contracts: Contracts,
+    /// Clock, jitter, network.
+    pub ambient: Ambient,
+    /// The chain.
+    pub provider: DynProvider,
+    /// The outbox.
+    pub store: Arc<dyn Store>,
+    /// Speaks to nodes and gateways.
+    pub client: Client,
+    /// Who orders certificates.
+    pub gateways: Vec<String>,
+    /// Bounds.
+    pub config: EffectsConfig,
     /// Rung when effects were enqueued.
-    pub(crate) bell: Arc<Notify>,
+    pub bell: Arc<Notify>,
     /// Rung when an effect left transactions behind.
-    pub(crate) chain_bell: Arc<Notify>,
+    pub chain_bell: Arc<Notify>,
 }
 
 /// What is under way and what must wait.
 #[derive(Default)]
 struct Running {
     /// Tasks of their own: an attempt that holds the database's connection must go on while the outbox is read.
-    attempts: JoinSet<(String, Duration)>,
+    attempts: JoinSet<String>,
     busy: HashSet<String>,
-    not_before: HashMap<String, Duration>,
+    /// When the claims on what is under way were renewed last.
+    renewed: Duration,
 }
 
-/// How long to wait when there is nothing to wait for.
-const IDLE: Duration = Duration::from_secs(3_600);
+/// How long to wait when there is nothing to wait for: other relayers and the operator do not ring.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl Dispatcher {
     /// Works until `stop` fires; requests that are under way then are abandoned and made again after the next start.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
-        let mut running = Running::default();
-        let work = async {
+        let store = Arc::clone(&this.store);
+        let work = async move {
+            let mut running = Running::default();
             loop {
                 let wait = this.start_due(&mut running).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "cannot read the outbox");
@@ -85,10 +90,7 @@ impl Dispatcher {
                     () = this.bell.notified() => {}
                     () = this.ambient.clock.sleep(wait) => {}
                     Some(ended) = running.attempts.join_next() => match ended {
-                        Ok((key, delay)) => {
-                            running.busy.remove(&key);
-                            running.not_before.insert(key, this.ambient.clock.monotonic() + delay);
-                        }
+                        Ok(key) => drop(running.busy.remove(&key)),
                         // It stays busy: what panicked once is tried again after a restart, not in a circle.
                         Err(error) => tracing::error!(%error, "an attempt ended abruptly"),
                     },
@@ -96,30 +98,47 @@ impl Dispatcher {
             }
         };
         stop.run_until_cancelled_owned(work).await;
+        if let Err(error) = store.release(Lane::Http).await {
+            tracing::warn!(%error, "what was under way waits for the end of its lease");
+        }
+    }
+
+    /// One attempt of everything that is due now, to its end. Tells how many there were.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
+    pub async fn settle(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let limit = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        let due = self.store.claim(Lane::Http, limit).await?;
+        let attempts: Vec<_> = due.into_iter().map(|queued| Arc::clone(self).attempt(queued)).collect();
+        Ok(futures::future::join_all(attempts).await.len())
     }
 
     /// Starts what is due; tells how long to wait for the next.
     async fn start_due(self: &Arc<Self>, running: &mut Running) -> Result<Duration, StoreError> {
-        let now = self.ambient.clock.monotonic();
-        let pending = self.store.pending(Lane::Http, self.config.queue).await?;
-        // Keys that are done need no memory.
-        let open: HashSet<&str> = pending.iter().map(|queued| queued.key.as_str()).collect();
-        running.not_before.retain(|key, _| open.contains(key.as_str()));
-        let mut wait = IDLE;
-        for queued in pending {
-            let due = running.not_before.get(&queued.key).copied().unwrap_or_default();
-            if due > now {
-                wait = wait.min(due - now);
-            } else if running.busy.len() < self.config.concurrency && running.busy.insert(queued.key.clone())
-            {
+        let (now, renew) = (self.ambient.clock.monotonic(), self.store.lease() / 3);
+        if running.busy.is_empty() {
+            running.renewed = now;
+        } else if now.saturating_sub(running.renewed) >= renew {
+            self.store.renew(Lane::Http).await?;
+            running.renewed = now;
+        }
+        let free = self.config.concurrency.saturating_sub(running.busy.len());
+        if free == 0 {
+            return Ok(renew);
+        }
+        let limit = u32::try_from(free).unwrap_or(u32::MAX);
+        for queued in self.store.claim(Lane::Http, limit).await? {
+            if running.busy.insert(queued.key.clone()) {
                 running.attempts.spawn(Arc::clone(self).attempt(queued));
             }
         }
-        Ok(wait)
+        let due = self.store.next_due(Lane::Http).await?;
+        Ok(due.unwrap_or(IDLE).clamp(Duration::from_millis(1), IDLE.min(renew)))
     }
 
-    /// One attempt; gives the key and how long it rests if it failed.
-    async fn attempt(self: Arc<Self>, queued: Queued) -> (String, Duration) {
+    /// One attempt; gives the key.
+    async fn attempt(self: Arc<Self>, queued: Queued) -> String {
         let Queued { key, effect, attempts } = queued;
         let noted = match self.carry_out(&effect, attempts).await {
             Ok(follow) => self.succeeded(&key, &effect, follow).await,
@@ -128,7 +147,7 @@ impl Dispatcher {
         if let Err(error) = noted {
             tracing::error!(effect = %key, %error, "cannot write to the outbox");
         }
-        (key, self.config.retry.delay(attempts, &*self.ambient.entropy))
+        key
     }
 
     async fn succeeded(&self, key: &str, effect: &Effect, follow: Vec<NewEffect>) -> Result<(), StoreError> {
@@ -155,7 +174,11 @@ impl Dispatcher {
         let outcome = if give_up { "given_up" } else { "failed" };
         metrics::counter!("mandate_relayer_effects_total", "kind" => effect.kind(), "outcome" => outcome)
             .increment(1);
-        self.store.attempt_failed(key.to_owned(), error.to_string(), give_up).await
+        let next = match give_up {
+            true => Next::GiveUp,
+            false => Next::After(self.config.retry.delay(attempts, &*self.ambient.entropy)),
+        };
+        self.store.attempt_failed(key.to_owned(), error.to_string(), next).await
     }
 
     async fn carry_out(&self, effect: &Effect, attempts: u32) -> Result<Vec<NewEffect>, AttemptError> {

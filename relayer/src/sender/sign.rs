@@ -55,6 +55,7 @@ pub(super) fn sign(
     let signed: TxEnvelope = tx.into_signed(signature).into();
     Ok(SignedTx {
         hash: *signed.tx_hash(),
+        signer: signer.address(),
         nonce,
         max_fee: fees.max_fee,
         priority_fee: fees.priority_fee,
@@ -86,7 +87,14 @@ mod tests {
 
     #[test]
     fn a_replacement_offers_more_than_a_tenth_more() {
-        let old = SignedTx { hash: B256::ZERO, nonce: 0, max_fee: 100, priority_fee: 0, raw: Bytes::new() };
+        let old = SignedTx {
+            hash: B256::ZERO,
+            signer: Address::ZERO,
+            nonce: 0,
+            max_fee: 100,
+            priority_fee: 0,
+            raw: Bytes::new(),
+        };
         let fees = Fees::replacing(&old).at_least(Fees { max_fee: 5, priority_fee: 9 });
         assert_eq!(fees, Fees { max_fee: 113, priority_fee: 9 });
     }

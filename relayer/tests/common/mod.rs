@@ -3,6 +3,11 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod database;
+pub mod dying;
+pub mod dying_chain;
+pub mod random_events;
+
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use alloy::{
@@ -22,7 +27,7 @@ use mandate_model::{
 use mandate_relayer::{
     Config, Retry,
     chain::{Bounds, ChainReader, ChainView, Contracts, Follower},
-    store::{SqliteStore, Store},
+    store::{EffectState, OutboxEntry, OutboxQuery, SqliteStore, Store},
 };
 use mandate_runtime::{Ambient, config::Secret};
 
@@ -137,11 +142,11 @@ impl World {
     }
 
     pub async fn store(&self, path: &Path) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(path, self.deployment.chain_id, self.deployment.kms_auth).await.unwrap())
+        Arc::new(SqliteStore::open(path, &self.contracts(), Ambient::system().clock).await.unwrap())
     }
 
     pub async fn memory(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::in_memory(self.deployment.chain_id, self.deployment.kms_auth).await.unwrap())
+        Arc::new(SqliteStore::in_memory(&self.contracts(), Ambient::system().clock).await.unwrap())
     }
 
     pub fn follower(&self, store: Arc<dyn Store>) -> Follower {
@@ -219,16 +224,15 @@ pub async fn settle(follower: &mut Follower) {
     panic!("the follower never comes to rest");
 }
 
-/// Keys of everything that waits.
+/// Everything that waits.
+pub async fn waiting(store: &Arc<dyn Store>) -> Vec<OutboxEntry> {
+    let query = OutboxQuery { state: Some(EffectState::Pending), limit: 10_000, ..OutboxQuery::default() };
+    store.outbox(query).await.unwrap()
+}
+
+/// Its keys.
 pub async fn keys(store: &Arc<dyn Store>) -> BTreeSet<String> {
-    use mandate_relayer::store::Lane;
-    let mut keys = BTreeSet::new();
-    for lane in [Lane::Http, Lane::Chain] {
-        for queued in store.pending(lane, 10_000).await.unwrap() {
-            assert!(keys.insert(queued.key.clone()), "{} is there twice", queued.key);
-        }
-    }
-    keys
+    waiting(store).await.into_iter().map(|entry| entry.key).collect()
 }
 
 /// Waits until `holds`, for as long as a slow machine may need.

@@ -20,7 +20,7 @@ use super::{FollowError, Follower, Ticked};
 use crate::{
     chain::ReadError,
     effects::{self, NewEffect, Targets, decoded},
-    store::{AppRecord, Progress, Step, StoreError, StoredLog},
+    store::{AppRecord, Lock, Progress, Step, StoreError, StoredLog},
 };
 
 /// Blocks whose logs are asked for at a time near the head.
@@ -98,6 +98,8 @@ impl Follower {
         let targets = self.targets(&step, nodes.as_deref());
         step.effects = self.effects(&step, progress, &targets).await?;
         step.forget_letters_below = step.logs.iter().filter_map(|log| self.opened_round(log)).max();
+        // Catching up takes longer than a lease. Once it was lost, nothing is written in this tick.
+        self.store.extend(Lock::Follow).await?;
         let (head, effects, blocks) = (step.blocks.last().copied(), step.effects.len(), step.blocks.len());
         let now_final = step.finalized;
         self.store.apply(step).await?;
