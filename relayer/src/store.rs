@@ -17,10 +17,7 @@ use alloy::primitives::{Address, B256};
 use futures::future::BoxFuture;
 use mandate_model::{
     state::{Committee, Domain, Registration, State},
-    wire::{
-        BlockRef,
-        relayer::{Delivered, Letter},
-    },
+    wire::relayer::{Delivered, Letter},
 };
 use mandate_runtime::{Clock, config::Secret};
 use thiserror::Error;
@@ -79,6 +76,14 @@ pub enum StoreError {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// What is final is not forgotten: it was folded, and its effects are in the world.
+    #[error("block {finalized} is final: blocks above {to} cannot be forgotten")]
+    Final {
+        /// Where it should have been rolled back to.
+        to: u64,
+        /// The newest finalised block.
+        finalized: u64,
     },
     /// Another relayer has taken over: nothing was written.
     #[error("another relayer holds the lock for this ({0:?})")]

@@ -100,7 +100,7 @@ impl SqlStore {
         Self { lease, ..self }
     }
 
-    async fn begin(&self) -> Result<Tx, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(self.writer.begin_with(BEGIN).await?)
     }
 

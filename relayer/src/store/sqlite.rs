@@ -51,6 +51,16 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// The database is this process's alone: whoever held something is dead.
+    async fn forget_holders(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM leases").execute(&mut *tx).await?;
+        sqlx::query("UPDATE outbox SET worker = NULL, leased_until = 0 WHERE state = 'pending'")
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Opens the database beside the relayer that serves from it, as the operator's commands do.
     ///
     /// # Errors
@@ -76,6 +86,8 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // 32 MB, so that the indices of a backfill stay in memory.
+            .pragma("cache_size", "-32768")
             .busy_timeout(Duration::from_secs(10));
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATOR.run(&writer).await?;

@@ -9,7 +9,7 @@ use mandate_model::{
     state::{State, fold},
     wire::BlockRef,
 };
-use mandate_relayer::store::{AppRecord, EventQuery, Lock, Progress, Step, Store, StoredLog};
+use mandate_relayer::store::{AppRecord, EventQuery, Lock, Progress, Step, Store, StoreError, StoredLog};
 
 use super::{Kind, block, database, push};
 use crate::common::random_events::{CONTRACTS, Random};
@@ -69,6 +69,10 @@ async fn a_step_is_written_whole_and_rolled_back_whole(kind: Kind) {
     assert_eq!(all_logs(&store).await, logs[..4]);
     assert_eq!(store.apps().await.unwrap(), [record(1, 1)]);
     assert_eq!(store.block_hash(3).await.unwrap(), None);
+    // What is final stays.
+    let refused = store.apply(Step { rollback_to: Some(0), ..Step::default() }).await;
+    assert!(matches!(refused, Err(StoreError::Final { to: 0, finalized: 1 })), "{refused:?}");
+    assert_eq!(all_logs(&store).await, logs[..4]);
 }
 
 async fn events_are_read_by_page_and_filter(kind: Kind) {

@@ -66,6 +66,9 @@ pub(super) async fn apply(store: &SqlStore, step: Step) -> Result<(), StoreError
 }
 
 async fn rollback(tx: &mut Tx, to: u64) -> Result<(), StoreError> {
+    if let Some(block) = finalized(tx).await?.filter(|block| block.number > to) {
+        return Err(StoreError::Final { to, finalized: block.number });
+    }
     let to = int(to)?;
     for statement in [
         "DELETE FROM blocks WHERE number > $1",

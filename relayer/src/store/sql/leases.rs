@@ -112,15 +112,3 @@ pub(super) async fn check(store: &SqlStore, tx: &mut Tx, lock: Lock) -> Result<(
     store.held().remove(&lock);
     Err(StoreError::NotHeld(lock))
 }
-
-impl SqlStore {
-    /// For a database that is this process's alone: whoever held something is dead.
-    pub(in crate::store) async fn forget_holders(&self) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM leases").execute(&mut *tx).await?;
-        sqlx::query("UPDATE outbox SET worker = NULL, leased_until = 0 WHERE state = 'pending'")
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-}
