@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The command line, as `mandate --help` shows it.
 
+mod judging;
+
 use std::{path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use judging::{BundleArgs, ReplayArgs, VerifyEvidenceArgs};
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 refused by the contracts or a check; 2 bad command line; 64 unreadable or invalid configuration or \
-key; 65 bad input; 69 RPC or service unreachable, or a port taken; 76 wrong chain.
+key; 65 bad input; 69 RPC or service unreachable, or a port taken; 75 undecided, neither yes nor no; 76 wrong chain.
 
 Data goes to stdout, diagnostics to stderr. Secrets are read from files and the environment, never from arguments.";
 
@@ -86,9 +90,13 @@ pub(crate) enum Command {
     Domain(DomainCommand),
     /// The deployment at a glance
     Status,
-    /// Compare what is on chain with what it was to be
+    /// Verify a guest's evidence, or a deployment, against the chain
     #[command(subcommand)]
     Verify(VerifyCommand),
+    /// Fetch from a node all that one of its receipts rests on
+    Bundle(BundleArgs),
+    /// Judge a decision again from its bundle, offline: 0 allowed, 1 denied, 75 the node's own word, 65 it does not hold
+    Replay(ReplayArgs),
     /// Call any view of any contract, e.g. `mandate query AppAuth.codeState 0xHASH --at 0xAPP`
     Query(QueryArgs),
     /// Print a completion script for a shell
@@ -322,6 +330,8 @@ pub(crate) enum DomainCommand {
 pub(crate) enum VerifyCommand {
     /// Every contract's code, every role and parameter of a deployment; ends in 1 when one has drifted
     Deployment(VerifyDeploymentArgs),
+    /// What evidence proves, and what the contracts say of it on proven state: 0 allowed, 1 denied, 75 undecided
+    Evidence(VerifyEvidenceArgs),
 }
 
 #[derive(Debug, Args)]

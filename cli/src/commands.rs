@@ -18,8 +18,11 @@ mod committee;
 mod demo;
 mod deploy;
 mod domain;
+mod evidence;
 mod governance;
+mod judged;
 mod query;
+mod replay;
 mod status;
 mod verify;
 
@@ -53,6 +56,9 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
         Command::Status => status::run(&context).await,
         Command::Verify(VerifyCommand::Deployment(args)) => verify::deployment(&context, args).await,
+        Command::Verify(VerifyCommand::Evidence(args)) => evidence::run(&context, args).await,
+        Command::Bundle(args) => replay::fetch(&context, args).await,
+        Command::Replay(args) => replay::run(&context, args),
         Command::Query(args) => query::run(&context, args).await,
         Command::Completions { shell } => {
             // Into memory first: the generator panics when its output is closed early.

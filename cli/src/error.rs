@@ -17,6 +17,8 @@ pub enum Code {
     Data = 65,
     /// An RPC endpoint or service cannot be reached, or a port is taken.
     Unavailable = 69,
+    /// Neither yes nor no: what a decision needs was missing, stale or contradictory.
+    Undecided = 75,
     /// The chain at the endpoint is not the one that was asked for.
     WrongChain = 76,
 }

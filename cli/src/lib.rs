@@ -14,6 +14,7 @@ pub mod deploy;
 mod error;
 mod names;
 mod output;
+pub mod replay;
 mod revert;
 mod usage;
 mod value;

@@ -131,7 +131,7 @@ pub struct ChainConfig {
     /// How old the newest block may be; no limit when unset.
     #[serde(default)]
     pub max_age_seconds: Option<u64>,
-    /// The chain's forks. Known for Ethereum; other chains run Cancun throughout unless told here.
+    /// The chain's forks. Known for public chains (`ChainSpec::public`); others run Cancun throughout unless told here.
     #[serde(default)]
     pub forks: Vec<Fork>,
 }

@@ -11,8 +11,8 @@ use futures::future::{BoxFuture, FutureExt};
 use mandate_attestation::{EvidenceError, TrustAnchors};
 use mandate_runtime::Ambient;
 use mandate_witness::{
-    ChainSpec, Endpoint, Quorum, QuorumConfigError, RpcWitnessSource, SourceError, VerifiedReader, ViewCall,
-    Witness, WitnessSource,
+    ChainSpec, Endpoint, Known, ProofCache, Quorum, QuorumConfigError, RpcWitnessSource, SourceError,
+    VerifiedReader, ViewCall, Witness, WitnessSource,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
@@ -24,8 +24,6 @@ use crate::{
     keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
     service::{BoxError, IssuerFactory, Parts},
 };
-
-const ETHEREUM: u64 = 1;
 
 /// Why a configuration that reads well cannot be followed.
 #[derive(Debug, Error)]
@@ -74,9 +72,8 @@ pub fn parts(config: &Config, ambient: Ambient) -> Result<Parts, SetupError> {
 
 fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, SetupError> {
     let spec = match (config.forks.as_slice(), config.id) {
-        ([], ETHEREUM) => ChainSpec::ethereum(),
-        ([], id) => ChainSpec::dev(id),
-        (forks, id) => ChainSpec { chain_id: id, forks: forks.to_vec() },
+        ([], id) => ChainSpec::public(id).unwrap_or_else(|| ChainSpec::dev(id)),
+        (forks, id) => ChainSpec { chain_id: id, forks: forks.to_vec(), until: None },
     };
     let providers = config.endpoints.iter().enumerate().map(|(index, url)| provider(index, url.expose()));
     let providers = providers.collect::<Result<Vec<_>, _>>()?;
@@ -87,7 +84,8 @@ fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, Setup
     let sources =
         sources.map(|(name, provider)| RpcWitnessSource::new(name, provider, spec.clone())).collect();
     let headers = Quorum::new(config.id, config.quorum, endpoints)?;
-    let mut reader = VerifiedReader::new(Arc::new(headers), Arc::new(FirstOf(sources)), spec);
+    let mut reader = VerifiedReader::new(Arc::new(headers), Arc::new(FirstOf(sources)), spec)
+        .with_cache(ProofCache::default());
     if let Some(seconds) = config.max_age_seconds {
         let clock = Arc::clone(&ambient.clock);
         reader = reader.with_max_age(Duration::from_secs(seconds), move || clock.unix());
@@ -106,10 +104,10 @@ fn provider(index: usize, url: &str) -> Result<DynProvider, SetupError> {
 struct FirstOf(Vec<RpcWitnessSource>);
 
 impl FirstOf {
-    async fn ask(&self, block: B256, call: &ViewCall) -> Result<Witness, SourceError> {
+    async fn ask(&self, known: &Known, block: B256, call: &ViewCall) -> Result<Witness, SourceError> {
         let mut failures = Vec::new();
         for source in &self.0 {
-            match source.witness(block, call).await {
+            match source.witness_beyond(known, block, call).await {
                 Ok(witness) => return Ok(witness),
                 Err(e) => failures.push(e.to_string()),
             }
@@ -120,7 +118,16 @@ impl FirstOf {
 
 impl WitnessSource for FirstOf {
     fn witness<'a>(&'a self, block: B256, call: &'a ViewCall) -> BoxFuture<'a, Result<Witness, SourceError>> {
-        self.ask(block, call).boxed()
+        async move { self.ask(&Known::default(), block, call).await }.boxed()
+    }
+
+    fn witness_beyond<'a>(
+        &'a self,
+        known: &'a Known,
+        block: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        self.ask(known, block, call).boxed()
     }
 }
 

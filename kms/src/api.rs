@@ -11,6 +11,7 @@ use axum::{
 };
 use mandate_model::{
     Outcome, Reason,
+    bundle::Bundle,
     receipt::Receipt,
     wire::{
         MAX_BODY,
@@ -83,6 +84,7 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/revocations", post(revocations))
         .route("/v1/receipts", get(receipts))
         .route("/v1/requests/{hash}", get(boot_request))
+        .route("/v1/bundles/{sequence}", get(bundle))
         .route("/v1/node", get(node))
         .layer(DefaultBodyLimit::max(SMALL_BODY));
     let large = Router::new().route("/v1/release", post(release)).layer(DefaultBodyLimit::max(MAX_BODY));
@@ -190,6 +192,14 @@ async fn boot_request(
 ) -> Result<ApiJson<Bytes>, ApiError> {
     let found = api.receipts.boot_request(hash).await.map_err(ApiError::internal)?;
     found.map(ApiJson).ok_or_else(|| ApiError::not_found("no receipt of this node names this boot request"))
+}
+
+/// Everything on which a receipt rests, for whoever replays it (G-8).
+async fn bundle(State(api): State<Arc<Api>>, Path(sequence): Path<u64>) -> Result<ApiJson<Bundle>, ApiError> {
+    let found = api.receipts.bundle(sequence).await.map_err(ApiError::internal)?;
+    found
+        .map(ApiJson)
+        .ok_or_else(|| ApiError::not_found("what this receipt rests on is not kept, or not any more"))
 }
 
 async fn node(State(api): State<Arc<Api>>) -> ApiJson<NodeStatus> {

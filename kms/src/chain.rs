@@ -15,7 +15,7 @@ use std::{
 use alloy::{primitives::Address, providers::DynProvider, sol_types::SolCall};
 use mandate_runtime::{Clock, redact::without_urls};
 use mandate_witness::{
-    At, BlockRef, ChainSpec, HeaderSource, Read, RpcWitnessSource, Undecided, VerifiedReader,
+    At, BlockRef, ChainSpec, HeaderSource, ProofCache, Read, RpcWitnessSource, Undecided, VerifiedReader,
 };
 
 pub(crate) mod board;
@@ -57,12 +57,17 @@ pub(crate) struct ChainParts {
 impl Chain {
     pub(crate) fn new(parts: ChainParts) -> Self {
         let ChainParts { headers, relayer, providers, spec, max_age, clock, kms_auth, committee } = parts;
-        let limited = |reader: VerifiedReader| match max_age {
-            Some(max_age) => {
-                let clock = clock.clone();
-                reader.with_max_age(max_age, move || clock.unix())
+        // One for all: what one source proved, no other need prove again.
+        let cache = ProofCache::default();
+        let limited = |reader: VerifiedReader| {
+            let reader = reader.with_cache(cache.clone());
+            match max_age {
+                Some(max_age) => {
+                    let clock = clock.clone();
+                    reader.with_max_age(max_age, move || clock.unix())
+                }
+                None => reader,
             }
-            None => reader,
         };
         let by_relayer = limited(VerifiedReader::new(headers.clone(), Arc::new(relayer), spec.clone()));
         let by_rpc = providers
@@ -92,7 +97,7 @@ impl Chain {
         let mut last = None;
         if self.clock.monotonic().as_secs() >= self.paused_until.load(Ordering::Relaxed) {
             match self.by_relayer.read_at(block, to, call).await {
-                Err(error) if is_sources_fault(&error) => {
+                Err(error) if error.blames_source() => {
                     tracing::debug!(error = %without_urls(&error.to_string()), "the relayer's witness is no use; asking the node's own endpoints");
                     let until = self.clock.monotonic().as_secs().saturating_add(RELAYER_PAUSE);
                     self.paused_until.store(until, Ordering::Relaxed);
@@ -103,22 +108,10 @@ impl Chain {
         }
         for reader in &self.by_rpc {
             match reader.read_at(block, to, call).await {
-                Err(error) if is_sources_fault(&error) => last = Some(error),
+                Err(error) if error.blames_source() => last = Some(error),
                 decided => return decided,
             }
         }
         Err(last.unwrap_or(Undecided::Evm { why: "no witness source is configured".to_owned() }))
     }
-}
-
-/// Whether another source could do better. What was proven to be so, a revert for example, is so with every source.
-fn is_sources_fault(error: &Undecided) -> bool {
-    matches!(
-        error,
-        Undecided::Source(_)
-            | Undecided::WrongBlock { .. }
-            | Undecided::HeaderMalformed { .. }
-            | Undecided::Unproven(_)
-            | Undecided::BadEntry { .. }
-    )
 }

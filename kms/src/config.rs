@@ -85,9 +85,9 @@ pub struct ChainConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// Ethereum's main network.
+    /// Those of the public chain with this id: [`ChainSpec::public`].
     #[default]
-    Ethereum,
+    Public,
     /// A development chain: Cancun from the first block on.
     Dev,
 }
@@ -156,11 +156,11 @@ impl ChainConfig {
         Self { chain_id, rpc, quorum, kms_auth, committee, rules: Rules::Dev, max_age }
     }
 
-    /// The chain's rules.
-    pub fn spec(&self) -> ChainSpec {
+    /// The chain's rules; nothing for a public chain whose rules are not known here.
+    pub fn spec(&self) -> Option<ChainSpec> {
         match self.rules {
-            Rules::Ethereum => ChainSpec::ethereum(),
-            Rules::Dev => ChainSpec::dev(self.chain_id),
+            Rules::Public => ChainSpec::public(self.chain_id),
+            Rules::Dev => Some(ChainSpec::dev(self.chain_id)),
         }
     }
 }
@@ -201,8 +201,9 @@ impl Validate for Config {
         problems.require(possible, "chain.quorum", "must be 1 to the number of endpoints in `chain.rpc`");
         problems.require(!chain.kms_auth.is_zero(), "chain.kms_auth", "must not be the zero address");
         problems.require(!chain.committee.is_zero(), "chain.committee", "must not be the zero address");
-        let fits = chain.rules == Rules::Dev || chain.chain_id == 1;
-        problems.require(fits, "chain.rules", "`ethereum` has chain id 1; set `dev` for a development chain");
+        let unknown =
+            "the rules of the chain with this id are not known here; set `dev` for a development chain";
+        problems.require(chain.spec().is_some(), "chain.rules", unknown);
     }
 }
 
@@ -324,7 +325,7 @@ mod tests {
         let bad = GOOD
             .replace("100ms", "0s")
             .replace("chain_id = 31337", "chain_id = 5\nquorum = 3")
-            .replace("dev", "ethereum");
+            .replace("dev", "public");
         let text = load(&bad).unwrap_err();
         for field in ["poll", "chain.quorum", "chain.rules"] {
             assert!(text.contains(field), "{field} is missing in: {text}");

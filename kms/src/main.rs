@@ -22,6 +22,11 @@ struct Args {
     /// Only check the configuration and the trust anchors.
     #[arg(long)]
     check: bool,
+
+    /// Forget a contradiction about finality on which the node stopped, say what it was, and end: for the operator who has
+    /// found out which endpoint lied. The node must not run.
+    #[arg(long, conflicts_with = "check")]
+    clear_latch: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +51,19 @@ fn main() -> ExitCode {
     if args.check {
         println!("{}: ok", args.config.display());
         return ExitCode::SUCCESS;
+    }
+    if args.clear_latch {
+        return match Node::clear_latch(&config, &Ambient::system()) {
+            Ok(Some(contradiction)) => {
+                println!("cleared: {contradiction}");
+                ExitCode::SUCCESS
+            }
+            Ok(None) => {
+                println!("nothing to clear");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(config::EX_UNAVAILABLE, &error.into()),
+        };
     }
     match run(config, anchors, providers) {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::{
 
 use alloy::primitives::Address;
 use mandate_runtime::{Ambient, http::Health, redact::without_urls};
-use mandate_witness::{At, BlockRef, Freshness};
+use mandate_witness::{At, BlockRef, Freshness, HeaderError, Undecided};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -79,7 +79,10 @@ impl Loop {
                 self.look_at(block).instrument(span).await;
             }
             Ok(_) => self.health.ok("chain"),
-            Err(error) => self.fail("chain", &error),
+            Err(error) => {
+                self.keep_latch(&error).await;
+                self.fail("chain", &error);
+            }
         }
         if let Err(error) = self.driver.tick().await {
             self.fail("ceremony", &error);
@@ -111,6 +114,15 @@ impl Loop {
             self.note(block).await;
             self.progress.finalized.store(block.number, Ordering::Relaxed);
             ["chain", "ceremony", "revocations", "store"].into_iter().for_each(|part| self.health.ok(part));
+        }
+    }
+
+    /// A contradiction about finality must not be forgotten by a restart.
+    async fn keep_latch(&self, error: &Undecided) {
+        let Undecided::Header(HeaderError::Latched(contradiction)) = error else { return };
+        let contradiction = contradiction.clone();
+        if let Err(error) = self.store.run(move |store| store.put_latch(&contradiction)).await {
+            self.fail("store", &error);
         }
     }
 

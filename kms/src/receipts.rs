@@ -4,10 +4,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::{
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, keccak256},
     sol_types::Eip712Domain,
 };
-use mandate_model::{Outcome, receipt::Receipt, wire::BlockRef};
+use mandate_model::{
+    Outcome,
+    bundle::Bundle,
+    receipt::Receipt,
+    wire::{BlockRef, kms::ReleaseRequest},
+};
+use mandate_witness::Witness;
 use thiserror::Error;
 
 use crate::{
@@ -58,14 +64,29 @@ pub enum ChainError {
 /// What a receipt is about.
 #[derive(Debug, Clone)]
 pub struct Decision {
+    /// What the guest sent.
+    pub asked: ReleaseRequest,
+    /// The node's clock when it looked at the evidence, Unix seconds.
+    pub judged_at: u64,
     /// The finalised block that was judged, if it came to that.
     pub block: Option<BlockRef>,
+    /// The head that was judged, or the block at which a remembered revocation was seen.
+    pub head: Option<BlockRef>,
+    /// What proves the verdicts at both.
+    pub witnesses: Witnesses,
     /// The ABI-encoded boot request and its hash, when the evidence verified.
     pub request: Option<(B256, Bytes)>,
     /// What was decided.
     pub outcome: Outcome,
-    /// keccak256 of the guest's transport key.
-    pub transport_key_hash: B256,
+}
+
+/// The witnesses of `KmsAuth.decide` that a decision rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Witnesses {
+    /// At the finalised block.
+    pub finalized: Option<Witness>,
+    /// At the head.
+    pub head: Option<Witness>,
 }
 
 /// Appends receipts. Cheap to clone.
@@ -127,16 +148,22 @@ impl ReceiptLog {
             node: inner.keys.address(),
             sequence: next.sequence,
             previous: next.previous,
+            judged_at: decision.judged_at,
             block_number: decision.block.map_or(0, |b| b.number),
             block_hash: decision.block.map_or(B256::ZERO, |b| b.hash),
+            head_number: decision.head.map_or(0, |b| b.number),
+            head_hash: decision.head.map_or(B256::ZERO, |b| b.hash),
             request_hash: decision.request.as_ref().map_or(B256::ZERO, |(hash, _)| *hash),
+            evidence_hash: keccak256(&decision.asked.evidence),
+            binding_hash: keccak256(decision.asked.binding()),
             outcome: decision.outcome,
-            transport_key_hash: decision.transport_key_hash,
+            transport_key_hash: keccak256(decision.asked.transport_key),
             dev_anchors: inner.dev_anchors,
             signature: Bytes::new(),
         };
         receipt.signature = inner.keys.sign(&receipt.body(), &inner.domain)?.into();
-        inner.store.put_receipt(&receipt, decision.request.as_ref().map(|(_, request)| request))?;
+        let request = decision.request.as_ref().map(|(_, request)| request);
+        inner.store.put_receipt(&receipt, request, Some((&decision.asked, &decision.witnesses)))?;
         *next = Next { sequence: receipt.sequence + 1, previous: receipt.hash(&inner.domain) };
         Ok(receipt)
     }
@@ -144,6 +171,12 @@ impl ReceiptLog {
     /// At most `limit` receipts whose number is `sequence` or more.
     pub async fn read(&self, sequence: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
         self.0.store.run(move |store| store.receipts(sequence, limit)).await
+    }
+
+    /// Everything on which the receipt with this number rests, if that is still kept.
+    pub async fn bundle(&self, sequence: u64) -> Result<Option<Bundle>, StoreError> {
+        let committee = self.0.domain.verifying_contract.unwrap_or_default();
+        self.0.store.run(move |store| store.bundle(sequence, committee)).await
     }
 
     /// The ABI-encoded boot request with this hash.
@@ -212,7 +245,26 @@ mod tests {
 
     fn decision(text: &str) -> Decision {
         let outcome = Outcome::Denied { reason: Reason::Request(text.to_owned()) };
-        Decision { block: None, request: None, outcome, transport_key_hash: B256::repeat_byte(3) }
+        Decision {
+            asked: asked(),
+            judged_at: 1,
+            block: None,
+            head: None,
+            witnesses: Witnesses::default(),
+            request: None,
+            outcome,
+        }
+    }
+
+    fn asked() -> ReleaseRequest {
+        ReleaseRequest {
+            chain_id: 31_337,
+            kms_auth: Address::ZERO,
+            generation: 0,
+            transport_key: B256::repeat_byte(3),
+            nonces: Vec::new(),
+            evidence: Bytes::from_static(b"evidence"),
+        }
     }
 
     async fn three(f: &Fixture) -> Vec<Receipt> {
@@ -262,7 +314,7 @@ mod tests {
         let f = Fixture::new();
         let mut last = three(&f).await.pop().unwrap();
         last.sequence = 3;
-        f.store().put_receipt(&last, None).unwrap();
+        f.store().put_receipt(&last, None, None).unwrap();
         let reopened = ReceiptLog::open(f.store(), f.keys.clone(), f.domain.clone(), true);
         assert!(matches!(reopened, Err(ReceiptError::NotOurs { sequence: 3, .. })));
     }

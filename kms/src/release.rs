@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256};
 use mandate_attestation::{Evidence, TrustAnchors, Verified};
 use mandate_model::{
     Outcome,
@@ -25,7 +25,7 @@ use crate::{
     chain::Judge,
     decide::{Facts, decide},
     nonce::{NonceFull, NonceLimits, NonceTable},
-    receipts::{Decision, ReceiptError, ReceiptLog},
+    receipts::{Decision, ReceiptError, ReceiptLog, Witnesses},
     revocation::Revocations,
     shares::{Shares, Signer},
 };
@@ -83,8 +83,11 @@ pub struct Releaser {
 #[derive(Debug, Default)]
 struct Case {
     facts: Facts,
+    judged_at: u64,
     boot: Option<BootRequest>,
     block: Option<BlockRef>,
+    head: Option<BlockRef>,
+    witnesses: Witnesses,
 }
 
 impl Releaser {
@@ -117,10 +120,13 @@ impl Releaser {
             return Ok(ReleaseResponse { outcome, partial: None, receipt: None });
         }
         let decision = Decision {
+            asked: request,
+            judged_at: case.judged_at,
             block: case.block,
+            head: case.head,
+            witnesses: case.witnesses,
             request: case.boot.as_ref().map(boot::encode),
             outcome: outcome.clone(),
-            transport_key_hash: keccak256(request.transport_key),
         };
         let receipt = self.parts.receipts.append(decision).await?;
         Ok(ReleaseResponse { outcome, partial, receipt: Some(receipt) })
@@ -128,12 +134,12 @@ impl Releaser {
 
     /// Asks one question after the other, and no further one once the outcome is settled.
     async fn gather(&self, request: &ReleaseRequest) -> Result<Case, ReleaseError> {
-        let mut case = Case::default();
+        let mut case = Case { judged_at: self.parts.ambient.clock.unix(), ..Case::default() };
         case.facts.request = Some(self.check_request(request));
         if case.facts.settled() {
             return Ok(case);
         }
-        let verified = match self.verify(request).await? {
+        let verified = match self.verify(request, case.judged_at).await? {
             Ok(verified) => verified,
             Err(why) => {
                 case.facts.evidence = Some(Err(why));
@@ -141,7 +147,7 @@ impl Releaser {
             }
         };
         case.facts.evidence = Some(Ok(()));
-        case.facts.remembered = self.parts.revocations.remembered(verified.app_id(), verified.compose_hash());
+        self.recall(&mut case, verified.app_id(), verified.compose_hash());
         case.facts.fresh = Some(self.is_fresh());
         let mut boot = boot::boot_request(&verified, request.generation);
         if !case.facts.settled() {
@@ -161,6 +167,7 @@ impl Releaser {
             }
         };
         case.block = Some(finalized.block);
+        case.witnesses.finalized = finalized.witness;
         case.facts.finalized = Some(Ok(finalized.verdict));
         boot.generation = finalized.generation;
         if case.facts.settled() {
@@ -171,13 +178,22 @@ impl Releaser {
                 "head {} is below the finalised block {}",
                 head.block.number, finalized.block.number
             )),
-            Ok(head) => Ok(head.verdict),
+            Ok(head) => {
+                (case.head, case.witnesses.head) = (Some(head.block), head.witness);
+                Ok(head.verdict)
+            }
             Err(error) => Err(without_urls(&error.to_string()).into_owned()),
         });
         // The reads took time, in which the lease may have ended and a revocation may have come in.
         case.facts.fresh = Some(self.is_fresh());
-        let info = &boot.info;
-        case.facts.remembered = self.parts.revocations.remembered(info.appId, info.composeHash);
+        self.recall(case, boot.info.appId, boot.info.composeHash);
+    }
+
+    /// A revocation that this node saw. It decides alone, so that nothing else is what the receipt rests on.
+    fn recall(&self, case: &mut Case, app: Address, code: B256) {
+        let Some((reason, seen)) = self.parts.revocations.remembered(app, code) else { return };
+        case.facts.remembered = Some(reason);
+        (case.block, case.head, case.witnesses) = (None, Some(seen), Witnesses::default());
     }
 
     /// The outcome, and what goes with `Allowed`.
@@ -222,8 +238,12 @@ impl Releaser {
     }
 
     /// Verifies the evidence, off the threads that serve.
-    async fn verify(&self, request: &ReleaseRequest) -> Result<Result<Verified, String>, ReleaseError> {
-        let (anchors, now) = (self.anchors.clone(), self.parts.ambient.clock.unix());
+    async fn verify(
+        &self,
+        request: &ReleaseRequest,
+        now: u64,
+    ) -> Result<Result<Verified, String>, ReleaseError> {
+        let anchors = self.anchors.clone();
         let (bytes, report_data) = (request.evidence.clone(), request.report_data());
         let verify = move || {
             let evidence = Evidence::decode(&bytes).map_err(|e| e.to_string())?;

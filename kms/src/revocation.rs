@@ -60,14 +60,14 @@ impl Revocations {
         Ok(Self(Arc::new(Inner { store, judge, memory })))
     }
 
-    /// Why `code` of `app` is denied whatever an endpoint says now.
-    pub fn remembered(&self, app: Address, code: B256) -> Option<PolicyReason> {
+    /// Why `code` of `app` is denied whatever an endpoint says now, and the block at which that was seen.
+    pub fn remembered(&self, app: Address, code: B256) -> Option<(PolicyReason, BlockRef)> {
         let memory = self.0.memory.read().unwrap_or_else(PoisonError::into_inner);
         memory.iter().filter(|denial| denial.app == app).find_map(|denial| match denial.kind {
             DenialKind::CodeRevoked { code: revoked } => {
-                (revoked == code).then_some(PolicyReason::CodeRevoked)
+                (revoked == code).then_some((PolicyReason::CodeRevoked, denial.seen))
             }
-            DenialKind::Paused { .. } => Some(PolicyReason::AppPaused),
+            DenialKind::Paused { .. } => Some((PolicyReason::AppPaused, denial.seen)),
         })
     }
 

@@ -20,7 +20,9 @@ use mandate_runtime::{
     net::Listener,
     redact::without_urls,
 };
-use mandate_witness::{Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError};
+use mandate_witness::{
+    ChainSpec, Contradiction, Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError,
+};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -114,6 +116,12 @@ impl Node {
             .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
         let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
         Self::start_with_keys(config, keys, ambient, providers, anchors).await
+    }
+
+    /// For the operator who has looked: lets a node that stopped on a contradiction about finality start again. What it was.
+    pub fn clear_latch(config: &Config, ambient: &Ambient) -> Result<Option<Contradiction>, StartError> {
+        let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
+        Ok(Store::open(&config.data_dir, &owner(config, &keys))?.clear_latch()?)
     }
 
     /// Starts a node with these keys.
@@ -218,9 +226,7 @@ impl Parts {
     ) -> Result<Self, StartError> {
         let (keys, chain) = (Arc::new(keys), &config.chain);
         let node = keys.address();
-        let owner =
-            Owner { node, chain_id: chain.chain_id, kms_auth: chain.kms_auth, committee: chain.committee };
-        let store = Store::open(&config.data_dir, &owner)?;
+        let store = Store::open(&config.data_dir, &owner(config, &keys))?;
         let closed = store.closed();
         let (chain_id, committee) = (chain.chain_id, chain.committee);
         let context = Context { keys: keys.clone(), store: store.clone(), chain_id, committee };
@@ -293,6 +299,12 @@ impl Parts {
     }
 }
 
+fn owner(config: &Config, keys: &NodeKeys) -> Owner {
+    let chain = &config.chain;
+    let (chain_id, kms_auth, committee) = (chain.chain_id, chain.kms_auth, chain.committee);
+    Owner { node: keys.address(), chain_id, kms_auth, committee }
+}
+
 /// Refuses what an operator must put right. An endpoint that is silent for the moment is not among that, all of them are.
 async fn check_endpoints(config: &Config, providers: &[DynProvider]) -> Result<(), StartError> {
     let ask = |provider: &DynProvider| {
@@ -347,13 +359,18 @@ fn open_chain(
     if let Some(newest) = store.newest_final()? {
         headers = headers.starting_at(newest);
     }
+    if let Some(contradiction) = store.latch()? {
+        tracing::error!(%contradiction, "finality contradicted itself before this start; nothing is trusted until --clear-latch");
+        headers = headers.latched(contradiction);
+    }
     // A witness travels in hex inside of JSON.
     let client = client.max_body(2 * MAX_WITNESS + 4_096);
     Ok(Chain::new(ChainParts {
         headers: Arc::new(headers),
         relayer: RelayerWitness::new(client, &config.relayer),
         providers,
-        spec: config.chain.spec(),
+        // Validated with the configuration.
+        spec: config.chain.spec().unwrap_or_else(|| ChainSpec::dev(config.chain.chain_id)),
         max_age: config.chain.max_age,
         clock: ambient.clock.clone(),
         kms_auth: config.chain.kms_auth,

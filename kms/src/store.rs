@@ -10,16 +10,15 @@ use std::{
 };
 
 use alloy::primitives::Address;
-use mandate_model::wire::{
-    BlockRef,
-    relayer::{Letter, LetterKind},
-};
+use mandate_model::wire::relayer::{Letter, LetterKind};
 use redb::{Database, Key, ReadableDatabase, StorageBackend, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+mod case;
 mod denial;
+mod finality;
 mod receipt;
 
 pub use denial::{Denial, DenialKind};
@@ -32,6 +31,9 @@ const OUTPUTS: TableDefinition<u64, &[u8]> = TableDefinition::new("outputs");
 const SHARES: TableDefinition<u64, &[u8]> = TableDefinition::new("shares");
 const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
 const REQUESTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("boot_requests");
+const CASES: TableDefinition<u64, &[u8]> = TableDefinition::new("cases");
+const REFUSALS: TableDefinition<u64, &[u8]> = TableDefinition::new("refusals");
+const CODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("codes");
 const DENIALS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("denials");
 
 /// Why the store did not answer.
@@ -138,10 +140,10 @@ impl Store {
     fn create_tables(&self) -> Result<(), Box<redb::Error>> {
         let txn = self.0.db.begin_write().map_err(boxed)?;
         txn.open_table(META).map_err(boxed)?;
-        for table in [SEEDS, LOGS, OUTPUTS, SHARES, RECEIPTS] {
+        for table in [SEEDS, LOGS, OUTPUTS, SHARES, RECEIPTS, CASES, REFUSALS] {
             txn.open_table(table).map_err(boxed)?;
         }
-        for table in [LETTERS, REQUESTS, DENIALS] {
+        for table in [LETTERS, REQUESTS, CODES, DENIALS] {
             txn.open_table(table).map_err(boxed)?;
         }
         txn.commit().map_err(boxed)
@@ -150,16 +152,6 @@ impl Store {
     /// Fires when the last clone is gone and the file is closed, so that it can be opened again.
     pub fn closed(&self) -> CancellationToken {
         self.0.closed.token().clone()
-    }
-
-    /// The newest finalised block that was seen before this start, as far as it was noted.
-    pub fn newest_final(&self) -> Result<Option<BlockRef>, StoreError> {
-        self.get_json(META, "newest_final")
-    }
-
-    /// Notes it.
-    pub fn put_newest_final(&self, block: BlockRef) -> Result<(), StoreError> {
-        self.put_json(META, "newest_final", &block)
     }
 
     /// Runs `work` where blocking is allowed: a durable write takes as long as the disk takes.

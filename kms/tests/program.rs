@@ -63,3 +63,36 @@ fn g12_silent_endpoints_and_missing_trust_anchors_end_with_one_line_without_toke
     assert_eq!(code, 64);
     assert!(err.contains("root.der"), "{err}");
 }
+
+#[test]
+fn latch_is_cleared_by_an_operator_and_by_nothing_else() {
+    use mandate_kms::{
+        NodeKeys,
+        store::{Owner, Store},
+    };
+    use mandate_runtime::entropy::SeededEntropy;
+    use mandate_witness::Contradiction;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let text = GOOD.replace("\"data\"", &format!("{data:?}"));
+    std::fs::write(dir.path().join("kms.toml"), text).unwrap();
+    let keys = NodeKeys::load_or_create(&data.join("development.key"), &SeededEntropy::from_u64(1)).unwrap();
+    let address = |byte| alloy::primitives::Address::with_last_byte(byte);
+    let owner =
+        Owner { node: keys.address(), chain_id: 31337, kms_auth: address(0xaa), committee: address(0xbb) };
+    let (first, second) = (alloy::primitives::B256::ZERO, alloy::primitives::B256::repeat_byte(1));
+    let seen =
+        Contradiction { height: 7, first, first_from: "rpc 0".into(), second, second_from: "rpc 1".into() };
+    Store::open(&data, &owner).unwrap().put_latch(&seen).unwrap();
+    let clear = || {
+        let program = Path::new(env!("CARGO_BIN_EXE_mandate-kms"));
+        let args = ["--config", "kms.toml", "--clear-latch"];
+        let done = Command::new(program).args(args).current_dir(dir.path()).env_clear().output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
+    };
+    let (code, said) = clear();
+    assert!(code == 0 && said.contains("cleared: at height 7") && said.contains("rpc 1"), "{said}");
+    assert_eq!(clear(), (0, "nothing to clear\n".into()));
+}

@@ -307,13 +307,16 @@ async fn g7_remembered_revocation_survives_a_restart_and_a_reorg_takes_it_back_a
     world.revocations.notice(&notice(12)).await.unwrap();
     let again =
         mandate_kms::revocation::Revocations::open(world.context.store.clone(), world.judge.clone()).unwrap();
-    assert_eq!(again.remembered(APP, CODE), Some(PolicyReason::CodeRevoked));
+    assert_eq!(again.remembered(APP, CODE).map(|(reason, _)| reason), Some(PolicyReason::CodeRevoked));
     world.script(|s| {
         s.revoked = false;
         s.finalized_height = 11;
     });
     again.settle(block(11)).await.unwrap();
-    assert_eq!(again.remembered(APP, CODE), Some(PolicyReason::CodeRevoked), "block 12 is not final yet");
+    assert!(
+        matches!(again.remembered(APP, CODE), Some((PolicyReason::CodeRevoked, _))),
+        "block 12 is not final yet"
+    );
     again.settle(block(12)).await.unwrap();
     assert_eq!(again.remembered(APP, CODE), None);
     assert!(world.context.store.denials().unwrap().is_empty());
@@ -328,7 +331,7 @@ async fn g7_confirmed_revocation_stays_and_a_pause_ends_with_its_time() {
     });
     assert_eq!(world.revocations.notice(&notice(12)).await.unwrap().len(), 2);
     let other = B256::repeat_byte(0xdd);
-    assert_eq!(world.revocations.remembered(APP, other), Some(PolicyReason::AppPaused));
+    assert!(matches!(world.revocations.remembered(APP, other), Some((PolicyReason::AppPaused, _))));
     for (height, paused) in [(12, true), (19, true), (20, false)] {
         world.script(|s| s.finalized_height = height);
         world.revocations.settle(block(height)).await.unwrap();
@@ -336,7 +339,7 @@ async fn g7_confirmed_revocation_stays_and_a_pause_ends_with_its_time() {
     }
     world.script(|s| s.revoked = false);
     world.revocations.settle(block(30)).await.unwrap();
-    assert_eq!(world.revocations.remembered(APP, CODE), Some(PolicyReason::CodeRevoked));
+    assert!(matches!(world.revocations.remembered(APP, CODE), Some((PolicyReason::CodeRevoked, _))));
 }
 
 #[tokio::test]

@@ -90,9 +90,9 @@ async fn witness(State(api): Shared, ApiJson(request): ApiJson<WitnessRequest>) 
 
 fn unproven(api: &Api, error: WitnessError) -> ApiError {
     match error {
-        WitnessError::TooLong(_) | WitnessError::Build(BuildError::TooMuch | BuildError::BlockHash(_)) => {
-            ApiError::bad_request(error)
-        }
+        WitnessError::TooLong(_)
+        | WitnessError::Known
+        | WitnessError::Build(BuildError::TooMuch | BuildError::BlockHash(_)) => ApiError::bad_request(error),
         WitnessError::Build(BuildError::UnknownBlock(_)) | WitnessError::Closed => {
             ApiError::unavailable(error)
         }

@@ -11,7 +11,10 @@ use alloy::{
     providers::DynProvider,
     sol_types::SolCall,
 };
-use mandate_model::wire::{BlockRef, ViewCall, relayer::WitnessRequest};
+use mandate_model::wire::{
+    BlockRef, ViewCall,
+    relayer::{MAX_KNOWN, WitnessRequest},
+};
 use mandate_witness::{BuildError, ChainSpec, CodecError, Undecided, Witness};
 use thiserror::Error;
 use tokio::sync::{OnceCell, Semaphore};
@@ -27,6 +30,9 @@ pub enum WitnessError {
     /// The call is too long.
     #[error("call data has {0} bytes; at most {MAX_CALL} are taken")]
     TooLong(usize),
+    /// What the asker has is told wrongly.
+    #[error("`known` must be at most {MAX_KNOWN} hashes in ascending order")]
+    Known,
     /// It could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -68,12 +74,12 @@ struct Cache {
 impl Witnesses {
     /// Witnesses of the chain with `chain_id`, made with `provider`.
     pub fn new(provider: DynProvider, chain_id: u64, config: ApiConfig) -> Self {
-        let spec = if chain_id == 1 { ChainSpec::ethereum() } else { ChainSpec::dev(chain_id) };
+        let spec = ChainSpec::public(chain_id).unwrap_or_else(|| ChainSpec::dev(chain_id));
         let permits = Arc::new(Semaphore::new(config.witness_concurrency));
         Self { provider, spec: Arc::new(spec), config, permits, cache: Arc::default() }
     }
 
-    /// The encoded witness.
+    /// The encoded witness, without what the asker has.
     ///
     /// # Errors
     /// When the endpoint cannot prove the call in time.
@@ -81,6 +87,18 @@ impl Witnesses {
         if request.call.data.len() > MAX_CALL {
             return Err(WitnessError::TooLong(request.call.data.len()));
         }
+        let known = &request.known;
+        if known.len() > MAX_KNOWN || !known.is_sorted_by(|a, b| a < b) {
+            return Err(WitnessError::Known);
+        }
+        let whole = self.whole(request).await?;
+        if known.is_empty() {
+            return Ok(whole);
+        }
+        Ok(Witness::decode(&whole)?.without(known).encode().into())
+    }
+
+    async fn whole(&self, request: &WitnessRequest) -> Result<Bytes, WitnessError> {
         let slot = self.slot((request.block_hash, request.call.to, request.call.data.clone()));
         let built = slot.get_or_try_init(|| self.build(request));
         let built = tokio::time::timeout(self.config.witness_timeout, built).await;
@@ -98,7 +116,7 @@ impl Witnesses {
         call: &C,
     ) -> Result<C::Return, WitnessError> {
         let view = ViewCall { to, data: call.abi_encode().into() };
-        let request = WitnessRequest { block_hash: block.hash, call: view };
+        let request = WitnessRequest { block_hash: block.hash, call: view, known: Vec::new() };
         let bytes = self.witness(&request).await?;
         let witness = Witness::decode(&bytes)?;
         let answer = mandate_witness::execute(&witness, block, &self.spec, &request.call)?;

@@ -213,7 +213,7 @@ async fn the_api_answers() {
     let block = world.chain.head();
     let owner = KmsAuth::new(world.deployment.kms_auth, &world.wallet);
     let call = ViewCall { to: world.deployment.kms_auth, data: owner.owner().calldata().clone() };
-    let request = WitnessRequest { block_hash: block.hash(), call };
+    let request = WitnessRequest { block_hash: block.hash(), call, known: Vec::new() };
     let answer: WitnessResponse = running.post("/v1/witness", &request).await;
     mandate_witness::Witness::decode(&answer.witness).unwrap();
     let unknown = WitnessRequest { block_hash: B256::repeat_byte(9), ..request };

@@ -42,7 +42,7 @@ use super::{
     steps,
 };
 use crate::{
-    context::send,
+    context::{ConfigFile, send},
     error::{CliError, Result},
 };
 
@@ -52,6 +52,11 @@ const SALT: u64 = 1 << 32;
 const VERSIONS: usize = 16;
 /// How long a revocation may take before it is called failed.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The code hash of the story's first version.
+pub fn v1() -> B256 {
+    compose(V1).1
+}
 
 /// Hears nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,6 +84,54 @@ impl World {
     /// Which certificate authority there is; nothing before the services run.
     pub fn authority(&self) -> Option<&'static str> {
         self.services.as_ref().map(|services| services.authority)
+    }
+
+    /// The chain itself.
+    pub fn chain(&self) -> &DevChain {
+        &self.chain.dev
+    }
+
+    /// The app of the story. Needs step 4.
+    pub fn app(&self) -> Address {
+        self.app
+    }
+
+    /// What the other commands read: the endpoint and the deployment.
+    ///
+    /// # Errors
+    /// When nothing is deployed yet.
+    pub fn config_file(&self) -> Result<ConfigFile> {
+        Ok(ConfigFile { rpc: Some(self.rpc_url()), deployment: self.deployment()?.clone() })
+    }
+
+    /// The root certificate of the development PKI, DER.
+    pub fn root_der(&self) -> &[u8] {
+        self.pki.root_der()
+    }
+
+    /// Where the nodes answer. Needs step 3.
+    ///
+    /// # Errors
+    /// When no service runs.
+    pub fn node_urls(&self) -> Result<Vec<String>> {
+        Ok(self.services()?.node_urls().collect())
+    }
+
+    /// Evidence of a guest with this code that binds this report data, encoded.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn evidence_of(&self, code: B256, report_data: [u8; 64]) -> Result<Vec<u8>> {
+        let evidence = self.guest(self.app, code).evidence(report_data).await;
+        Ok(evidence.map_err(CliError::data)?.encode())
+    }
+
+    /// Whether the committee lets a guest with this code have its secret. Needs step 5.
+    ///
+    /// # Errors
+    /// When it could not be asked.
+    pub async fn lets_in(&self, code: B256) -> Result<bool> {
+        Ok(self.fetch(&self.guest(self.app, code)).await?.is_ok())
     }
 
     /// Stops the services and leaves the chain.

@@ -4,4 +4,5 @@
 
 mod commands;
 mod failures;
+mod replay;
 mod shell;

@@ -17,9 +17,14 @@ sol! {
         address node;
         uint64 sequence;
         bytes32 previous;
+        uint64 judgedAt;
         uint64 blockNumber;
         bytes32 blockHash;
+        uint64 headNumber;
+        bytes32 headHash;
         bytes32 requestHash;
+        bytes32 evidenceHash;
+        bytes32 bindingHash;
         bytes32 outcomeHash;
         bytes32 transportKeyHash;
         bool devAnchors;
@@ -36,12 +41,23 @@ pub struct Receipt {
     pub sequence: u64,
     /// [`Receipt::hash`] of the one before.
     pub previous: B256,
+    /// The node's clock when it looked at the evidence, Unix seconds.
+    pub judged_at: u64,
     /// Height of the finalised block that was judged; 0 when the decision never came to a block.
     pub block_number: u64,
     /// Its hash; zero likewise.
     pub block_hash: B256,
+    /// Height of the head that was judged as well, or of the block at which a remembered revocation was seen; 0 when it
+    /// did not come to that.
+    pub head_number: u64,
+    /// Its hash; zero likewise.
+    pub head_hash: B256,
     /// keccak256 of the ABI-encoded `BootRequest`; zero when the evidence did not verify.
     pub request_hash: B256,
+    /// keccak256 of the evidence as it came.
+    pub evidence_hash: B256,
+    /// keccak256 of `ReleaseRequest::binding`: everything else that the guest sent.
+    pub binding_hash: B256,
     /// What was decided.
     pub outcome: Outcome,
     /// keccak256 of the guest's transport key.
@@ -59,9 +75,14 @@ impl Receipt {
             node: self.node,
             sequence: self.sequence,
             previous: self.previous,
+            judgedAt: self.judged_at,
             blockNumber: self.block_number,
             blockHash: self.block_hash,
+            headNumber: self.head_number,
+            headHash: self.head_hash,
             requestHash: self.request_hash,
+            evidenceHash: self.evidence_hash,
+            bindingHash: self.binding_hash,
             outcomeHash: keccak256(self.outcome.to_string()),
             transportKeyHash: self.transport_key_hash,
             devAnchors: self.dev_anchors,
@@ -92,9 +113,14 @@ mod tests {
             node: signer.address(),
             sequence: 3,
             previous: B256::repeat_byte(2),
+            judged_at: 1_690_000_000,
             block_number: 100,
             block_hash: B256::repeat_byte(3),
+            head_number: 102,
+            head_hash: B256::repeat_byte(6),
             request_hash: B256::repeat_byte(4),
+            evidence_hash: B256::repeat_byte(8),
+            binding_hash: B256::repeat_byte(9),
             outcome: Outcome::Allowed { valid_until: 1_700_000_000 },
             transport_key_hash: B256::repeat_byte(5),
             dev_anchors: true,
@@ -116,13 +142,18 @@ mod tests {
     #[test]
     fn g8_receipt_is_refused_when_anything_in_it_is_changed() {
         let (receipt, domain) = signed_receipt();
-        let changed: [fn(&mut Receipt); 11] = [
+        let changed: [fn(&mut Receipt); 16] = [
             |r| r.node = Address::ZERO,
             |r| r.sequence += 1,
             |r| r.previous = B256::ZERO,
+            |r| r.judged_at += 1,
             |r| r.block_number += 1,
             |r| r.block_hash = B256::ZERO,
+            |r| r.head_number += 1,
+            |r| r.head_hash = B256::ZERO,
             |r| r.request_hash = B256::ZERO,
+            |r| r.evidence_hash = B256::ZERO,
+            |r| r.binding_hash = B256::ZERO,
             |r| r.outcome = Outcome::Allowed { valid_until: 0 },
             |r| r.outcome = Outcome::Undecided { why: String::new() },
             |r| r.transport_key_hash = B256::ZERO,

@@ -201,7 +201,8 @@ fn check_receipt(
     if receipt.outcome != *outcome {
         return Err(format!("it answers \"{outcome}\" and signs \"{}\"", receipt.outcome));
     }
-    if receipt.transport_key_hash != keccak256(asked.request.transport_key) {
+    let about = (receipt.transport_key_hash, receipt.binding_hash);
+    if about != (keccak256(asked.request.transport_key), keccak256(asked.request.binding())) {
         return Err("its receipt is about another request".to_owned());
     }
     Ok(())

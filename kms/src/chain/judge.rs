@@ -9,7 +9,7 @@ use mandate_model::{
     bindings::{AppAuth, BootRequest, KmsAuth},
     outcome::PolicyReason,
 };
-use mandate_witness::{At, BlockRef, Undecided};
+use mandate_witness::{At, BlockRef, Undecided, Witness};
 
 use super::Chain;
 use crate::decide::Verdict;
@@ -32,6 +32,8 @@ pub struct Judgement {
     pub block: BlockRef,
     /// The key generation that is meant: the one asked for, or the current one where 0 was asked.
     pub generation: u64,
+    /// The whole witness of the verdict, for whoever replays it (G-8).
+    pub witness: Option<Witness>,
 }
 
 /// Has the contracts decide. Everything it answers is proven; everything else is an error (G-1, G-6).
@@ -70,14 +72,22 @@ pub struct Pause {
 pub(crate) struct ChainJudge(pub(crate) Chain);
 
 impl ChainJudge {
-    async fn decide(&self, block: BlockRef, request: &BootRequest) -> Result<Verdict, Undecided> {
+    async fn decide(
+        &self,
+        block: BlockRef,
+        request: &BootRequest,
+    ) -> Result<(Verdict, Option<Witness>), Undecided> {
         let call = KmsAuth::decideCall { request: request.clone() };
-        let answer = self.0.read(block, self.0.kms_auth, &call).await?.value;
-        verdict(answer.verdict, answer.reason, answer.validUntil).ok_or_else(|| Undecided::Malformed {
-            contract: self.0.kms_auth,
-            function: "decide",
-            why: format!("verdict {} with reason {}", answer.verdict, answer.reason),
-        })
+        let read = self.0.read(block, self.0.kms_auth, &call).await?;
+        let (answer, witness) = (read.value, read.execution.witness().ok());
+        let verdict = verdict(answer.verdict, answer.reason, answer.validUntil).ok_or_else(|| {
+            Undecided::Malformed {
+                contract: self.0.kms_auth,
+                function: "decide",
+                why: format!("verdict {} with reason {}", answer.verdict, answer.reason),
+            }
+        })?;
+        Ok((verdict, witness))
     }
 
     /// Whether `app` has the blessed code. What foreign code says of itself is worth remembering for nobody.
@@ -104,16 +114,16 @@ impl Judge for ChainJudge {
     fn finalized<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(At::Finalized).await?;
-            let verdict = self.decide(block, request).await?;
+            let (verdict, witness) = self.decide(block, request).await?;
             let asked = request.generation;
             if !matches!(verdict, Verdict::Allowed { .. }) {
-                return Ok(Judgement { verdict, block, generation: asked });
+                return Ok(Judgement { verdict, block, generation: asked, witness });
             }
             Ok(match self.generation(block, request.info.appId, asked).await? {
-                Some(generation) => Judgement { verdict, block, generation },
+                Some(generation) => Judgement { verdict, block, generation, witness },
                 None => {
                     let verdict = Verdict::Denied(PolicyReason::GenerationRetired);
-                    Judgement { verdict, block, generation: asked }
+                    Judgement { verdict, block, generation: asked, witness }
                 }
             })
         })
@@ -122,8 +132,8 @@ impl Judge for ChainJudge {
     fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(At::Head).await?;
-            let verdict = self.decide(block, request).await?;
-            Ok(Judgement { verdict, block, generation: request.generation })
+            let (verdict, witness) = self.decide(block, request).await?;
+            Ok(Judgement { verdict, block, generation: request.generation, witness })
         })
     }
 

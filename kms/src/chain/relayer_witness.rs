@@ -8,7 +8,7 @@ use mandate_model::wire::{
     relayer::{WitnessRequest, WitnessResponse},
 };
 use mandate_runtime::http::Client;
-use mandate_witness::{SourceError, Witness, WitnessSource};
+use mandate_witness::{Known, SourceError, Witness, WitnessSource};
 
 /// `POST /v1/witness` at a relayer.
 #[derive(Debug, Clone)]
@@ -24,18 +24,38 @@ impl RelayerWitness {
     }
 }
 
+impl RelayerWitness {
+    fn ask<'a>(
+        &'a self,
+        known: Vec<B256>,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        Box::pin(async move {
+            let failed = |why: String| SourceError { source_name: "relayer".to_owned(), why };
+            let request = WitnessRequest { block_hash, call: call.clone(), known };
+            let answer: WitnessResponse =
+                self.client.post_json(&self.url, &request).await.map_err(|e| failed(e.to_string()))?;
+            Witness::decode(&answer.witness).map_err(|e| failed(e.to_string()))
+        })
+    }
+}
+
 impl WitnessSource for RelayerWitness {
     fn witness<'a>(
         &'a self,
         block_hash: B256,
         call: &'a ViewCall,
     ) -> BoxFuture<'a, Result<Witness, SourceError>> {
-        Box::pin(async move {
-            let failed = |why: String| SourceError { source_name: "relayer".to_owned(), why };
-            let request = WitnessRequest { block_hash, call: call.clone() };
-            let answer: WitnessResponse =
-                self.client.post_json(&self.url, &request).await.map_err(|e| failed(e.to_string()))?;
-            Witness::decode(&answer.witness).map_err(|e| failed(e.to_string()))
-        })
+        self.ask(Vec::new(), block_hash, call)
+    }
+
+    fn witness_beyond<'a>(
+        &'a self,
+        known: &'a Known,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        self.ask(known.hashes(), block_hash, call)
     }
 }

@@ -2,10 +2,15 @@
 //! Receipts, and the boot requests that they name.
 
 use alloy::primitives::{B256, Bytes};
-use mandate_model::receipt::Receipt;
+use mandate_model::{receipt::Receipt, wire::kms::ReleaseRequest};
 use redb::{ReadableDatabase, ReadableTable};
 
-use super::{RECEIPTS, REQUESTS, Store, StoreError, parse, redb_error, to_json};
+use super::{
+    RECEIPTS, REQUESTS, Store, StoreError,
+    case::{Case, put_case},
+    parse, redb_error, to_json,
+};
+use crate::receipts::Witnesses;
 
 impl Store {
     /// The newest receipt.
@@ -26,14 +31,24 @@ impl Store {
         read().map_err(redb_error)?.iter().map(|bytes| parse(bytes, "receipt")).collect()
     }
 
-    /// Keeps a receipt, and the boot request whose hash it names.
-    pub fn put_receipt(&self, receipt: &Receipt, request: Option<&Bytes>) -> Result<(), StoreError> {
+    /// Keeps a receipt, the boot request whose hash it names, and what it rests on.
+    pub fn put_receipt(
+        &self,
+        receipt: &Receipt,
+        request: Option<&Bytes>,
+        rests_on: Option<(&ReleaseRequest, &Witnesses)>,
+    ) -> Result<(), StoreError> {
         let json = to_json(receipt)?;
+        let case = rests_on.map(|(asked, witnesses)| Case::of(asked, witnesses));
+        let case = case.map(|(case, codes)| Ok::<_, StoreError>((to_json(&case)?, codes))).transpose()?;
         let write = || -> Result<(), redb::Error> {
             let txn = self.0.db.begin_write()?;
             txn.open_table(RECEIPTS)?.insert(receipt.sequence, json.as_slice())?;
             if let Some(request) = request {
                 txn.open_table(REQUESTS)?.insert(receipt.request_hash.as_slice(), request.as_ref())?;
+            }
+            if let Some((case, codes)) = &case {
+                put_case(&txn, receipt, case, codes)?;
             }
             Ok(txn.commit()?)
         };

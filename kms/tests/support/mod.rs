@@ -82,14 +82,20 @@ impl Judge for Scripted {
         script.asked.push(request.clone());
         let generation = if request.generation == 0 { script.generation } else { request.generation };
         let at = block(script.finalized_height);
-        let answer = script.finalized.clone().map(|verdict| Judgement { verdict, block: at, generation });
+        let answer = script.finalized.clone().map(|verdict| Judgement {
+            verdict,
+            block: at,
+            generation,
+            witness: None,
+        });
         Box::pin(async move { answer })
     }
 
     fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         let script = self.0.lock().unwrap();
         let (at, generation) = (block(script.head_height), request.generation);
-        let answer = script.head.clone().map(|verdict| Judgement { verdict, block: at, generation });
+        let answer =
+            script.head.clone().map(|verdict| Judgement { verdict, block: at, generation, witness: None });
         Box::pin(async move { answer })
     }
 

@@ -3,13 +3,14 @@
 //! missing. The provider is not trusted for the result, yet what it says is checked at once, so that its owner learns
 //! which endpoint is wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy::{
     consensus::Header,
     primitives::{Address, B256, Bytes, U256, keccak256},
     providers::{DynProvider, Provider},
     rlp::encode,
+    rpc::types::EIP1186AccountProofResponse,
     transports::TransportError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -28,6 +29,7 @@ use crate::{
     database::{ProofError, ProvenState},
     error::Touch,
     execute::run,
+    known::Known,
     spec::{ChainSpec, Fork},
 };
 
@@ -94,7 +96,24 @@ pub enum BuildError {
 }
 
 /// Builds the witness of `call` at the block with `block_hash`. A call that reverts has a witness too.
+///
+/// # Errors
+/// When the provider does not answer, or its answers do not prove what the call needs.
 pub async fn build(
+    provider: &DynProvider,
+    spec: &ChainSpec,
+    block_hash: B256,
+    call: &ViewCall,
+) -> Result<Witness, BuildError> {
+    build_beyond(&Known::default(), provider, spec, block_hash, call).await
+}
+
+/// Likewise for somebody who has `known`: what is in it is neither fetched nor put into the witness.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_beyond(
+    known: &Known,
     provider: &DynProvider,
     spec: &ChainSpec,
     block_hash: B256,
@@ -102,10 +121,8 @@ pub async fn build(
 ) -> Result<Witness, BuildError> {
     let header = fetch_header(provider, block_hash).await?;
     let fork = spec.fork_at(header.timestamp).ok_or(BuildError::UnknownFork(header.timestamp))?;
-    let mut builder =
-        Builder { provider, block_hash, state: ProvenState::new(header.state_root), asked: BTreeSet::new() };
-    // The target is needed in any case; asking now saves a round.
-    builder.fetch(vec![Touch::Account(call.to)]).await?;
+    let mut builder = Builder::new(provider, block_hash, header.state_root, known);
+    builder.prefetch(call.to).await?;
     for _ in 0..MAX_ROUNDS {
         let missing = missing(&mut builder.state, &header, fork, spec.chain_id, call)?;
         if missing.is_empty() {
@@ -194,38 +211,76 @@ impl Database for Guess<'_> {
     }
 }
 
+/// What one request asks of one account.
+#[derive(Debug, Default)]
+struct Want {
+    account: bool,
+    slots: Vec<B256>,
+    code: bool,
+}
+
 struct Builder<'a> {
     provider: &'a DynProvider,
     block_hash: B256,
+    known: &'a Known,
     state: ProvenState,
-    asked: BTreeSet<(Address, Option<B256>)>,
+    asked: BTreeSet<Touch>,
+    /// Which account has a code, to ask for it.
+    owners: HashMap<B256, Address>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(provider: &'a DynProvider, block_hash: B256, root: B256, known: &'a Known) -> Self {
+        let (state, asked, owners) = (ProvenState::new(root, known.clone()), BTreeSet::new(), HashMap::new());
+        Self { provider, block_hash, known, state, asked, owners }
+    }
+
+    /// The target is needed in any case, and so are likely the accounts that were needed before: asking at once saves
+    /// rounds. Their codes are likely known.
+    async fn prefetch(&mut self, to: Address) -> Result<(), BuildError> {
+        if self.known.is_empty() {
+            return self.fetch(vec![Touch::Account(to)]).await;
+        }
+        let accounts: BTreeSet<Address> = self.known.accounts().iter().copied().chain([to]).collect();
+        let mut wanted = BTreeMap::new();
+        for address in accounts.into_iter().take(MAX_TOUCHES) {
+            self.asked.insert(Touch::Account(address));
+            wanted.insert(address, Want { account: true, ..Want::default() });
+        }
+        self.request(wanted).await
+    }
+
     /// Fetches proofs and codes. What was asked for before and is missing still, the provider does not prove.
     async fn fetch(&mut self, missing: Vec<Touch>) -> Result<(), BuildError> {
-        let mut wanted: BTreeMap<Address, Vec<B256>> = BTreeMap::new();
-        for touch in missing {
-            let key = match touch {
-                Touch::Account(address) => (address, None),
-                Touch::Slot(address, slot) => (address, Some(slot)),
-                Touch::Code(_) => return Err(BuildError::NotProven(touch)),
-            };
-            if wanted.get(&key.0).is_some_and(|slots| key.1.is_none_or(|s| slots.contains(&s))) {
-                continue;
-            }
-            if !self.asked.insert(key) {
+        let mut wanted: BTreeMap<Address, Want> = BTreeMap::new();
+        for touch in missing.into_iter().collect::<BTreeSet<_>>() {
+            if !self.asked.insert(touch) {
                 return Err(BuildError::NotProven(touch));
             }
-            wanted.entry(key.0).or_default().extend(key.1);
+            match touch {
+                // Almost every account that a call touches is one that it calls.
+                Touch::Account(address) => {
+                    let want = wanted.entry(address).or_default();
+                    (want.account, want.code) = (true, true);
+                }
+                Touch::Slot(address, slot) => wanted.entry(address).or_default().slots.push(slot),
+                Touch::Code(hash) => {
+                    let owner = self.owners.get(&hash).ok_or(BuildError::NotProven(touch))?;
+                    wanted.entry(*owner).or_default().code = true;
+                }
+            }
         }
         if self.asked.len() > MAX_TOUCHES {
             return Err(BuildError::TooMuch);
         }
-        let requests: Vec<(Address, Vec<B256>)> = wanted.into_iter().flat_map(split).collect();
+        self.request(wanted).await
+    }
+
+    async fn request(&mut self, wanted: BTreeMap<Address, Want>) -> Result<(), BuildError> {
+        let requests: Vec<(Address, Want)> = wanted.into_iter().flat_map(split).collect();
         let (provider, block_hash) = (self.provider, self.block_hash);
         let answers: Vec<Answer> = stream::iter(requests)
-            .map(|(address, slots)| ask(provider, block_hash, address, slots))
+            .map(|(address, want)| ask(provider, block_hash, address, want))
             .buffer_unordered(CONCURRENCY)
             .try_collect()
             .await?;
@@ -237,33 +292,44 @@ impl Builder<'_> {
         nodes.into_iter().for_each(|n| self.state.nodes.insert(n));
         let account =
             self.state.account(address).map_err(|_| BuildError::NotProven(Touch::Account(address)))?;
-        if let (Some(account), Some(code)) = (account, code) {
-            if keccak256(&code) != account.code_hash {
-                return Err(BuildError::NotProven(Touch::Code(account.code_hash)));
-            }
-            self.state.insert_code(code);
+        let Some(account) = account else { return Ok(()) };
+        self.owners.insert(account.code_hash, address);
+        match code {
+            Some(code) if keccak256(&code) == account.code_hash => self.state.insert_code(code),
+            Some(_) => return Err(BuildError::NotProven(Touch::Code(account.code_hash))),
+            None => {}
         }
         Ok(())
     }
 
     fn finish(self, header: &Header) -> Result<Witness, BuildError> {
-        let nodes = self.state.nodes.used().cloned().collect();
-        let codes = self.state.used_codes().cloned().collect();
+        let unknown = |used: &HashMap<B256, Bytes>| {
+            let unknown = used.iter().filter(|(hash, _)| self.known.get(hash).is_none());
+            unknown.map(|(_, part)| part.clone()).collect()
+        };
+        let (nodes, codes) = (unknown(self.state.nodes.used()), unknown(self.state.used_codes()));
         Ok(Witness::new(encode(header).into(), nodes, codes)?)
     }
 }
 
-fn split((address, slots): (Address, Vec<B256>)) -> Vec<(Address, Vec<B256>)> {
+fn split((address, want): (Address, Want)) -> Vec<(Address, Want)> {
+    let Want { account, slots, code } = want;
     if slots.is_empty() {
-        return vec![(address, slots)];
+        return vec![(address, Want { account, slots, code })];
     }
-    slots.chunks(MAX_KEYS).map(|part| (address, part.to_vec())).collect()
+    let mut parts: Vec<_> = slots
+        .chunks(MAX_KEYS)
+        .map(|part| (address, Want { account, slots: part.to_vec(), code: false }))
+        .collect();
+    if let Some((_, first)) = parts.first_mut() {
+        first.code = code;
+    }
+    parts
 }
 
 struct Answer {
     address: Address,
     nodes: Vec<Bytes>,
-    /// Fetched with the account's first proof: almost every account that a call touches is one that it calls.
     code: Option<Bytes>,
 }
 
@@ -271,25 +337,32 @@ async fn ask(
     provider: &DynProvider,
     block: B256,
     address: Address,
-    slots: Vec<B256>,
+    want: Want,
 ) -> Result<Answer, BuildError> {
-    let wants_code = slots.is_empty();
     let proof = async {
-        let proof = provider.get_proof(address, slots).hash(block);
-        proof.await.map_err(|source| BuildError::Rpc { method: "eth_getProof", source })
+        if !want.account && want.slots.is_empty() {
+            return Ok(None);
+        }
+        let proof = provider.get_proof(address, want.slots).hash(block);
+        proof.await.map(Some).map_err(|source| BuildError::Rpc { method: "eth_getProof", source })
     };
     let code = async {
-        if !wants_code {
+        if !want.code {
             return Ok(None);
         }
         let code = provider.get_code_at(address).hash(block);
         code.await.map(Some).map_err(|source| BuildError::Rpc { method: "eth_getCode", source })
     };
     let (proof, code) = futures::try_join!(proof, code)?;
+    let storage = |proof: &EIP1186AccountProofResponse| {
+        proof.storage_proof.iter().flat_map(|slot| slot.proof.clone()).collect::<Vec<_>>()
+    };
     let nodes: Vec<Bytes> = proof
-        .account_proof
         .into_iter()
-        .chain(proof.storage_proof.into_iter().flat_map(|s| s.proof))
+        .flat_map(|proof| {
+            let below = storage(&proof);
+            proof.account_proof.into_iter().chain(below)
+        })
         .collect();
     if nodes.len() > MAX_NODES {
         return Err(BuildError::TooMuch);

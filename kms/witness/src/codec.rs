@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a witness is made of, and its bytes: `01 ‖ RLP([header, [node …], [code …]])`.
 //!
-//! Nodes and codes are sorted and there are no duplicates, so one witness has one encoding.
+//! Nodes and codes are sorted and there are no duplicates, so one witness has one encoding. Nodes and codes that the verifier
+//! has already may be left out: both are known by their hash, so what is left out is missed and never mistaken.
 
 use alloy::{
-    primitives::Bytes,
+    primitives::{B256, Bytes, keccak256},
     rlp::{Decodable, Encodable, Header as RlpHeader},
 };
 use thiserror::Error;
@@ -79,6 +80,14 @@ impl Witness {
             n if n > MAX_WITNESS => Err(CodecError::TooLong(n)),
             _ => Ok(witness),
         }
+    }
+
+    /// The same without the nodes and codes with these hashes, which must be in ascending order.
+    #[must_use]
+    pub fn without(&self, known: &[B256]) -> Self {
+        let unknown = |part: &&Bytes| known.binary_search(&keccak256(part)).is_err();
+        let rest = |parts: &[Bytes]| parts.iter().filter(unknown).cloned().collect();
+        Self { header: self.header.clone(), nodes: rest(&self.nodes), codes: rest(&self.codes) }
     }
 
     /// The header, RLP.

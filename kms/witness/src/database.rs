@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::{
     error::Touch,
+    known::Known,
     trie::{LookupError, Nodes},
 };
 
@@ -42,13 +43,15 @@ pub(crate) struct ProvenState {
     pub(crate) nodes: Nodes,
     accounts: HashMap<Address, Option<TrieAccount>>,
     codes: HashMap<B256, Bytes>,
+    known: Known,
     used_codes: HashMap<B256, Bytes>,
 }
 
 impl ProvenState {
-    pub(crate) fn new(root: B256) -> Self {
-        let (nodes, accounts) = (Nodes::default(), HashMap::new());
-        Self { root, nodes, accounts, codes: HashMap::new(), used_codes: HashMap::new() }
+    pub(crate) fn new(root: B256, known: Known) -> Self {
+        let nodes = Nodes::new(known.clone());
+        let (accounts, codes, used_codes) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { root, nodes, accounts, codes, known, used_codes }
     }
 
     pub(crate) fn insert_code(&mut self, code: Bytes) {
@@ -56,8 +59,19 @@ impl ProvenState {
     }
 
     /// The codes that were loaded.
-    pub(crate) fn used_codes(&self) -> impl Iterator<Item = &Bytes> {
-        self.used_codes.values()
+    pub(crate) fn used_codes(&self) -> &HashMap<B256, Bytes> {
+        &self.used_codes
+    }
+
+    /// The accounts that were looked at.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &Address> {
+        self.accounts.keys()
+    }
+
+    /// A node or code that was given and that nothing needed.
+    pub(crate) fn superfluous(&self) -> Option<B256> {
+        let code = || self.codes.keys().find(|hash| !self.used_codes.contains_key(*hash)).copied();
+        self.nodes.superfluous().or_else(code)
     }
 
     pub(crate) fn forget_use(&mut self) {
@@ -122,7 +136,8 @@ impl Database for ProvenState {
             return Ok(Bytecode::default());
         }
         let touch = Touch::Code(hash);
-        let code = self.codes.get(&hash).ok_or(ProofError::Unproven(touch))?;
+        let code = self.codes.get(&hash).or_else(|| self.known.get(&hash));
+        let code = code.ok_or(ProofError::Unproven(touch))?;
         self.used_codes.insert(hash, code.clone());
         Bytecode::new_raw_checked(code.clone()).map_err(|e| ProofError::Bad { touch, why: e.to_string() })
     }

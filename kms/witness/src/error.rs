@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{header::HeaderError, source::SourceError};
 
 /// A piece of state that a call touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Touch {
     /// Nonce, balance, code hash and storage root of an account.
     Account(Address),
@@ -65,6 +65,9 @@ pub enum Undecided {
     /// The call touched what the witness does not prove.
     #[error("{0} is not proven by the witness: ask another source")]
     Unproven(Touch),
+    /// The witness holds what the call does not need. One call at one block has one witness, and this is not it.
+    #[error("the witness holds a part that the call does not need, {0}: ask another source")]
+    Superfluous(B256),
     /// What the trie holds there is not what the protocol puts there.
     #[error("the trie's entry for {touch} cannot be read: {why}")]
     BadEntry {
@@ -119,4 +122,20 @@ pub enum Undecided {
         /// The configured limit in seconds.
         max_age: u64,
     },
+}
+
+impl Undecided {
+    /// Whether another source of witnesses could do better. What was proven to be so, a revert for example, is so with
+    /// every source.
+    pub fn blames_source(&self) -> bool {
+        matches!(
+            self,
+            Self::Source(_)
+                | Self::WrongBlock { .. }
+                | Self::HeaderMalformed { .. }
+                | Self::Unproven(_)
+                | Self::Superfluous(_)
+                | Self::BadEntry { .. }
+        )
+    }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The verifier: header hash → state root → accounts → storage → code, then revm on nothing else.
 
+use std::collections::{BTreeMap, HashMap};
+
 use alloy::{
     consensus::Header,
     primitives::{Address, B256, Bytes, TxKind, U256, keccak256},
@@ -17,9 +19,11 @@ use revm::{
 };
 
 use crate::{
-    codec::Witness,
+    codec::{CodecError, Witness},
     database::{ProofError, ProvenState},
     error::Undecided,
+    known::Known,
+    precompiles::ForkPrecompiles,
     spec::{ChainSpec, Fork},
 };
 
@@ -69,35 +73,101 @@ impl TrustedHeader {
     }
 }
 
+/// What a call answered, and all that it took to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    output: Bytes,
+    header: Bytes,
+    nodes: BTreeMap<B256, Bytes>,
+    codes: BTreeMap<B256, Bytes>,
+    accounts: Vec<Address>,
+}
+
+impl Execution {
+    /// The return data.
+    pub fn output(&self) -> &Bytes {
+        &self.output
+    }
+
+    /// The call's whole witness, with what the verifier knew already: for somebody else, who knows nothing.
+    ///
+    /// # Errors
+    /// When that exceeds a cap.
+    pub fn witness(&self) -> Result<Witness, CodecError> {
+        let list = |parts: &BTreeMap<B256, Bytes>| parts.values().cloned().collect();
+        Witness::new(self.header.clone(), list(&self.nodes), list(&self.codes))
+    }
+
+    /// The accounts that were looked at.
+    pub(crate) fn accounts(&self) -> &[Address] {
+        &self.accounts
+    }
+
+    /// Everything that was used, by hash; nodes first.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&B256, &Bytes)> {
+        self.nodes.iter().chain(&self.codes)
+    }
+}
+
 /// Executes `call` as of the trusted block on what `witness` proves, and gives back the return data.
 ///
-/// `trusted` must come from a [`crate::HeaderSource`], or, in a replay, from the receipt that is judged.
+/// `trusted` must come from a [`crate::HeaderSource`], or, in a replay, from the receipt that is judged. A witness that
+/// holds more than the call needs is refused: one call at one block has one witness.
+///
+/// # Errors
+/// Everything but an answer is undecided.
 pub fn execute(
     witness: &Witness,
     trusted: BlockRef,
     spec: &ChainSpec,
     call: &ViewCall,
 ) -> Result<Bytes, Undecided> {
+    execute_beyond(&Known::default(), witness, trusted, spec, call).map(|execution| execution.output)
+}
+
+/// Likewise with a witness that may leave `known` out.
+///
+/// # Errors
+/// Everything but an answer is undecided.
+pub fn execute_beyond(
+    known: &Known,
+    witness: &Witness,
+    trusted: BlockRef,
+    spec: &ChainSpec,
+    call: &ViewCall,
+) -> Result<Execution, Undecided> {
     let header = TrustedHeader::verify(witness.header(), trusted)?;
-    execute_at(&header, witness, spec, call)
+    execute_at(&header, known, witness, spec, call)
 }
 
 pub(crate) fn execute_at(
     header: &TrustedHeader,
+    known: &Known,
     witness: &Witness,
     spec: &ChainSpec,
     call: &ViewCall,
-) -> Result<Bytes, Undecided> {
+) -> Result<Execution, Undecided> {
     let timestamp = header.timestamp();
     let fork = spec.fork_at(timestamp).ok_or(Undecided::UnknownFork { timestamp })?;
-    let mut state = ProvenState::new(header.state_root());
+    let mut state = ProvenState::new(header.state_root(), known.clone());
     witness.nodes().iter().for_each(|n| state.nodes.insert(n.clone()));
     witness.codes().iter().for_each(|c| state.insert_code(c.clone()));
-    match run(&mut state, header.header(), fork, spec.chain_id, call)? {
-        ExecutionResult::Success { output, .. } => Ok(output.into_data()),
-        ExecutionResult::Revert { output, .. } => Err(Undecided::Reverted { data: output }),
-        ExecutionResult::Halt { reason, .. } => Err(Undecided::Halted { reason: format!("{reason:?}") }),
+    let result = run(&mut state, header.header(), fork, spec.chain_id, call)?;
+    if let Some(hash) = state.superfluous() {
+        return Err(Undecided::Superfluous(hash));
     }
+    let output = match result {
+        ExecutionResult::Success { output, .. } => output.into_data(),
+        ExecutionResult::Revert { output, .. } => return Err(Undecided::Reverted { data: output }),
+        ExecutionResult::Halt { reason, .. } => {
+            return Err(Undecided::Halted { reason: format!("{reason:?}") });
+        }
+    };
+    let sorted = |parts: &HashMap<B256, Bytes>| parts.iter().map(|(h, p)| (*h, p.clone())).collect();
+    let (nodes, codes) = (sorted(state.nodes.used()), sorted(state.used_codes()));
+    let mut accounts: Vec<Address> = state.touched().copied().collect();
+    accounts.sort_unstable();
+    Ok(Execution { output, header: witness.header().clone(), nodes, codes, accounts })
 }
 
 /// Runs the call from the zero address without value, fee or balance check: as a system call, so that nothing is touched
@@ -113,7 +183,8 @@ pub(crate) fn run<DB: Database<Error = ProofError>>(
         .with_db(state)
         .modify_cfg_chained(|cfg| configure(cfg, fork, chain_id))
         .with_block(block_env(header, fork))
-        .build_mainnet();
+        .build_mainnet()
+        .with_precompiles(ForkPrecompiles::of(fork.name));
     evm.ctx.tx = TxEnv {
         caller: Address::ZERO,
         kind: TxKind::Call(call.to),

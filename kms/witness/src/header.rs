@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use alloy::primitives::B256;
 use futures::future::BoxFuture;
 use mandate_model::wire::BlockRef;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use pinned::Pinned;
@@ -25,7 +26,7 @@ pub trait HeaderSource: Send + Sync + Debug {
 }
 
 /// Two endpoints, or one at two times, called different blocks of one height final.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("at height {height} {first_from} said that {first} is final, {second_from} said {second}")]
 pub struct Contradiction {
     /// The height.

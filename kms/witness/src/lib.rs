@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! HeaderSource ── BlockRef ──┐
-//! WitnessSource ─ Witness ───┴─ execute ── return data ── VerifiedReader ── typed value
+//! WitnessSource ─ Witness ───┼─ execute ── return data ── VerifiedReader ── typed value
+//! ProofCache ──── Known ─────┘
 //! ```
 
 mod build;
@@ -17,20 +18,23 @@ mod error;
 mod execute;
 mod freshness;
 mod header;
+mod known;
+mod precompiles;
 mod reader;
 mod source;
 mod spec;
 mod trie;
 
-pub use build::{BuildError, build};
+pub use build::{BuildError, build, build_beyond};
 pub use codec::{CodecError, MAX_CODE, MAX_CODES, MAX_HEADER, MAX_NODE, MAX_NODES, MAX_WITNESS, Witness};
 pub use error::{Touch, Undecided};
-pub use execute::{GAS_LIMIT, TrustedHeader, execute};
+pub use execute::{Execution, GAS_LIMIT, TrustedHeader, execute, execute_beyond};
 pub use freshness::Freshness;
 pub use header::{
     Contradiction, Endpoint, EndpointError, HeaderError, HeaderSource, Pinned, Quorum, QuorumConfigError,
     QuorumTimes,
 };
+pub use known::{Known, ProofCache};
 pub use mandate_model::wire::{BlockRef, ViewCall};
 pub use reader::{At, Read, VerifiedReader};
 pub use source::{RpcWitnessSource, SourceError, WitnessSource};

@@ -8,8 +8,9 @@ use mandate_model::wire::{BlockRef, ViewCall};
 
 use crate::{
     error::Undecided,
-    execute::{TrustedHeader, execute_at},
+    execute::{Execution, TrustedHeader, execute_at},
     header::HeaderSource,
+    known::{Known, ProofCache},
     source::WitnessSource,
     spec::ChainSpec,
 };
@@ -32,6 +33,8 @@ pub struct Read<T> {
     pub block: BlockRef,
     /// That block's timestamp.
     pub timestamp: u64,
+    /// What proves it.
+    pub execution: Execution,
 }
 
 type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -42,6 +45,7 @@ pub struct VerifiedReader {
     headers: Arc<dyn HeaderSource>,
     witnesses: Arc<dyn WitnessSource>,
     spec: ChainSpec,
+    cache: Option<ProofCache>,
     max_age: Option<(u64, Now)>,
 }
 
@@ -58,12 +62,17 @@ impl fmt::Debug for VerifiedReader {
 impl VerifiedReader {
     /// A reader without a limit to a header's age.
     pub fn new(headers: Arc<dyn HeaderSource>, witnesses: Arc<dyn WitnessSource>, spec: ChainSpec) -> Self {
-        Self { headers, witnesses, spec, max_age: None }
+        Self { headers, witnesses, spec, cache: None, max_age: None }
     }
 
     /// Refuses headers whose timestamp is more than `max_age` before `now` (Unix seconds).
     pub fn with_max_age(self, max_age: Duration, now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self { max_age: Some((max_age.as_secs(), Arc::new(now))), ..self }
+    }
+
+    /// Keeps in `cache` what was proven, and asks witness sources for the rest only.
+    pub fn with_cache(self, cache: ProofCache) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// The chain's rules.
@@ -98,16 +107,34 @@ impl VerifiedReader {
         call: &C,
     ) -> Result<Read<C::Return>, Undecided> {
         let view = ViewCall { to, data: call.abi_encode().into() };
-        let witness = self.witnesses.witness(block.hash, &view).await?;
-        let header = TrustedHeader::verify(witness.header(), block)?;
-        self.check_age(header.timestamp())?;
-        let output = execute_at(&header, &witness, &self.spec, &view)?;
-        let value = C::abi_decode_returns_validate(&output).map_err(|e| Undecided::Malformed {
+        let known = self.cache.as_ref().map(|cache| cache.known(&view)).unwrap_or_default();
+        let mut verified = self.verify(&known, block, &view).await;
+        if !known.is_empty() && verified.as_ref().is_err_and(Undecided::blames_source) {
+            // The source may have left out what it should not have.
+            verified = self.verify(&Known::default(), block, &view).await;
+        }
+        let (timestamp, execution) = verified?;
+        let value = C::abi_decode_returns_validate(execution.output()).map_err(|e| Undecided::Malformed {
             contract: to,
             function: C::SIGNATURE,
             why: e.to_string(),
         })?;
-        Ok(Read { value, block, timestamp: header.timestamp() })
+        if let Some(cache) = &self.cache {
+            cache.keep(&view, &execution);
+        }
+        Ok(Read { value, block, timestamp, execution })
+    }
+
+    async fn verify(
+        &self,
+        known: &Known,
+        block: BlockRef,
+        view: &ViewCall,
+    ) -> Result<(u64, Execution), Undecided> {
+        let witness = self.witnesses.witness_beyond(known, block.hash, view).await?;
+        let header = TrustedHeader::verify(witness.header(), block)?;
+        self.check_age(header.timestamp())?;
+        Ok((header.timestamp(), execute_at(&header, known, &witness, &self.spec, view)?))
     }
 
     fn check_age(&self, timestamp: u64) -> Result<(), Undecided> {

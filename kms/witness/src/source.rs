@@ -9,7 +9,7 @@ use mandate_model::wire::ViewCall;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::{build::build, codec::Witness, spec::ChainSpec};
+use crate::{build::build_beyond, codec::Witness, known::Known, spec::ChainSpec};
 
 /// A source failed; says which and why.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,6 +29,16 @@ pub trait WitnessSource: Send + Sync + Debug {
         block_hash: B256,
         call: &'a ViewCall,
     ) -> BoxFuture<'a, Result<Witness, SourceError>>;
+
+    /// Likewise for somebody who has `known`, which the witness may leave out. A source that cannot gives all of it.
+    fn witness_beyond<'a>(
+        &'a self,
+        _known: &'a Known,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        self.witness(block_hash, call)
+    }
 }
 
 /// How long building one witness may take.
@@ -54,9 +64,10 @@ impl RpcWitnessSource {
         Self { timeout, ..self }
     }
 
-    async fn build(&self, block_hash: B256, call: &ViewCall) -> Result<Witness, SourceError> {
+    async fn build(&self, known: &Known, block_hash: B256, call: &ViewCall) -> Result<Witness, SourceError> {
         let failed = |why: String| SourceError { source_name: self.name.clone(), why };
-        match timeout(self.timeout, build(&self.provider, &self.spec, block_hash, call)).await {
+        let built = build_beyond(known, &self.provider, &self.spec, block_hash, call);
+        match timeout(self.timeout, built).await {
             Ok(built) => built.map_err(|e| failed(e.to_string())),
             Err(_) => Err(failed(format!("no witness within {} s", self.timeout.as_secs()))),
         }
@@ -69,6 +80,15 @@ impl WitnessSource for RpcWitnessSource {
         block_hash: B256,
         call: &'a ViewCall,
     ) -> BoxFuture<'a, Result<Witness, SourceError>> {
-        Box::pin(self.build(block_hash, call))
+        Box::pin(async move { self.build(&Known::default(), block_hash, call).await })
+    }
+
+    fn witness_beyond<'a>(
+        &'a self,
+        known: &'a Known,
+        block_hash: B256,
+        call: &'a ViewCall,
+    ) -> BoxFuture<'a, Result<Witness, SourceError>> {
+        Box::pin(self.build(known, block_hash, call))
     }
 }

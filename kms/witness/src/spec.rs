@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which rules of the EVM a chain runs at which time.
 
+mod public;
+
 use revm::primitives::{eip4844, hardfork::SpecId};
 use serde::{Deserialize, Serialize};
-
-/// BPO1's blob base fee update fraction (EIP-7892).
-const BPO1_FRACTION: u64 = 8_346_193;
-/// BPO2's.
-const BPO2_FRACTION: u64 = 11_684_671;
 
 /// The forks under which the contracts can run at all: their bytecode needs Cancun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,14 +16,28 @@ pub enum ForkName {
     Prague,
     /// December 2025.
     Osaka,
+    /// OP stack, March 2024: Cancun.
+    Ecotone,
+    /// OP stack, July 2024: Cancun and a P-256 precompile (RIP-7212).
+    Fjord,
+    /// OP stack, September 2024: Fjord with a limit to pairings. Holocene, January 2025, runs the same EVM.
+    Granite,
+    /// OP stack, May 2025: Prague, the P-256 precompile and limits.
+    Isthmus,
+    /// OP stack, December 2025: Isthmus with lower limits.
+    Jovian,
+    /// OP stack, July 2026: Osaka's instructions. Calls of precompiles whose rules are not known here are undecided.
+    Karst,
+    /// Base, May 2026: Osaka with Jovian's limits.
+    Azul,
 }
 
 impl From<ForkName> for SpecId {
     fn from(name: ForkName) -> Self {
         match name {
-            ForkName::Cancun => Self::CANCUN,
-            ForkName::Prague => Self::PRAGUE,
-            ForkName::Osaka => Self::OSAKA,
+            ForkName::Cancun | ForkName::Ecotone | ForkName::Fjord | ForkName::Granite => Self::CANCUN,
+            ForkName::Prague | ForkName::Isthmus | ForkName::Jovian => Self::PRAGUE,
+            ForkName::Osaka | ForkName::Karst | ForkName::Azul => Self::OSAKA,
         }
     }
 }
@@ -51,6 +62,9 @@ pub struct ChainSpec {
     pub chain_id: u64,
     /// Forks, ascending by `from`.
     pub forks: Vec<Fork>,
+    /// Block timestamp from which the chain runs rules that are not known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 impl ChainSpec {
@@ -61,26 +75,15 @@ impl ChainSpec {
             name: ForkName::Cancun,
             blob_fraction: eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN,
         };
-        Self { chain_id, forks: vec![fork] }
+        Self { chain_id, forks: vec![fork], until: None }
     }
 
-    /// Ethereum's main network, up to BPO2.
-    pub fn ethereum() -> Self {
-        let cancun = eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN;
-        let prague = eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
-        let forks = [
-            (1_710_338_135, ForkName::Cancun, cancun),
-            (1_746_612_311, ForkName::Prague, prague),
-            (1_764_798_551, ForkName::Osaka, prague),
-            (1_765_290_071, ForkName::Osaka, BPO1_FRACTION),
-            (1_767_747_671, ForkName::Osaka, BPO2_FRACTION),
-        ];
-        let forks = forks.map(|(from, name, blob_fraction)| Fork { from, name, blob_fraction });
-        Self { chain_id: 1, forks: forks.to_vec() }
-    }
-
-    /// The rules of a block with this timestamp; nothing for blocks older than the first fork here.
+    /// The rules of a block with this timestamp; nothing for blocks older than the first fork here, or of rules that this
+    /// build does not know.
     pub fn fork_at(&self, timestamp: u64) -> Option<Fork> {
+        if self.until.is_some_and(|until| timestamp >= until) {
+            return None;
+        }
         self.forks.iter().rev().find(|f| f.from <= timestamp).copied()
     }
 
@@ -95,18 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ethereum_has_the_rules_of_its_time() {
-        let spec = ChainSpec::ethereum();
-        assert_eq!(spec.spec_at(1_710_338_134), None);
-        assert_eq!(spec.spec_at(1_710_338_135), Some(SpecId::CANCUN));
-        assert_eq!(spec.spec_at(1_746_612_310), Some(SpecId::CANCUN));
-        assert_eq!(spec.spec_at(1_746_612_311), Some(SpecId::PRAGUE));
-        assert_eq!(spec.spec_at(u64::MAX), Some(SpecId::OSAKA));
-        assert!(spec.forks.is_sorted_by_key(|f| f.from));
+    fn dev_chain_is_cancun_from_the_start() {
+        assert_eq!(ChainSpec::dev(31337).spec_at(0), Some(SpecId::CANCUN));
     }
 
     #[test]
-    fn dev_chain_is_cancun_from_the_start() {
-        assert_eq!(ChainSpec::dev(31337).spec_at(0), Some(SpecId::CANCUN));
+    fn g6_rules_after_the_last_known_ones_are_unknown() {
+        let spec = ChainSpec { until: Some(100), ..ChainSpec::dev(1) };
+        assert_eq!(spec.spec_at(99), Some(SpecId::CANCUN));
+        assert_eq!(spec.spec_at(100), None);
     }
 }

@@ -4,7 +4,7 @@
 //! Nodes are found by their hash, beginning at a root that is trusted; so what is found is what the root commits to, and
 //! nobody can slip in anything else. Absence is proven as well: by the node at which the key's path ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use alloy::{
     primitives::{B256, Bytes, keccak256},
@@ -15,14 +15,18 @@ use alloy_trie::{
     nodes::{BranchNode, RlpNode, TrieNode},
 };
 
+use crate::known::Known;
+
 /// No path is longer: a key is 64 nibbles, and every step but the last consumes at least one.
 const MAX_STEPS: usize = 65;
 
-/// Trie nodes by hash, and which of them were needed.
+/// Trie nodes by hash, and which of them were needed. Those that came with the witness count before those that are known
+/// already, so that a witness may repeat what is known.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
-    by_hash: HashMap<B256, Bytes>,
-    used: HashSet<B256>,
+    given: HashMap<B256, Bytes>,
+    known: Known,
+    used: HashMap<B256, Bytes>,
 }
 
 /// Why a lookup ended without an answer.
@@ -35,13 +39,22 @@ pub(crate) enum LookupError {
 }
 
 impl Nodes {
+    pub(crate) fn new(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     pub(crate) fn insert(&mut self, node: Bytes) {
-        self.by_hash.insert(keccak256(&node), node);
+        self.given.insert(keccak256(&node), node);
     }
 
     /// The nodes that lookups went through.
-    pub(crate) fn used(&self) -> impl Iterator<Item = &Bytes> {
-        self.used.iter().filter_map(|hash| self.by_hash.get(hash))
+    pub(crate) fn used(&self) -> &HashMap<B256, Bytes> {
+        &self.used
+    }
+
+    /// One that was given and that no lookup needed.
+    pub(crate) fn superfluous(&self) -> Option<B256> {
+        self.given.keys().find(|hash| !self.used.contains_key(*hash)).copied()
     }
 
     pub(crate) fn forget_use(&mut self) {
@@ -70,9 +83,10 @@ impl Nodes {
     }
 
     fn load(&mut self, hash: B256) -> Result<TrieNode, LookupError> {
-        let bytes = self.by_hash.get(&hash).ok_or(LookupError::Missing)?;
-        self.used.insert(hash);
-        decode(bytes)
+        let bytes = self.given.get(&hash).or_else(|| self.known.get(&hash)).ok_or(LookupError::Missing)?;
+        let node = decode(bytes);
+        self.used.insert(hash, bytes.clone());
+        node
     }
 
     /// Children shorter than a hash are embedded in their parent.
@@ -102,10 +116,12 @@ fn step(node: TrieNode, rest: &[u8]) -> Result<Step, LookupError> {
             }
             if rest.starts_with(&prefix) { Step::Down(extension.child, prefix.len()) } else { Step::Absent }
         }
-        TrieNode::Branch(branch) => match rest.first().and_then(|n| child(branch, *n)) {
-            Some(child) => Step::Down(child, 1),
-            None => Step::Absent,
-        },
+        TrieNode::Branch(branch) => {
+            let Some(nibble) = rest.first() else {
+                return Err(LookupError::Malformed("a branch where every key has ended".into()));
+            };
+            child(branch, *nibble).map_or(Step::Absent, |child| Step::Down(child, 1))
+        }
     })
 }
 
@@ -125,4 +141,79 @@ fn decode(mut bytes: &[u8]) -> Result<TrieNode, LookupError> {
 
 fn nibbles(hash: B256) -> Vec<u8> {
     hash.iter().flat_map(|b| [b >> 4, b & 0x0f]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::rlp::Encodable;
+    use alloy_trie::{
+        Nibbles,
+        nodes::{ExtensionNode, LeafNode},
+    };
+
+    use super::*;
+
+    const KEY: &[u8] = b"key";
+
+    fn put(nodes: &mut Nodes, node: TrieNode) -> B256 {
+        let mut rlp = Vec::new();
+        node.encode(&mut rlp);
+        let hash = keccak256(&rlp);
+        nodes.insert(rlp.into());
+        hash
+    }
+
+    fn branch(nibble: u8, child: B256) -> TrieNode {
+        let mut branch = BranchNode::default();
+        branch.state_mask.set_bit(nibble);
+        branch.stack.push(RlpNode::word_rlp(&child));
+        TrieNode::Branch(branch)
+    }
+
+    /// A trie with one branch for every nibble of the key, and `more` below its end.
+    fn chain(more: usize) -> (Nodes, B256) {
+        let mut nodes = Nodes::default();
+        let path = nibbles(keccak256(KEY));
+        let mut root = put(&mut nodes, TrieNode::Leaf(LeafNode::new(Nibbles::default(), vec![7; 40])));
+        for _ in 0..more {
+            root = put(&mut nodes, branch(0, root));
+        }
+        for nibble in path.iter().rev() {
+            root = put(&mut nodes, branch(*nibble, root));
+        }
+        (nodes, root)
+    }
+
+    #[test]
+    fn lookup_goes_as_deep_as_a_key_and_no_deeper() {
+        let (mut nodes, root) = chain(0);
+        assert_eq!(nodes.get(root, KEY), Ok(Some(vec![7; 40])));
+        assert_eq!(nodes.superfluous(), None);
+        for more in [1, 1000] {
+            let (mut nodes, root) = chain(more);
+            assert!(matches!(nodes.get(root, KEY), Err(LookupError::Malformed(_))));
+            assert!(nodes.used().len() <= MAX_STEPS);
+        }
+    }
+
+    #[test]
+    fn extension_that_consumes_nothing_is_refused() {
+        let mut nodes = Nodes::default();
+        let leaf =
+            put(&mut nodes, TrieNode::Leaf(LeafNode::new(Nibbles::unpack(keccak256(KEY)), vec![7; 40])));
+        let empty = ExtensionNode::new(Nibbles::default(), RlpNode::word_rlp(&leaf));
+        let root = put(&mut nodes, TrieNode::Extension(empty));
+        assert!(matches!(nodes.get(root, KEY), Err(LookupError::Malformed(_))));
+    }
+
+    #[test]
+    fn known_node_is_found_like_a_given_one() {
+        let (given, root) = chain(0);
+        let parts: Vec<Bytes> = given.given.into_values().collect();
+        let mut nodes = Nodes::new(Known::new(parts, Vec::new()));
+        assert_eq!(nodes.get(root, KEY), Ok(Some(vec![7; 40])));
+        assert_eq!((nodes.used().len(), nodes.superfluous()), (65, None));
+        nodes.insert(Bytes::from_static(b"nothing leads here"));
+        assert!(nodes.superfluous().is_some());
+    }
 }

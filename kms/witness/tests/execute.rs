@@ -11,7 +11,8 @@ use alloy::{
 };
 use common::{Block, Node, World, call, contract, state};
 use mandate_witness::{
-    BuildError, ChainSpec, Touch, TrustedHeader, Undecided, ViewCall, Witness, build, execute,
+    BuildError, ChainSpec, Known, Touch, TrustedHeader, Undecided, ViewCall, Witness, build, execute,
+    execute_beyond,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -267,9 +268,9 @@ fn corpus() -> Corpus {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
-    /// G-5: a changed witness is refused or gives the very same answer; it never gives another one.
+    /// G-5: whatever is changed in a witness, it is refused; there is no byte in it that nothing looks at.
     #[test]
-    fn g5_corrupted_witness_never_changes_the_answer(
+    fn g5_corrupted_witness_is_always_refused(
         case in 0usize..4,
         at in any::<prop::sample::Index>(),
         flip in 1u8..=255,
@@ -277,19 +278,89 @@ proptest! {
     ) {
         thread_local!(static CORPUS: Corpus = corpus());
         CORPUS.with(|corpus| {
-            let (call, bytes, output) = &corpus.cases[case];
-            let mut bytes = bytes.clone();
+            let (call, honest, output) = &corpus.cases[case];
+            let mut bytes = honest.clone();
             let index = at.index(bytes.len());
             bytes[index] ^= flip;
             for (at, byte) in more {
                 let index = at.index(bytes.len());
                 bytes[index] = byte;
             }
-            if let Ok(witness) = Witness::decode(&bytes)
-                && let Ok(got) = corpus.setup.execute(&witness, call)
-            {
-                assert_eq!(&got, output);
+            let answer = Witness::decode(&bytes).map(|witness| corpus.setup.execute(&witness, call));
+            match answer {
+                // The changes took each other back.
+                Ok(Ok(got)) => assert_eq!((&bytes, &got), (honest, output)),
+                Ok(Err(_)) | Err(_) => assert_ne!(&bytes, honest),
             }
         });
     }
+}
+
+#[test]
+fn g5_every_single_byte_of_a_witness_counts() {
+    let corpus = corpus();
+    let (call, honest, _) = &corpus.cases[2];
+    for at in 0..honest.len() {
+        let mut bytes = honest.clone();
+        bytes[at] ^= 0x40;
+        let answer = Witness::decode(&bytes).map(|witness| corpus.setup.execute(&witness, call));
+        assert!(!matches!(answer, Ok(Ok(_))), "byte {at} can be anything");
+        assert!(Witness::decode(&honest[..at]).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn witness_with_more_than_the_call_needs_is_refused() {
+    let setup = Setup::new();
+    let ask = call(contract(1), U256::from(1));
+    let (ours, other) = (setup.build(&ask), setup.build(&call(contract(3), U256::from(5))));
+    let nodes = [ours.nodes(), other.nodes()].concat();
+    let more = Witness::new(ours.header().clone(), nodes, ours.codes().to_vec()).unwrap();
+    assert!(matches!(setup.execute(&more, &ask), Err(Undecided::Superfluous(_))));
+    let codes = [ours.codes(), other.codes()].concat();
+    let more = Witness::new(ours.header().clone(), ours.nodes().to_vec(), codes).unwrap();
+    assert!(matches!(setup.execute(&more, &ask), Err(Undecided::Superfluous(_))));
+    assert!(setup.execute(&ours, &ask).is_ok());
+}
+
+/// What the verifier has, a witness may leave out; and repeat, too.
+#[test]
+fn codes_apart_make_the_same_answer() {
+    let setup = Setup::new();
+    let ask = call(contract(3), U256::from(5));
+    let whole = setup.build(&ask);
+    let codes = Known::new(whole.codes().iter().cloned(), Vec::new());
+    let lean = Witness::decode(&whole.without(&codes.hashes()).encode()).unwrap();
+    assert_eq!((lean.codes().len(), lean.nodes()), (0, whole.nodes()));
+    assert!(matches!(setup.execute(&lean, &ask), Err(Undecided::Unproven(Touch::Code(_)))));
+    let spec = ChainSpec::dev(CHAIN);
+    for witness in [&lean, &whole] {
+        let done = execute_beyond(&codes, witness, setup.block.at(), &spec, &ask).unwrap();
+        assert_eq!(done.output(), &setup.execute(&whole, &ask).unwrap());
+        // What was left out is in the whole again.
+        assert_eq!(done.witness().unwrap(), whole);
+    }
+}
+
+#[test]
+fn gas_beyond_the_limit_is_undecided_whatever_the_block_allows() {
+    let mut world = World::new(state());
+    let mut header = world.head().clone();
+    header.header.gas_limit = u64::MAX;
+    world.blocks = vec![header.clone()];
+    let setup = Setup { block: header, node: Node::new(world) };
+    let halted = setup.run(&call(contract(9), U256::ZERO));
+    assert!(
+        matches!(&halted, Err(Undecided::Halted { reason }) if reason.contains("OutOfGas")),
+        "{halted:?}"
+    );
+}
+
+/// The EVM's own limit of 1024 is part of what a contract can see, so it is neither lowered nor raised.
+#[test]
+fn call_depth_ends_where_the_gas_does_or_the_evm_says() {
+    let setup = Setup::new();
+    // Each level adds one to what the next one answers; the last call of all fails.
+    let depth = setup.number(&call(contract(13), U256::ZERO));
+    assert!(depth > U256::from(100) && depth <= U256::from(1024), "{depth}");
 }

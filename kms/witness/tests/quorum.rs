@@ -104,6 +104,24 @@ async fn g5_contradiction_about_finality_latches_until_an_operator_clears_it() {
     assert_eq!(quorum.finalized().await, Ok(at(&world(10), 8)));
 }
 
+/// A restart is no operator: what was latched before stays so.
+#[tokio::test(start_paused = true)]
+async fn g5_quorum_that_starts_latched_trusts_nothing_until_it_is_cleared() {
+    let seen = {
+        let nodes = nodes([world(10), forked(10, 7)]);
+        let error = quorum(2, &nodes).finalized().await.unwrap_err();
+        let HeaderError::Latched(contradiction) = error else { panic!("{error}") };
+        contradiction
+    };
+    let kept = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
+    let nodes = nodes([world(10), world(10)]);
+    let quorum = quorum(2, &nodes).latched(kept);
+    assert_eq!(quorum.finalized().await, Err(HeaderError::Latched(seen.clone())));
+    assert_eq!(quorum.contradiction(), Some(seen));
+    quorum.clear_contradiction(None);
+    assert_eq!(quorum.finalized().await, Ok(at(&world(10), 8)));
+}
+
 /// One endpoint that changes its mind about what was final is a contradiction as well.
 #[tokio::test(start_paused = true)]
 async fn g5_finality_that_is_taken_back_latches() {

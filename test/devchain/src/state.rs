@@ -150,6 +150,26 @@ impl State {
         }
     }
 
+    /// Makes `to` what `of` is.
+    pub(crate) fn copy(&mut self, of: Address, to: Address) {
+        if let Some(account) = self.account(of).cloned() {
+            self.accounts.insert(&keccak256(to), account);
+        }
+    }
+
+    /// Writes slots of one account.
+    pub(crate) fn put_slots(&mut self, address: Address, slots: &[(U256, U256)]) {
+        let key = keccak256(address);
+        let mut account = self.accounts.get(&key).cloned().unwrap_or_default();
+        for (slot, value) in slots {
+            match *value {
+                U256::ZERO => account.storage.remove(&slot_key(*slot)),
+                value => account.storage.insert(&slot_key(*slot), value),
+            }
+        }
+        self.accounts.insert(&key, account);
+    }
+
     /// Takes over what a transaction left behind.
     pub(crate) fn apply(&mut self, changes: EvmState) {
         for (address, touched) in changes {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A KMS node's API: `POST /v1/nonce`, `POST /v1/release`, `POST /v1/revocations`, `GET /v1/receipts?after=N`,
-//! `GET /v1/node`.
+//! `GET /v1/requests/{hash}`, `GET /v1/bundles/{sequence}`, `GET /v1/node`.
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};

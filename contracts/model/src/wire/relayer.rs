@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ViewCall;
 
+/// Most hashes that a witness may be asked to leave out.
+pub const MAX_KNOWN: usize = 1024;
+
 /// Asks for the witness of `call` at the block with `block_hash`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -15,6 +18,9 @@ pub struct WitnessRequest {
     pub block_hash: B256,
     /// Which call.
     pub call: ViewCall,
+    /// Hashes of the trie nodes and codes that the asker has and does not want again: ascending, at most [`MAX_KNOWN`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<B256>,
 }
 
 /// The answer: `mandate_witness::Witness`, encoded.

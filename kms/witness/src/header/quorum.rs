@@ -157,6 +157,12 @@ impl Quorum {
         Self { memory: Mutex::new(Memory::starting_at(Some(newest))), ..self }
     }
 
+    /// Trusts nothing from the start: for a contradiction that was seen before a restart and that nobody has cleared.
+    pub fn latched(self, contradiction: Contradiction) -> Self {
+        self.memory().latched = Some(contradiction);
+        self
+    }
+
     /// The contradiction on which everything stopped, if any.
     pub fn contradiction(&self) -> Option<Contradiction> {
         self.memory().latched.clone()

@@ -49,6 +49,8 @@ pub const BLOCK_HASH: &str = "60014303405f5260205ff3";
 pub const REVERTER: &str = "63deadbeef60e01b5f5260045ffd";
 /// Never ends.
 pub const ENDLESS: &str = "5b5f56";
+/// Calls itself with all gas and answers one more than what it was answered.
+pub const DIVER: &str = "60205f5f5f5f305af15060015f51015f5260205ff3";
 /// timestamp, number, coinbase, basefee, prevrandao, chain id, gas price, caller.
 pub const ENVIRONMENT: &str = "425f52436020524160405248606052446080524660a0523a60c0523360e0526101005ff3";
 
@@ -246,7 +248,7 @@ struct Inner {
     world: World,
     tamper: Option<Tamper>,
     silent: bool,
-    calls: Vec<String>,
+    requests: Vec<(String, Value)>,
 }
 
 /// An endpoint; clones are the same one.
@@ -277,7 +279,16 @@ impl Node {
     }
 
     pub fn calls(&self) -> Vec<String> {
-        self.0.lock().unwrap().calls.clone()
+        self.requests().into_iter().map(|(method, _)| method).collect()
+    }
+
+    /// What was asked, with its parameters.
+    pub fn requests(&self) -> Vec<(String, Value)> {
+        self.0.lock().unwrap().requests.clone()
+    }
+
+    pub fn forget_requests(&self) {
+        self.0.lock().unwrap().requests.clear();
     }
 
     fn one(&self, request: &SerializedRequest) -> Option<Response> {
@@ -285,8 +296,8 @@ impl Node {
         if inner.silent {
             return None;
         }
-        inner.calls.push(request.method().to_owned());
         let params = request.params().map_or(Value::Null, |p| serde_json::from_str(p.get()).unwrap());
+        inner.requests.push((request.method().to_owned(), params.clone()));
         let mut answer = inner.world.answer(request.method(), &params);
         if let Some(tamper) = &inner.tamper {
             tamper(request.method(), &mut answer);
@@ -340,7 +351,12 @@ pub fn call(to: Address, argument: impl Into<U256>) -> ViewCall {
 
 /// Contracts of every kind among a crowd, so that the tries have branches, extensions and leaves.
 pub fn state() -> State {
-    let mut state: State = (0..200u64)
+    state_among(200)
+}
+
+/// Likewise among so many other accounts.
+pub fn state_among(others: u64) -> State {
+    let mut state: State = (0..others)
         .map(|n| {
             let account = Account { balance: U256::from(n + 1), ..Account::default() };
             (Address::from_word(keccak256(n.to_be_bytes())), account)
@@ -361,6 +377,7 @@ pub fn state() -> State {
     state.insert(contract(9), Account::contract(ENDLESS));
     state.insert(contract(10), Account::contract(ENVIRONMENT));
     state.insert(contract(12), crowded(ADDER));
+    state.insert(contract(13), Account::contract(DIVER));
     state.insert(contract(11), Account::contract(PROXY).with(0, contract(8).into_word().into()));
     state
 }

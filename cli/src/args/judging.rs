@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What `verify evidence`, `bundle` and `replay` are told.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyEvidenceArgs {
+    /// File or http(s) URL: evidence as a guest encodes it, in hex, or in a request to a node or gateway
+    #[arg(value_name = "FILE|URL")]
+    pub(crate) evidence: String,
+    /// The 64 bytes that the evidence must bind, in hex; default: what the request binds, otherwise not checked
+    #[arg(long, value_name = "HEX")]
+    pub(crate) report_data: Option<String>,
+    /// Root certificate (DER) of a development PKI instead of the vendors' own; the answer says so
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<PathBuf>,
+    /// Key generation to ask for; 0 stands for the current one
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) generation: u64,
+    /// A further endpoint of another operator; may be repeated
+    #[arg(long = "endpoint", value_name = "URL")]
+    pub(crate) endpoints: Vec<String>,
+    /// How many endpoints must agree on the finalised block; default: all
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) quorum: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// The node's URL
+    #[arg(value_name = "URL")]
+    pub(crate) node: String,
+    /// Number of the receipt
+    #[arg(value_name = "NUMBER")]
+    pub(crate) receipt: u64,
+    /// Where to write it; default: bundle-NUMBER.json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The bundle, as `mandate bundle` wrote it
+    #[arg(value_name = "FILE")]
+    pub(crate) bundle: PathBuf,
+    /// Root certificate (DER) of a development PKI instead of the vendors' own; the answer says so
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<PathBuf>,
+    /// The node that must have signed; default: any
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) node: Option<Address>,
+    /// Hash of the finalised block as known from elsewhere; default: the node's word
+    #[arg(long, value_name = "HASH")]
+    pub(crate) block: Option<B256>,
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What receipts rest on, for those who replay them: the request, and the witnesses without their codes, which are the same
+//! for almost all and are kept once each.
+
+use alloy::primitives::{Address, B256, Bytes, keccak256};
+use mandate_model::{
+    bundle::{self, Bundle},
+    receipt::Receipt,
+    wire::kms::ReleaseRequest,
+};
+use mandate_witness::Witness;
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::{CASES, CODES, META, REFUSALS, Store, StoreError};
+use crate::receipts::Witnesses;
+
+/// The longest case that is kept, in bytes: more than the largest evidence in hex with its proofs.
+const MAX_CASE: usize = 1 << 20;
+
+/// What one receipt rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Case {
+    asked: ReleaseRequest,
+    finalized: Option<Lean>,
+    head: Option<Lean>,
+}
+
+/// A witness whose codes are elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Lean {
+    witness: Bytes,
+    codes: Vec<B256>,
+}
+
+impl Lean {
+    fn of(witness: &Witness) -> (Self, Vec<Bytes>) {
+        let mut codes: Vec<B256> = witness.codes().iter().map(keccak256).collect();
+        codes.sort_unstable();
+        (Self { witness: witness.without(&codes).encode().into(), codes }, witness.codes().to_vec())
+    }
+}
+
+impl Case {
+    /// With the codes that are to be kept beside it.
+    pub(super) fn of(asked: &ReleaseRequest, witnesses: &Witnesses) -> (Self, Vec<Bytes>) {
+        let lean = |witness: &Option<Witness>| witness.as_ref().map(Lean::of).unzip();
+        let ((finalized, some), (head, more)) = (lean(&witnesses.finalized), lean(&witnesses.head));
+        let codes = some.into_iter().chain(more).flatten().collect();
+        (Self { asked: asked.clone(), finalized, head }, codes)
+    }
+}
+
+/// What is kept of one kind of decision: where, how many bytes of it, and under which name these are counted.
+struct Shelf {
+    table: TableDefinition<'static, u64, &'static [u8]>,
+    budget: u64,
+    counter: &'static str,
+}
+
+/// Decisions on evidence that verified: nobody without a TEE can fill this.
+const JUDGED: Shelf = Shelf { table: CASES, budget: 256 << 20, counter: "case_bytes" };
+
+/// Evidence that did not verify, which anybody can send: it must not crowd out the others.
+const REFUSED: Shelf = Shelf { table: REFUSALS, budget: 16 << 20, counter: "refusal_bytes" };
+
+impl Shelf {
+    fn of(receipt: &Receipt) -> &'static Self {
+        if receipt.request_hash.is_zero() { &REFUSED } else { &JUDGED }
+    }
+
+    /// Keeps a case; the oldest ones make room.
+    fn put(&self, txn: &WriteTransaction, sequence: u64, case: &[u8]) -> Result<(), redb::Error> {
+        let mut meta = txn.open_table(META)?;
+        let counted =
+            meta.get(self.counter)?.and_then(|count| Some(u64::from_be_bytes(*count.value().first_chunk()?)));
+        let mut bytes = counted.unwrap_or_default().saturating_add(case.len() as u64);
+        let mut cases = txn.open_table(self.table)?;
+        cases.insert(sequence, case)?;
+        while bytes > self.budget {
+            let Some((_, oldest)) = cases.pop_first()? else { break };
+            bytes = bytes.saturating_sub(oldest.value().len() as u64);
+        }
+        meta.insert(self.counter, bytes.to_be_bytes().as_slice())?;
+        Ok(())
+    }
+}
+
+/// Keeps what `receipt` rests on. Evidence that is too long to be any is not kept.
+pub(super) fn put_case(
+    txn: &WriteTransaction,
+    receipt: &Receipt,
+    case: &[u8],
+    codes: &[Bytes],
+) -> Result<(), redb::Error> {
+    if case.len() > MAX_CASE {
+        return Ok(());
+    }
+    Shelf::of(receipt).put(txn, receipt.sequence, case)?;
+    let mut known = txn.open_table(CODES)?;
+    for code in codes {
+        let hash = keccak256(code);
+        if known.get(hash.as_slice())?.is_none() {
+            known.insert(hash.as_slice(), code.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Everything on which the receipt with this number rests, if that is still kept.
+    pub fn bundle(&self, sequence: u64, committee: Address) -> Result<Option<Bundle>, StoreError> {
+        let Some(receipt) = self.receipts(sequence, 1)?.into_iter().find(|r| r.sequence == sequence) else {
+            return Ok(None);
+        };
+        let shelf = Shelf::of(&receipt).table;
+        let Some(case) = self.get_json::<u64, Case>(shelf, sequence)? else { return Ok(None) };
+        let boot_request = match receipt.request_hash {
+            B256::ZERO => None,
+            hash => self.boot_request(hash)?,
+        };
+        let whole = |lean: Option<Lean>| lean.map(|lean| self.whole(&lean)).transpose();
+        let (finalized, head) = (whole(case.finalized)?, whole(case.head)?);
+        let version = bundle::VERSION;
+        Ok(Some(Bundle { version, committee, request: case.asked, boot_request, finalized, head, receipt }))
+    }
+
+    /// The witness with its codes.
+    fn whole(&self, lean: &Lean) -> Result<Bytes, StoreError> {
+        let damaged = |what: String| StoreError::Damaged { what };
+        let witness = Witness::decode(&lean.witness).map_err(|e| damaged(e.to_string()))?;
+        let code = |hash: &B256| {
+            let code = self.get(CODES, hash.as_slice())?;
+            code.map(Bytes::from).ok_or_else(|| damaged(format!("code {hash}")))
+        };
+        let codes = lean.codes.iter().map(code).collect::<Result<Vec<_>, _>>()?;
+        let whole = Witness::new(witness.header().clone(), witness.nodes().to_vec(), codes);
+        Ok(whole.map_err(|e| damaged(e.to_string()))?.encode().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mandate_model::Outcome;
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::store::Owner;
+
+    fn store() -> Store {
+        let zero = Address::ZERO;
+        let owner = Owner { node: zero, chain_id: 1, kms_auth: zero, committee: zero };
+        Store::with_backend(InMemoryBackend::new(), &owner).unwrap()
+    }
+
+    fn receipt(sequence: u64) -> Receipt {
+        Receipt {
+            node: Address::ZERO,
+            sequence,
+            previous: B256::ZERO,
+            judged_at: 1,
+            block_number: 0,
+            block_hash: B256::ZERO,
+            head_number: 0,
+            head_hash: B256::ZERO,
+            request_hash: B256::ZERO,
+            evidence_hash: B256::ZERO,
+            binding_hash: B256::ZERO,
+            outcome: Outcome::Allowed { valid_until: 1 },
+            transport_key_hash: B256::ZERO,
+            dev_anchors: true,
+            signature: Bytes::new(),
+        }
+    }
+
+    fn asked(n: u64) -> ReleaseRequest {
+        ReleaseRequest {
+            chain_id: n,
+            kms_auth: Address::ZERO,
+            generation: 0,
+            transport_key: B256::ZERO,
+            nonces: Vec::new(),
+            evidence: Bytes::from_static(b"evidence"),
+        }
+    }
+
+    fn witness(node: u8) -> Witness {
+        let codes = vec![Bytes::from_static(b"code a"), Bytes::from_static(b"code b")];
+        Witness::new(Bytes::from_static(b"header"), vec![vec![node].into()], codes).unwrap()
+    }
+
+    #[test]
+    fn g8_bundle_has_whole_witnesses_though_codes_are_kept_once() {
+        let store = store();
+        let witnesses = Witnesses { finalized: Some(witness(1)), head: Some(witness(2)) };
+        store.put_receipt(&receipt(0), None, Some((&asked(7), &witnesses))).unwrap();
+        let bundle = store.bundle(0, Address::repeat_byte(9)).unwrap().unwrap();
+        assert_eq!(bundle.finalized, Some(witness(1).encode().into()));
+        assert_eq!(bundle.head, Some(witness(2).encode().into()));
+        assert_eq!((bundle.request, bundle.receipt), (asked(7), receipt(0)));
+        assert_eq!(store.bundle(1, Address::ZERO).unwrap(), None);
+    }
+
+    #[test]
+    fn cases_are_bounded_and_receipts_are_not() {
+        let store = store();
+        let judged = |sequence| Receipt { request_hash: B256::repeat_byte(1), ..receipt(sequence) };
+        let long = ReleaseRequest { evidence: vec![7; 400 << 10].into(), ..asked(1) };
+        let none = Witnesses::default();
+        let put = |receipt: Receipt, asked: &ReleaseRequest| {
+            store.put_receipt(&receipt, None, Some((asked, &none))).unwrap();
+        };
+        put(judged(0), &asked(0));
+        // Some 800 KB each: the shelf of what anybody can send holds twenty.
+        (1..=25).for_each(|n| put(receipt(n), &long));
+        let kept = |n| store.bundle(n, Address::ZERO).unwrap().is_some();
+        let refusals: Vec<u64> = (1..=25).filter(|n| kept(*n)).collect();
+        assert!(refusals.len() <= 20 && refusals.len() > 10 && refusals.contains(&25), "{refusals:?}");
+        assert!(kept(0), "refused evidence crowded out a decision");
+        let longer = ReleaseRequest { evidence: vec![7; 600 << 10].into(), ..asked(1) };
+        put(receipt(26), &longer);
+        assert!(!kept(26) && kept(25));
+        assert_eq!(store.receipts(0, 100).unwrap().len(), 27);
+    }
+}
