@@ -3,12 +3,16 @@
 
 mod answer;
 mod client;
+mod guard;
 mod operations;
+mod rates;
 mod server;
 
-pub use answer::{ApiError, ApiJson};
+pub use answer::{ApiError, ApiJson, ApiPath, ApiQuery};
 pub use client::{Client, HttpError};
-pub use operations::{Health, operations_router};
+pub use guard::{Caps, Refused, guarded};
+pub use operations::{Health, metrics_page, operations_router};
+pub use rates::{PeerKey, Rate, Rates};
 pub use server::{ServeOptions, serve, serve_with};
 
 /// The largest body that is read on either side unless set otherwise, in bytes.

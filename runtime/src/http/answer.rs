@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Answers as every service gives them: JSON, and `{"error": "…"}` when it is not a success.
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use axum::{
     Json,
-    extract::{FromRequest, Request, rejection::JsonRejection},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{StatusCode, header, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// An answer that is not a success. Its text reaches the caller: what was wrong, what to do, never a secret.
@@ -16,12 +19,19 @@ use serde::{Serialize, de::DeserializeOwned};
 pub struct ApiError {
     status: StatusCode,
     error: String,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
     /// Any status with a text.
     pub fn new(status: StatusCode, error: impl Display) -> Self {
-        Self { status, error: error.to_string() }
+        Self { status, error: error.to_string(), retry_after: None }
+    }
+
+    /// Says when to come back, in a `Retry-After` header of whole seconds.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// 400: the request itself is wrong.
@@ -86,7 +96,14 @@ impl std::error::Error for ApiError {}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(serde_json::json!({ "error": self.error }))).into_response()
+        let body = Json(serde_json::json!({ "error": self.error }));
+        match self.retry_after {
+            Some(wait) => {
+                let seconds = wait.as_secs_f64().ceil().max(1.0);
+                (self.status, [(header::RETRY_AFTER, seconds.to_string())], body).into_response()
+            }
+            None => (self.status, body).into_response(),
+        }
     }
 }
 
@@ -112,5 +129,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
 impl<T: Serialize> IntoResponse for ApiJson<T> {
     fn into_response(self) -> Response {
         Json(self.0).into_response()
+    }
+}
+
+/// The query of a URL. Refuses a malformed one with an [`ApiError`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiQuery<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|e| ApiError::new(e.status(), e.body_text()))
+    }
+}
+
+/// The variable parts of a URL's path. Refuses malformed ones with an [`ApiError`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(path)| Self(path)).map_err(|e| ApiError::new(e.status(), e.body_text()))
     }
 }

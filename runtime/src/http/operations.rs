@@ -36,6 +36,11 @@ impl Health {
         self.problems_mut().iter().map(|(part, reason)| format!("{part}: {reason}")).collect()
     }
 
+    /// Reasons by the part that does not work.
+    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+        self.problems_mut().clone()
+    }
+
     fn problems_mut(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,7 +48,7 @@ impl Health {
 
 /// `GET /healthz`: 200 `ok`, or 503 with one problem per line. `GET /metrics`: Prometheus text.
 pub fn operations_router(health: Health) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(health)
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics_page)).with_state(health)
 }
 
 async fn healthz(State(health): State<Health>) -> (StatusCode, String) {
@@ -54,7 +59,8 @@ async fn healthz(State(health): State<Health>) -> (StatusCode, String) {
     }
 }
 
-async fn metrics() -> ([(header::HeaderName, &'static str); 1], String) {
+/// Every metric of this process as Prometheus text.
+pub async fn metrics_page() -> ([(header::HeaderName, &'static str); 1], String) {
     let metrics = telemetry::metrics();
     metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())

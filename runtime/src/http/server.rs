@@ -7,6 +7,7 @@ use axum::{Router, extract::DefaultBodyLimit};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -20,6 +21,8 @@ pub struct ServeOptions {
     pub drain: Duration,
     /// How long a client may take to send a request's head; also how long a connection may idle.
     pub header_timeout: Duration,
+    /// How long a client may take none of an answer.
+    pub write_timeout: Duration,
     /// Connections at a time; more wait in the socket's backlog.
     pub max_connections: usize,
     /// Largest request body in bytes, for routes that set no limit of their own.
@@ -31,6 +34,7 @@ impl Default for ServeOptions {
         Self {
             drain: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             max_connections: 4_096,
             max_body: MAX_BODY,
         }
@@ -57,7 +61,7 @@ pub async fn serve_with(
         while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let (stream, peer) = listener.accept().await;
             while connections.try_join_next().is_some() {}
-            let served = connection(stream, peer, router.clone(), stop.clone(), options.header_timeout);
+            let served = connection(stream, peer, router.clone(), stop.clone(), options);
             connections.spawn(async move {
                 served.await;
                 drop(permit);
@@ -78,7 +82,7 @@ async fn connection(
     peer: Peer,
     router: Router,
     stop: CancellationToken,
-    header_timeout: Duration,
+    options: ServeOptions,
 ) {
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -86,8 +90,10 @@ async fn connection(
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    http.timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(options.write_timeout));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {

@@ -159,6 +159,29 @@ async fn a_client_that_sends_no_head_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_dropped() {
+    let entered = Arc::new(Notify::new());
+    let e = Arc::clone(&entered);
+    let endless = move || async move {
+        e.notify_one();
+        // More than the sockets' buffers hold.
+        vec![0_u8; 64 << 20]
+    };
+    let options = ServeOptions {
+        write_timeout: Duration::from_millis(50),
+        drain: Duration::from_secs(3_600),
+        ..ServeOptions::default()
+    };
+    let server = start(Router::new().route("/", get(endless)), options).await;
+    let mut deaf = TcpNet.connect("127.0.0.1", server.port).await.unwrap();
+    deaf.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    entered.notified().await;
+    server.stop.cancel();
+    // It would drain for an hour.
+    tokio::time::timeout(Duration::from_secs(30), server.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_died_is_replaced() {
     let listener = TcpNet.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let addr = listener.local_addr().unwrap();
