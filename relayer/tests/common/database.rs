@@ -71,7 +71,7 @@ pub struct Database {
 impl Database {
     /// An empty one.
     pub async fn new(kind: Kind, contracts: Contracts) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = fast_directory();
         let config = match kind {
             Kind::Sqlite => StoreConfig::file(dir.path().join("relayer.sqlite")),
             Kind::Postgres => StoreConfig::server(Secret::new(schema().await)),
@@ -95,6 +95,12 @@ impl Database {
         self.clock.shift(Duration::from_secs(120));
         self.open().await
     }
+}
+
+/// In memory where there is such a file system: what dies here are processes, not machines, and a sync to disk takes longer
+/// than all the rest of a test.
+fn fast_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A schema of our own in the recipe's PostgreSQL, as a URL.
