@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What relayers on one database do to each other: locks, latches, letters, other deployments.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Bytes};
 use mandate_model::wire::relayer::{Letter, LetterKind};
 use mandate_relayer::{
     chain::Contracts,
-    store::{self, Delivery, Latch, Lock, MailboxCaps, Step, Store, StoreError},
+    store::{self, Delivery, Latch, Lock, MailboxCaps, Step, StoreError},
 };
 
 use super::{Kind, LEASE, block, contracts, database};

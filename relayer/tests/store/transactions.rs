@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Signed transactions: whose nonce, and what becomes of them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Bytes};
 use mandate_relayer::store::{EffectState, Landed, Lane, Lock, SignedTx, Store, StoreError};
