@@ -82,7 +82,10 @@ interface IGovernanceFactory {
 
     /// @notice The registry in which the apps are registered.
     function kmsAuth() external view returns (address);
+    /// @notice What the governors, tokens and councils that this deploys are clones of.
     function governorImplementation() external view returns (address);
+    /// @notice See `governorImplementation`.
     function tokenImplementation() external view returns (address);
+    /// @notice See `governorImplementation`.
     function councilImplementation() external view returns (address);
 }

@@ -68,6 +68,7 @@ interface IReceiptAnchor {
     function committee() external view returns (address);
     /// @notice How many roots `node` has posted.
     function anchorCount(address node) external view returns (uint256);
+    /// @notice A root that `node` has posted, by its number from 0 on.
     function anchor(address node, uint256 index) external view returns (Anchor memory);
     /// @notice The newest of `node`; all zero before its first.
     function latest(address node) external view returns (Anchor memory);

@@ -113,12 +113,15 @@ interface IRoleCouncil {
     function roleOf(address who) external view returns (bool isMember, uint256 role);
     /// @notice What names a motion: its calls, description and salt, and this council.
     function motionId(Call[] calldata calls, string calldata description, bytes32 salt) external view returns (uint256);
+    /// @notice Where a motion stands now; `None` when it was never proposed.
     function state(uint256 motionId) external view returns (MotionState);
     /// @notice Whether `member`, as a member of `role`, approves and counts.
     function hasApproved(uint256 motionId, uint256 role, address member) external view returns (bool);
     /// @notice How often `member` has approved or withdrawn in this motion: what its next signature must carry.
     function nonceOf(uint256 motionId, address member) external view returns (uint256);
+    /// @notice From when a motion can be neither approved nor executed; 0 when it was never proposed.
     function expiresAt(uint256 motionId) external view returns (uint40);
+    /// @notice How long a motion lives, in seconds, for good.
     function motionLifetime() external view returns (uint40);
     /// @notice How many of the role's present members approve.
     function approvals(uint256 motionId, uint256 role) external view returns (uint32);

@@ -73,19 +73,34 @@ contract CommitteeHandler is CommitteeFixture {
         uint64 round = committee.round();
         IKmsCommittee.Ceremony memory running = committee.ceremony(round);
         if (running.state == IKmsCommittee.CeremonyState.Dealing) vm.warp(running.dealUntil);
-        bytes memory group = _rightKey(round);
-        for (uint256 key = 1; key <= CANDIDATES; ++key) {
-            bytes memory signature = _signOutput(key, round, group, polynomial);
-            try committee.confirmOutput(round, vm.addr(key), group, polynomial, signature) {
-                ++effective["confirm"];
-            } catch {}
+        _confirmAll(round, _rightKey(round));
+    }
+
+    /// @dev Everybody confirms what the kind does not allow: another key where it must stay, the same where it must not.
+    function finishWrongly() external {
+        uint64 round = committee.round();
+        IKmsCommittee.Ceremony memory running = committee.ceremony(round);
+        if (running.state == IKmsCommittee.CeremonyState.Dealing) vm.warp(running.dealUntil);
+        bytes memory group = committee.currentEpoch().groupKey;
+        if (running.kind != IKmsCommittee.CeremonyKind.Rotate) {
+            group = abi.encodePacked(keccak256("other"), bytes16(0));
         }
+        if (committee.currentEpoch().number != 0) _confirmAll(round, group);
     }
 
     function abort() external {
         try committee.abortCeremony(committee.round()) {
             ++effective["abort"];
         } catch {}
+    }
+
+    function _confirmAll(uint64 round, bytes memory group) private {
+        for (uint256 key = 1; key <= CANDIDATES; ++key) {
+            bytes memory signature = _signOutput(key, round, group, polynomial);
+            try committee.confirmOutput(round, vm.addr(key), group, polynomial, signature) {
+                ++effective["confirm"];
+            } catch {}
+        }
     }
 
     function _rightKey(uint64 round) private view returns (bytes memory) {

@@ -7,6 +7,7 @@ import {IAppPolicy} from "../../contracts/interfaces/IAppPolicy.sol";
 import {AppBootInfo, BootRequest, TcbStatus, TeeKind, Verdict, Version} from "../../contracts/types/Boot.sol";
 import {ConditionStub} from "../unit/support/ConditionStub.sol";
 import {vm} from "../unit/support/Vm.sol";
+import {StrangerCalls} from "./StrangerCalls.sol";
 
 /// @notice Does whatever owner, guardian and strangers may do, and compares before and after each transaction what is going
 /// to be allowed at times to come. A boot is one bit: (code, device, TEE, TCB, OS image) with the first ticket, or (code,
@@ -158,11 +159,13 @@ contract PolicyHandler {
 
     /// @dev Whatever a stranger sends, to whichever contract, no decision changes at any time.
     function strangerCalls(uint256 kind, uint256 seed) external {
-        bytes[16] memory calls = _calls(seed);
+        bytes memory data = kind % 3 == 0
+            ? StrangerCalls.toKms(kms, seed, _image(seed), address(app))
+            : StrangerCalls.toApp(app, seed, _code(seed), _device(seed), _ticket(seed), address(condition));
         uint256[] memory times = _times(FAR, seed);
         uint256[] memory before = _allowedAt(times);
         vm.prank(STRANGER);
-        (bool success,) = (kind % 3 == 0 ? address(kms) : address(app)).call(calls[(kind >> 8) % calls.length]);
+        (bool success,) = (kind % 3 == 0 ? address(kms) : address(app)).call(data);
         uint256[] memory afterwards = _allowedAt(times);
         if (success) violation = "a stranger's transaction took effect";
         for (uint256 i = 0; i < times.length; ++i) {
@@ -243,25 +246,6 @@ contract PolicyHandler {
     /// @dev The guardian must not enlarge what is allowed at any time (G-3), not only within the notice.
     function _byGuardian(bytes memory data, uint256 seed) private {
         _check(app.guardian(), address(app), data, FAR, seed);
-    }
-
-    function _calls(uint256 seed) private view returns (bytes[16] memory calls) {
-        calls[0] = abi.encodeCall(app.scheduleCode, (_code(seed), "", seed % 2 == 0, 0));
-        calls[1] = abi.encodeCall(app.retireCode, (_code(seed), 0));
-        calls[2] = abi.encodeCall(app.revokeCode, (_code(seed), false));
-        calls[3] = abi.encodeCall(app.pause, (uint40(block.timestamp + 1 + seed % 1 days)));
-        calls[4] = abi.encodeCall(app.sunset, ());
-        calls[5] = abi.encodeCall(app.denyDevice, (_device(seed)));
-        calls[6] = abi.encodeCall(app.allowAnyDevice, ());
-        calls[7] = abi.encodeCall(app.removeTee, (TeeKind.Tdx));
-        calls[8] = abi.encodeCall(app.setTcbFloor, (TcbStatus.OutOfDate));
-        calls[9] = abi.encodeCall(app.addCondition, (address(condition)));
-        calls[10] = abi.encodeCall(app.requireTicket, (seed % 2 == 0));
-        calls[11] = abi.encodeCall(app.denyAdvisory, (ADVISORY));
-        calls[12] = abi.encodeCall(app.acceptOwnership, ());
-        calls[13] = abi.encodeCall(app.setNotice, (uint40(seed % 5 days)));
-        calls[14] = abi.encodeCall(kms.suspendApp, (address(app)));
-        calls[15] = abi.encodeCall(kms.revokeOsImage, (_image(seed)));
     }
 
     function _check(address actor, address target, bytes memory data, uint256 horizon, uint256 seed) private {

@@ -12,9 +12,36 @@ import {svm} from "./support/Svm.sol";
 /// Proved of each thing that a decision asks for; that a decision is exactly all of them is not proven, but read. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
+    function setUp() public override {
+        super.setUp();
+        app.enterFirstEra();
+    }
+
     /// @notice Of the owner: every call that can touch a version.
     function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
         bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_scheduleCodeSuperseding(
+        uint40 time,
+        uint40 probeTime,
+        bytes32 probed,
+        bytes32 codeHash,
+        uint40 handover
+    ) external {
+        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", true, handover));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
+    function check_G2_code_scheduleCodeUntil(
+        uint40 time,
+        uint40 probeTime,
+        bytes32 probed,
+        bytes32 codeHash,
+        uint40 expiresAt
+    ) external {
+        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (codeHash, "", false, 0, expiresAt));
         _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 

@@ -232,6 +232,8 @@ contract DomainRegistryTest is Fixture {
     }
 
     function test_acceptOwnership_InTwoSteps() external {
+        vm.expectEmit(address(registry));
+        emit IDomainRegistry.OwnershipTransferStarted(STRANGER);
         vm.prank(REGISTRAR);
         registry.transferOwnership(STRANGER);
         vm.assertEq(registry.owner(), REGISTRAR);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AppAuth} from "../../../contracts/AppAuth.sol";
+import {IAppPolicy} from "../../../contracts/interfaces/IAppPolicy.sol";
 import {TeeKind, VersionState} from "../../../contracts/types/Boot.sol";
 import {Upgrades} from "../../../contracts/types/Upgrades.sol";
 import {vm} from "../../unit/support/Vm.sol";
@@ -29,12 +30,13 @@ contract AppAuthProbe is AppAuth {
 /// @notice An AppAuth whose storage is arbitrary, and an arbitrary call at an arbitrary time.
 ///
 /// Whatever holds for one call from every storage holds for the last call of every sequence. What is assumed of storage is
-/// what every call keeps, as `check_wellFormed_…` proves: that it has an owner. The app has not upgraded yet;
-/// `UpgradesProofs` has any number of upgrades.
+/// what every call keeps, as `check_wellFormed_…` proves: that it has an owner.
 abstract contract AppAuthState {
     uint256 internal constant SLOTS = 24;
-    /// @dev Where `Requirements` keeps how many conditions there are, within its first word.
-    uint256 internal constant CONDITION_COUNT = 56;
+    /// @dev Where `Requirements` keeps how many conditions there are, and whether an advisory was ever denied, within its first
+    /// word.
+    uint256 private constant CONDITION_COUNT = 56;
+    uint256 private constant ADVISORIES_DENIED = 48;
     uint256 internal constant END_OF_TIME = 1 << 39;
 
     /// @notice What a decision asks for, one by one.
@@ -51,18 +53,18 @@ abstract contract AppAuthState {
     }
 
     AppAuthProbe internal app;
+    /// @dev The conditions themselves are in the four slots that follow.
+    uint256 private countSlot;
 
     function setUp() public virtual {
-        uint256 countSlot = _findConditionCountSlot(new AppAuthProbe());
+        countSlot = _findConditionCountSlot(new AppAuthProbe());
         app = new AppAuthProbe();
         svm.enableSymbolicStorage(address(app));
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
             storageVm.store(address(app), bytes32(slot), svm.createBytes32("slot"));
         }
-        app.enterFirstEra();
         // No conditions: symbolic execution wants to know how often loops turn.
-        bytes32 mask = bytes32(~(uint256(0xff) << CONDITION_COUNT));
-        storageVm.store(address(app), bytes32(countSlot), svm.createBytes32("requirements") & mask);
+        _setConditionCount(0);
     }
 
     /// @notice Calls something as `caller` at `time`, goes on only when that took effect and `what` is allowed at
@@ -108,7 +110,7 @@ abstract contract AppAuthState {
         if (part == Part.Open) return !app.isSunset();
         if (part == Part.Generation) return _isGenerationInForce(uint64(uint256(what)), time);
         if (part == Part.Ticket) return _isTicketGood(what, time);
-        return !app.hasRequirements() || time >= app.advisoryDeniedUntil(_advisory(what));
+        return !app.hasRequirements() || !_isAnyAdvisoryDenied() || time >= app.advisoryDeniedUntil(_advisory(what));
     }
 
     /// @dev Eight bytes long, which may be any.
@@ -141,13 +143,45 @@ abstract contract AppAuthState {
         return !app.hasRequirements() || !needed || (from != 0 && time >= from);
     }
 
+    function _setConditionCount(uint8 count) internal {
+        bytes32 others = svm.createBytes32("requirements") & bytes32(~(uint256(0xff) << CONDITION_COUNT));
+        storageVm.store(address(app), bytes32(countSlot), others | bytes32(uint256(count) << CONDITION_COUNT));
+    }
+
+    function _conditionCount() internal view returns (uint256) {
+        return (uint256(storageVm.load(address(app), bytes32(countSlot))) >> CONDITION_COUNT) & 0xff;
+    }
+
+    function _isAnyAdvisoryDenied() private view returns (bool) {
+        return (uint256(storageVm.load(address(app), bytes32(countSlot))) >> ADVISORIES_DENIED) & 0xff != 0;
+    }
+
+    /// @dev Whether `condition` binds at `time`. Without a branch, each of which would double the paths.
+    function _isRequired(address condition, uint40 time) internal view returns (bool required) {
+        uint256 count = _conditionCount();
+        for (uint256 i = 0; i < 4; ++i) {
+            uint256 word = uint256(storageVm.load(address(app), bytes32(countSlot + 1 + i)));
+            assembly {
+                let end := and(shr(160, word), 0xffffffffff)
+                let binds := and(lt(i, count), or(iszero(end), lt(time, end)))
+                required := or(required, and(binds, iszero(shl(96, xor(word, condition)))))
+            }
+        }
+    }
+
     /// @dev By trial, so that the proofs do not depend on the layout.
     function _findConditionCountSlot(AppAuthProbe trial) private returns (uint256) {
         for (uint256 slot = 0; slot < SLOTS; ++slot) {
             storageVm.store(address(trial), bytes32(slot), bytes32(uint256(1) << CONDITION_COUNT));
-            if (trial.conditions().length == 1) return slot;
+            storageVm.store(address(trial), bytes32(slot + 1), bytes32((END_OF_TIME << 160) | 0xc0));
+            if (_hasCondition(trial, address(0xc0), END_OF_TIME)) return slot;
             storageVm.store(address(trial), bytes32(slot), bytes32(0));
         }
         revert("no slot holds the number of conditions");
+    }
+
+    function _hasCondition(AppAuthProbe trial, address condition, uint256 endsAt) private view returns (bool) {
+        IAppPolicy.Condition[] memory found = trial.conditions();
+        return found.length == 1 && found[0].condition == condition && found[0].endsAt == endsAt;
     }
 }

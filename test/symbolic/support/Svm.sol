@@ -12,6 +12,7 @@ interface Svm {
 /// @notice Cheat codes of forge that only the proofs use.
 interface StorageVm {
     function store(address account, bytes32 slot, bytes32 value) external;
+    function load(address account, bytes32 slot) external view returns (bytes32);
 }
 
 Svm constant svm = Svm(address(uint160(uint256(keccak256("svm cheat code")))));

@@ -46,18 +46,46 @@ contract GasAuditTest is CommitteeFixture {
         vm.snapshotGasLastCall("RebuildCondition.attest, reaching the quorum");
     }
 
+    function test_gas_withdraw() external {
+        vm.prank(vm.addr(1));
+        condition.withdraw(CODE);
+        vm.snapshotGasLastCall("RebuildCondition.withdraw");
+    }
+
+    function test_gas_attestBySig() external {
+        bytes32 typeHash =
+            keccak256("Attestation(bytes32 codeHash,string sourceUri,address rebuilder,uint256 deadline)");
+        bytes32 structHash =
+            keccak256(abi.encode(typeHash, CODE_2, keccak256(bytes(SOURCE)), vm.addr(1), block.timestamp));
+        bytes memory signature = _sign("Mandate RebuildCondition", address(condition), structHash);
+        condition.attestBySig(CODE_2, SOURCE, vm.addr(1), block.timestamp, signature);
+        vm.snapshotGasLastCall("RebuildCondition.attestBySig, first");
+    }
+
+    function test_gas_withdrawBySig() external {
+        bytes32 typeHash = keccak256("Withdrawal(bytes32 codeHash,address rebuilder,uint256 deadline)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, CODE, vm.addr(1), block.timestamp));
+        bytes memory signature = _sign("Mandate RebuildCondition", address(condition), structHash);
+        condition.withdrawBySig(CODE, vm.addr(1), block.timestamp, signature);
+        vm.snapshotGasLastCall("RebuildCondition.withdrawBySig");
+    }
+
     function _signRoot(uint64 index, bytes32 previous, bytes32 root, uint64 count) private view returns (bytes memory) {
+        bytes32 typeHash = keccak256("ReceiptRoot(uint64 index,bytes32 previousRoot,bytes32 root,uint64 count)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, index, previous, root, count));
+        return _sign("Mandate ReceiptAnchor", address(anchor), structHash);
+    }
+
+    function _sign(string memory name, address verifier, bytes32 structHash) private view returns (bytes memory) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Mandate ReceiptAnchor"),
+                keccak256(bytes(name)),
                 keccak256("1"),
                 block.chainid,
-                address(anchor)
+                verifier
             )
         );
-        bytes32 typeHash = keccak256("ReceiptRoot(uint64 index,bytes32 previousRoot,bytes32 root,uint64 count)");
-        bytes32 structHash = keccak256(abi.encode(typeHash, index, previous, root, count));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(1, keccak256(abi.encodePacked(hex"1901", domain, structHash)));
         return abi.encodePacked(r, s, v);
     }

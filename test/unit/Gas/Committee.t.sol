@@ -39,6 +39,19 @@ contract GasCommitteeTest is CommitteeFixture {
         vm.snapshotGasLastCall("KmsCommittee.openCeremony, four nodes");
     }
 
+    function test_gas_abortCeremony() external {
+        skip(2 * WINDOW);
+        committee.abortCeremony(round);
+        vm.snapshotGasLastCall("KmsCommittee.abortCeremony");
+    }
+
+    function test_gas_setNodeUrl() external {
+        IKmsCommittee.Node memory node = _node(1);
+        vm.prank(node.operator);
+        committee.setNodeUrl(node.nodeKey, "https://elsewhere.example");
+        vm.snapshotGasLastCall("KmsCommittee.setNodeUrl");
+    }
+
     function test_gas_postDealerLog() external {
         // The size of a log of four nodes.
         bytes memory log = new bytes(632);

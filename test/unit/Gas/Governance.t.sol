@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {IRoleCouncil} from "../../../contracts/interfaces/IRoleCouncil.sol";
 import {CouncilFixture} from "../support/CouncilFixture.sol";
 import {GovernorFixture} from "../support/GovernorFixture.sol";
 import {vm} from "../support/Vm.sol";
@@ -40,6 +41,19 @@ contract GasCouncilTest is CouncilFixture {
     function test_gas_withdraw() external {
         _withdraw(CORE_1, open, CORE);
         vm.snapshotGasLastCall("RoleCouncil.withdraw");
+    }
+
+    function test_gas_withdrawBySig() external {
+        bytes memory signature = _sign(1, _digest(council, "Withdrawal", open, CORE, CORE_1, 1, NO_DEADLINE));
+        council.withdrawBySig(open, CORE, CORE_1, NO_DEADLINE, signature);
+        vm.snapshotGasLastCall("RoleCouncil.withdrawBySig");
+    }
+
+    function test_gas_setRole() external {
+        IRoleCouncil.Role memory role = _role("auditors", 1, AUDITOR, STRANGER);
+        vm.prank(address(council));
+        council.setRole(AUDITORS, role);
+        vm.snapshotGasLastCall("RoleCouncil.setRole, one of two members replaced");
     }
 
     function test_gas_execute() external {
@@ -90,6 +104,27 @@ contract GasGovernorTest is GovernorFixture {
         vm.snapshotGasLastCall("AppGovernor.castVote, reaching the quorum");
     }
 
+    function test_gas_castVoteWithReason() external {
+        vm.warp(startedAt);
+        vm.prank(BOB);
+        governor.castVoteWithReason(polling, 1, "rebuilt it, same hash");
+        vm.snapshotGasLastCall("AppGovernor.castVoteWithReason, first, below the quorum");
+    }
+
+    function test_gas_castVoteBySig() external {
+        vm.warp(startedAt);
+        bytes memory signature = _signBallot(7, polling);
+        governor.castVoteBySig(polling, 1, vm.addr(7), signature);
+        vm.snapshotGasLastCall("AppGovernor.castVoteBySig, without votes");
+    }
+
+    function test_gas_cancel() external {
+        (address[] memory targets, uint256[] memory values, bytes[] memory datas) = _scheduling();
+        vm.prank(VETOER);
+        governor.cancel(targets, values, datas, keccak256("queued"));
+        vm.snapshotGasLastCall("AppGovernor.cancel, by the proposal guardian");
+    }
+
     function test_gas_queue() external {
         _queueAs("passed");
         vm.snapshotGasLastCall("AppGovernor.queue, one call");
@@ -110,6 +145,22 @@ contract GasGovernorTest is GovernorFixture {
 
     function _scheduling() private view returns (address[] memory, uint256[] memory, bytes[] memory) {
         return _calls(address(app), abi.encodeCall(app.scheduleCode, (CODE_2, "https://code.example/2", false, 0)));
+    }
+
+    function _signBallot(uint256 key, uint256 id) private view returns (bytes memory) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("App DAO"),
+                keccak256("1"),
+                block.chainid,
+                address(governor)
+            )
+        );
+        bytes32 typeHash = keccak256("Ballot(uint256 proposalId,uint8 support,address voter,uint256 nonce)");
+        bytes32 structHash = keccak256(abi.encode(typeHash, id, 1, vm.addr(key), 0));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", domain, structHash)));
+        return abi.encodePacked(r, s, v);
     }
 
     function _proposeAs(string memory why) private returns (uint256) {

@@ -38,8 +38,12 @@ contract SystemAppsTest is Fixture {
 
     function test_setGatewayApp_LikeTheKmsApp() external {
         vm.startPrank(KMS_OWNER);
+        vm.expectEmit(address(kms));
+        emit IKmsAuth.GatewayAppSet(address(app), currentTime());
         kms.setGatewayApp(address(app));
         vm.assertEq(kms.gatewayApp(), address(app));
+        vm.expectEmit(address(kms));
+        emit IKmsAuth.GatewayAppSet(other, currentTime() + KMS_NOTICE);
         kms.setGatewayApp(other);
         vm.assertEq(kms.gatewayApp(), address(app));
         skip(KMS_NOTICE);
