@@ -45,6 +45,18 @@ contract AppAuthProofs is AppAuthState {
         _checkNotice(data, time, Part.Code, probed, probeTime);
     }
 
+    function check_G2_code_scheduleCodeUntilSuperseding(
+        uint40 time,
+        uint40 probeTime,
+        bytes32 probed,
+        bytes32 codeHash,
+        uint40 handover,
+        uint40 expiresAt
+    ) external {
+        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (codeHash, "", true, handover, expiresAt));
+        _checkNotice(data, time, Part.Code, probed, probeTime);
+    }
+
     function check_G2_code_addComposeHash(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
         _checkNotice(abi.encodeCall(app.addComposeHash, (codeHash)), time, Part.Code, probed, probeTime);
     }

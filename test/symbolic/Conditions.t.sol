@@ -13,7 +13,7 @@ contract ConditionProofs is AppAuthState {
 
     function setUp() public override {
         super.setUp();
-        added = address(new AnyAnswer());
+        added = address(new AnyAnswer(false));
     }
 
     function check_G2_addCondition(uint8 count, uint40 time, uint40 probeTime, address probed) external {

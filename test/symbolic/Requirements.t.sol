@@ -40,7 +40,7 @@ contract RequirementsHarness {
 
 /// @notice What the requirements of an app amount to: that the ticket is good, that no advisory is denied, and that every
 /// condition in force says yes, for every content of storage and every time; up to two advisories with names of eight bytes,
-/// and up to four conditions that answer anything.
+/// and up to four conditions that answer anything, the first with any length.
 contract RequirementsProofs {
     uint256 private constant END_OF_TIME = 1 << 39;
 
@@ -51,7 +51,7 @@ contract RequirementsProofs {
         harness = new RequirementsHarness();
         svm.enableSymbolicStorage(address(harness));
         for (uint256 i = 0; i < 4; ++i) {
-            answers[i] = new AnyAnswer();
+            answers[i] = new AnyAnswer(i == 0);
             svm.enableSymbolicStorage(address(answers[i]));
         }
     }
