@@ -15,7 +15,10 @@ use mandate_model::{
     receipt::Receipt,
     wire::{
         MAX_BODY,
-        kms::{NodeStatus, NonceResponse, ReleaseRequest, ReleaseResponse, RevocationNotice},
+        kms::{
+            GrantNotice, NodeStatus, NonceResponse, ReleaseRequest, ReleaseResponse, RevocationNotice,
+            SignedRoot,
+        },
     },
 };
 use mandate_runtime::{
@@ -26,9 +29,10 @@ use mandate_runtime::{
 };
 use mandate_witness::Freshness;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
+    anchor::{AnchorError, Anchoring},
     node::Progress,
     receipts::ReceiptLog,
     release::Releaser,
@@ -57,6 +61,9 @@ pub(crate) struct Api {
     pub(crate) releaser: Releaser,
     pub(crate) revocations: Revocations,
     pub(crate) receipts: ReceiptLog,
+    pub(crate) anchoring: Anchoring,
+    /// Rung to have the loop look at the chain at once.
+    pub(crate) look: Arc<Notify>,
     pub(crate) shares: Shares,
     pub(crate) freshness: Arc<Mutex<Freshness>>,
     pub(crate) progress: Arc<Progress>,
@@ -82,7 +89,9 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
     let small = Router::new()
         .route("/v1/nonce", post(nonce))
         .route("/v1/revocations", post(revocations))
+        .route("/v1/grants", post(grants))
         .route("/v1/receipts", get(receipts))
+        .route("/v1/receipts/root", get(root))
         .route("/v1/requests/{hash}", get(boot_request))
         .route("/v1/bundles/{sequence}", get(bundle))
         .route("/v1/node", get(node))
@@ -169,6 +178,26 @@ async fn revocations(
         }
     }
     Ok(ApiJson(answer))
+}
+
+/// A node decides each request anew on what the chain shows then, and keeps no answer that a grant could make wrong: what
+/// it remembers are revocations, and those end at its own reading of the finalised chain alone. So a notice wakes the loop,
+/// which looks at the newest finalised block, and does nothing else.
+async fn grants(State(api): State<Arc<Api>>, ApiJson(notice): ApiJson<GrantNotice>) -> ApiJson<()> {
+    tracing::debug!(app = %notice.app, block = notice.block_number, "grant notice");
+    api.look.notify_one();
+    ApiJson(())
+}
+
+/// The next root over the receipts, signed for whoever pays to have it anchored.
+async fn root(State(api): State<Arc<Api>>) -> Result<ApiJson<Option<SignedRoot>>, ApiError> {
+    let next = api.anchoring.next().await.map_err(|error| match error {
+        AnchorError::NotConfigured => ApiError::not_found(error),
+        AnchorError::OtherHistory { .. } => ApiError::conflict(error),
+        AnchorError::Undecided(_) => ApiError::unavailable(without_urls(&error.to_string())),
+        AnchorError::Store(_) | AnchorError::Key(_) => ApiError::internal(error),
+    })?;
+    Ok(ApiJson(next))
 }
 
 #[derive(Debug, Deserialize)]

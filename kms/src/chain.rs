@@ -18,11 +18,13 @@ use mandate_witness::{
     At, BlockRef, ChainSpec, HeaderSource, ProofCache, Read, RpcWitnessSource, Undecided, VerifiedReader,
 };
 
+mod anchor;
 pub(crate) mod board;
 mod committee;
 mod judge;
 mod relayer_witness;
 
+pub(crate) use anchor::Anchored;
 pub(crate) use judge::ChainJudge;
 pub use judge::{Judge, Judgement, Pause};
 pub(crate) use relayer_witness::RelayerWitness;

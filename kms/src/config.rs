@@ -73,6 +73,9 @@ pub struct ChainConfig {
     pub kms_auth: Address,
     /// The committee.
     pub committee: Address,
+    /// Where the node's receipts are anchored; without it no roots are signed.
+    #[serde(default)]
+    pub receipt_anchor: Option<Address>,
     /// The chain's rules.
     #[serde(default)]
     pub rules: Rules,
@@ -152,8 +155,8 @@ impl Config {
 impl ChainConfig {
     /// A development chain with one endpoint.
     pub fn development(chain_id: u64, kms_auth: Address, committee: Address) -> Self {
-        let (rpc, quorum, max_age) = (Vec::new(), default_quorum(), None);
-        Self { chain_id, rpc, quorum, kms_auth, committee, rules: Rules::Dev, max_age }
+        let (rpc, quorum, receipt_anchor, max_age) = (Vec::new(), default_quorum(), None, None);
+        Self { chain_id, rpc, quorum, kms_auth, committee, receipt_anchor, rules: Rules::Dev, max_age }
     }
 
     /// The chain's rules; nothing for a public chain whose rules are not known here.

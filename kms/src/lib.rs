@@ -12,6 +12,7 @@
 //! The decision itself is [`decide::decide`], a pure function; everything around it gathers facts or keeps what was
 //! decided. The node holds one share of the root key and never learns an app's secret (G-4).
 
+mod anchor;
 mod api;
 mod beacon;
 pub mod boot;

@@ -12,6 +12,7 @@ use std::{
 use alloy::primitives::Address;
 use mandate_runtime::{Ambient, http::Health, redact::without_urls};
 use mandate_witness::{At, BlockRef, Freshness, HeaderError, Undecided};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -51,6 +52,8 @@ pub(crate) struct Loop {
     pub(crate) freshness: Arc<Mutex<Freshness>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) health: Health,
+    /// Rung when there may be something new.
+    pub(crate) look: Arc<Notify>,
     /// The newest finalised block at which everything was looked at.
     pub(crate) seen: Option<BlockRef>,
     /// When a finalised block was noted last.
@@ -63,7 +66,12 @@ impl Loop {
         let forever = async {
             loop {
                 self.tick().await;
-                self.ambient.clock.sleep(self.poll).await;
+                // At most twice as often as without notices, which anybody can send.
+                self.ambient.clock.sleep(self.poll / 2).await;
+                tokio::select! {
+                    () = self.look.notified() => {}
+                    () = self.ambient.clock.sleep(self.poll / 2) => {}
+                }
             }
         };
         stop.run_until_cancelled(forever).await;

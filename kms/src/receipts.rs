@@ -11,6 +11,7 @@ use mandate_model::{
     Outcome,
     bundle::Bundle,
     receipt::Receipt,
+    receipt_tree::ReceiptTree,
     wire::{BlockRef, kms::ReleaseRequest},
 };
 use mandate_witness::Witness;
@@ -102,11 +103,15 @@ struct Inner {
     next: Mutex<Next>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Next {
-    sequence: u64,
     previous: B256,
+    /// Over all receipts; its count is the next number.
+    tree: ReceiptTree,
 }
+
+/// Receipts that are read at a time when a tree is built again.
+const PAGE: usize = 1_000;
 
 impl ReceiptLog {
     /// Takes up the chain where the store left it.
@@ -116,21 +121,45 @@ impl ReceiptLog {
         domain: Eip712Domain,
         dev_anchors: bool,
     ) -> Result<Self, ReceiptError> {
-        let next = match store.last_receipt()? {
-            None => Next { sequence: 0, previous: B256::ZERO },
+        let (count, previous) = match store.last_receipt()? {
+            None => (0, B256::ZERO),
             Some(last) if last.node == keys.address() && last.is_signed(&domain) => {
-                Next { sequence: last.sequence + 1, previous: last.hash(&domain) }
+                (last.sequence + 1, last.hash(&domain))
             }
             Some(last) => {
                 return Err(ReceiptError::NotOurs { sequence: last.sequence, node: keys.address() });
             }
         };
+        let kept = store.receipt_tree()?.filter(|tree| tree.count() <= count).unwrap_or_default();
+        let tree = grown(&store, &domain, kept, count)?;
+        let next = Next { previous, tree };
         Ok(Self(Arc::new(Inner { store, keys, domain, dev_anchors, next: Mutex::new(next) })))
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).sequence
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).tree.count()
+    }
+
+    /// The tree over all of them.
+    pub fn tree(&self) -> ReceiptTree {
+        self.0.next.lock().unwrap_or_else(PoisonError::into_inner).tree.clone()
+    }
+
+    /// The root over the first `count` receipts; nothing when there are fewer.
+    pub async fn root_over(&self, count: u64) -> Result<Option<B256>, StoreError> {
+        if count > self.count() {
+            return Ok(None);
+        }
+        let domain = self.0.domain.clone();
+        let tree = self.0.store.run(move |store| grown(store, &domain, ReceiptTree::default(), count));
+        Ok(Some(tree.await?.root()))
+    }
+
+    /// Keeps the tree, so that the next start need not build it from all receipts.
+    pub async fn keep_tree(&self) -> Result<(), StoreError> {
+        let tree = self.tree();
+        self.0.store.run(move |store| store.put_receipt_tree(&tree)).await
     }
 
     /// Signs a receipt of `decision` and makes it durable before it returns.
@@ -146,7 +175,7 @@ impl ReceiptLog {
         let mut next = inner.next.lock().unwrap_or_else(PoisonError::into_inner);
         let mut receipt = Receipt {
             node: inner.keys.address(),
-            sequence: next.sequence,
+            sequence: next.tree.count(),
             previous: next.previous,
             judged_at: decision.judged_at,
             block_number: decision.block.map_or(0, |b| b.number),
@@ -164,7 +193,9 @@ impl ReceiptLog {
         receipt.signature = inner.keys.sign(&receipt.body(), &inner.domain)?.into();
         let request = decision.request.as_ref().map(|(_, request)| request);
         inner.store.put_receipt(&receipt, request, Some((&decision.asked, &decision.witnesses)))?;
-        *next = Next { sequence: receipt.sequence + 1, previous: receipt.hash(&inner.domain) };
+        next.previous = receipt.hash(&inner.domain);
+        let hash = next.previous;
+        next.tree.push(hash);
         Ok(receipt)
     }
 
@@ -183,6 +214,25 @@ impl ReceiptLog {
     pub async fn boot_request(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
         self.0.store.run(move |store| store.boot_request(hash)).await
     }
+}
+
+/// `tree` with the receipts after it, up to the `count`-th.
+fn grown(
+    store: &Store,
+    domain: &Eip712Domain,
+    mut tree: ReceiptTree,
+    count: u64,
+) -> Result<ReceiptTree, StoreError> {
+    while tree.count() < count {
+        let missing = usize::try_from(count - tree.count()).unwrap_or(usize::MAX);
+        let page = store.receipts(tree.count(), missing.min(PAGE))?;
+        let gap = || StoreError::Damaged { what: format!("receipt {}", tree.count()) };
+        if page.first().is_none_or(|first| first.sequence != tree.count()) {
+            return Err(gap());
+        }
+        page.iter().for_each(|receipt| tree.push(receipt.hash(domain)));
+    }
+    Ok(tree)
 }
 
 /// Checks that `receipts` are `node`'s, in order, without a gap, each naming the one before. The first one is taken as it
@@ -317,6 +367,21 @@ mod tests {
         f.store().put_receipt(&last, None, None).unwrap();
         let reopened = ReceiptLog::open(f.store(), f.keys.clone(), f.domain.clone(), true);
         assert!(matches!(reopened, Err(ReceiptError::NotOurs { sequence: 3, .. })));
+    }
+
+    #[tokio::test]
+    async fn g8_the_tree_is_the_same_after_a_restart_with_and_without_what_was_kept() {
+        let f = Fixture::new();
+        let all = three(&f).await;
+        let expected: ReceiptTree = all.iter().map(|receipt| receipt.hash(&f.domain)).collect();
+        assert_eq!(f.log().tree(), expected);
+        f.log().keep_tree().await.unwrap();
+        let log = f.log();
+        assert_eq!(log.tree(), expected);
+        log.append(decision("d")).await.unwrap();
+        assert_eq!(log.root_over(3).await.unwrap(), Some(expected.root()));
+        assert_ne!(log.root_over(4).await.unwrap(), Some(expected.root()));
+        assert_eq!(log.root_over(5).await.unwrap(), None);
     }
 
     #[tokio::test]

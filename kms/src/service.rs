@@ -24,10 +24,11 @@ use mandate_witness::{
     ChainSpec, Contradiction, Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError,
 };
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    anchor::Anchoring,
     api::{self, Api},
     beacon::Beacon,
     ceremony::{Context, driver::Driver},
@@ -253,11 +254,22 @@ impl Parts {
             receipts: receipts.clone(),
             revocations: revocations.clone(),
         });
+        let anchoring = Anchoring::new(
+            config.chain.receipt_anchor,
+            chain_id,
+            chain.clone(),
+            receipts.clone(),
+            context.keys.clone(),
+            ambient.clock.clone(),
+        );
+        let look = Arc::<Notify>::default();
         let api = Arc::new(Api {
             node,
             releaser,
             revocations: revocations.clone(),
             receipts: receipts.clone(),
+            anchoring,
+            look: look.clone(),
             shares: shares.clone(),
             freshness: freshness.clone(),
             progress: progress.clone(),
@@ -282,6 +294,7 @@ impl Parts {
             freshness,
             progress,
             health: health.clone(),
+            look,
             seen: None,
             noted: None,
         };

@@ -76,8 +76,8 @@ fn whatever_can_be_called_says_what_it_does() {
             let Some(name) = declared(line, "function") else { continue };
             let rest = lines[index..].join(" ");
             let head = rest.split([';', '{']).next().unwrap();
-            let callable =
-                path.contains("/interfaces/") || [" external", " public"].iter().any(|word| head.contains(word));
+            let callable = path.contains("/interfaces/")
+                || [" external", " public"].iter().any(|word| head.contains(word));
             // Between a function and its text, a linter may have been told something.
             let mut above = lines[..index].iter().rev().skip_while(|line| line.trim().starts_with("// "));
             let documented = above.next().is_some_and(|line| line.trim().starts_with("///"));

@@ -23,6 +23,14 @@ sol! {
     /// A letter between nodes; `bodyHash` is keccak256 of the body as carried.
     #[derive(Debug)]
     struct Letter { address to; uint64 round; string kind; bytes32 bodyHash; }
+
+    /// A root over a node's receipts, as `ReceiptAnchor.postRoot` checks it, under [`anchor_domain`].
+    #[derive(Debug)]
+    struct ReceiptRoot { uint64 index; bytes32 previousRoot; bytes32 root; uint64 count; }
+
+    /// A council member's approval, as `RoleCouncil.approveBySig` checks it, under [`council_domain`].
+    #[derive(Debug)]
+    struct Approval { uint256 motionId; uint256 role; address member; uint256 nonce; uint256 deadline; }
 }
 
 /// The EIP-712 domain of everything that a node signs: `("Mandate KmsCommittee", "1", chain, committee)`.
@@ -32,6 +40,26 @@ pub fn domain(chain_id: u64, committee: Address) -> Eip712Domain {
         version: "1",
         chain_id: chain_id,
         verifying_contract: committee,
+    }
+}
+
+/// The EIP-712 domain of roots: `("Mandate ReceiptAnchor", "1", chain, anchor)`.
+pub fn anchor_domain(chain_id: u64, anchor: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "Mandate ReceiptAnchor",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: anchor,
+    }
+}
+
+/// The EIP-712 domain of a council's approvals: `("Mandate RoleCouncil", "1", chain, council)`.
+pub fn council_domain(chain_id: u64, council: Address) -> Eip712Domain {
+    eip712_domain! {
+        name: "Mandate RoleCouncil",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: council,
     }
 }
 

@@ -2,11 +2,11 @@
 //! Receipts, and the boot requests that they name.
 
 use alloy::primitives::{B256, Bytes};
-use mandate_model::{receipt::Receipt, wire::kms::ReleaseRequest};
+use mandate_model::{receipt::Receipt, receipt_tree::ReceiptTree, wire::kms::ReleaseRequest};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::{
-    RECEIPTS, REQUESTS, Store, StoreError,
+    META, RECEIPTS, REQUESTS, Store, StoreError,
     case::{Case, put_case},
     parse, redb_error, to_json,
 };
@@ -53,6 +53,16 @@ impl Store {
             Ok(txn.commit()?)
         };
         write().map_err(redb_error)
+    }
+
+    /// The tree over the receipts as it was kept last.
+    pub fn receipt_tree(&self) -> Result<Option<ReceiptTree>, StoreError> {
+        self.get_json(META, "receipt_tree")
+    }
+
+    /// Keeps it.
+    pub fn put_receipt_tree(&self, tree: &ReceiptTree) -> Result<(), StoreError> {
+        self.put_json(META, "receipt_tree", tree)
     }
 
     /// The ABI-encoded boot request with this hash, so that a receipt can be replayed (G-8).

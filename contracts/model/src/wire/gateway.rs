@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A gateway's API: `POST /v1/register`, `POST /v1/revocations` (a [`super::kms::RevocationNotice`]),
-//! `POST /v1/domains`, `GET /v1/routes`.
+//! `POST /v1/grants` (a [`super::kms::GrantNotice`]), `POST /v1/domains`, `POST /v1/domains/release`, `GET /v1/routes`.
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,27 @@ pub struct RevocationEffect {
 pub struct DomainOrder {
     /// The domain.
     pub name: String,
+}
+
+/// A relayer saw a domain released at finality: please look. The gateway reads the registry itself, with proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DomainRelease {
+    /// keccak256 of the name, as `DomainReleased` gives it.
+    pub domain_hash: B256,
+    /// Height of the release.
+    pub block_number: u64,
+}
+
+/// Where a domain stands after a [`DomainRelease`], by the gateway's own reading of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseEffect {
+    /// Whether this gateway serves it (still).
+    pub served: bool,
+    /// Whether something is still to be done: a certificate waits for its revocation, or the gateway has not seen the
+    /// block yet. Ask again.
+    pub pending: bool,
 }
 
 /// What came of an order.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A KMS node's API: `POST /v1/nonce`, `POST /v1/release`, `POST /v1/revocations`, `GET /v1/receipts?after=N`,
-//! `GET /v1/requests/{hash}`, `GET /v1/bundles/{sequence}`, `GET /v1/node`.
+//! A KMS node's API: `POST /v1/nonce`, `POST /v1/release`, `POST /v1/revocations`, `POST /v1/grants`,
+//! `GET /v1/receipts?after=N`, `GET /v1/receipts/root` (a [`SignedRoot`] or `null`), `GET /v1/requests/{hash}`,
+//! `GET /v1/bundles/{sequence}`, `GET /v1/node`.
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,35 @@ pub struct RevocationNotice {
     pub code_hashes: Vec<B256>,
     /// Height at which the relayer saw it.
     pub block_number: u64,
+}
+
+/// What a relayer tells nodes and gateways once it is final: something about this app became wider. Signed by nobody and
+/// believed by nobody: whoever gets it reads the chain again, and a notice of nothing changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrantNotice {
+    /// The app.
+    pub app: Address,
+    /// Height at which it was final for the relayer.
+    pub block_number: u64,
+}
+
+/// The next root over a node's receipts, for `ReceiptAnchor.postRoot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedRoot {
+    /// The node's key.
+    pub node: Address,
+    /// The root's number, from 0.
+    pub index: u64,
+    /// The root before it; zero for the first.
+    pub previous_root: B256,
+    /// [`crate::receipt_tree::ReceiptTree::root`].
+    pub root: B256,
+    /// How many receipts it covers.
+    pub count: u64,
+    /// EIP-712 by `node`: [`crate::signed::ReceiptRoot`].
+    pub signature: Bytes,
 }
 
 /// The answer to `GET /v1/node`.

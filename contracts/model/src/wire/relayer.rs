@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A relayer's API: `POST /v1/witness`, `POST /v1/mailbox`, `GET /v1/mailbox/{node}?after=N&wait=SECONDS`,
-//! `POST /v1/submissions`, `GET /v1/committee`, `GET /v1/status`.
+//! `POST /v1/submissions`, `POST /v1/approvals` (an [`Approval`]), `GET /v1/committee`, `GET /v1/status`.
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
 use super::ViewCall;
@@ -118,7 +118,26 @@ pub enum Submission {
     },
 }
 
-/// The answer to a submission: it is in the outbox, durably.
+/// A council member's approval of a motion, which any relayer pays for: `RoleCouncil.approveBySig`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// The council.
+    pub council: Address,
+    /// The motion.
+    pub motion: U256,
+    /// The member's role.
+    pub role: U256,
+    /// The member.
+    pub member: Address,
+    /// The signature is good until this time, Unix seconds.
+    pub deadline: U256,
+    /// EIP-712 by the member ([`crate::signed::Approval`], with the council's `nonceOf` now), or what its contract takes
+    /// (ERC-1271).
+    pub signature: Bytes,
+}
+
+/// The answer to a submission or an approval: it is in the outbox, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
