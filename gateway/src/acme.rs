@@ -10,6 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures::future::{BoxFuture, FutureExt};
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, Key, NewOrder, Order, OrderStatus,
+    RevocationReason, RevocationRequest,
 };
 use mandate_runtime::Ambient;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -19,6 +20,7 @@ use crate::{
     challenge::{Answer, ChallengeStore},
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
     keys::{KeySource, P256Key},
+    name::DomainName,
     proxy::within,
 };
 
@@ -27,6 +29,10 @@ mod http;
 const FIRST_POLL: Duration = Duration::from_millis(25);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
 const MAX_CHAIN_PEM: usize = 256 << 10;
+/// RFC 8555, section 6.7.
+const ALREADY_REVOKED: &str = "urn:ietf:params:acme:error:alreadyRevoked";
+/// Likewise.
+const FOR_NOW: [&str; 3] = [":rateLimited", ":serverInternal", ":badNonce"];
 
 /// The path under which the account key is derived.
 pub const ACCOUNT_KEY: &str = "acme-account";
@@ -163,33 +169,62 @@ impl AcmeIssuer {
     }
 
     fn refused(&self, request: &CertificateRequest, what: impl ToString) -> IssueError {
-        let (issuer, name) = (self.config.issuer.clone(), request.name().clone());
+        self.refused_for(request.name(), what)
+    }
+
+    fn refused_for(&self, name: &DomainName, what: impl ToString) -> IssueError {
+        let (issuer, name) = (self.config.issuer.clone(), name.clone());
         IssueError::Refused { issuer, name, what: what.to_string() }
     }
 
-    async fn issue_in_time(&self, request: &CertificateRequest) -> Result<Issued, IssueError> {
-        let whole = within(self.ambient.clock.as_ref(), self.config.timeout, self.order(request)).await;
-        match whole {
-            Some(Ok(issued)) => Ok(issued),
+    /// By the account that ordered it, which is the fleet's.
+    async fn end(&self, leaf: &CertificateDer<'static>) -> Result<(), Problem> {
+        let reason = Some(RevocationReason::CessationOfOperation);
+        let ended = self.account().await?.revoke(&RevocationRequest { certificate: leaf, reason }).await;
+        let Err(Error::Api(problem)) = ended else { return Ok(ended?) };
+        match problem.r#type.as_deref() {
+            Some(ALREADY_REVOKED) => Ok(()),
+            // Not now is not no.
+            Some(kind) if FOR_NOW.iter().any(|word| kind.ends_with(word)) => {
+                let (issuer, what) = (self.config.issuer.clone(), problem.to_string());
+                Err(IssueError::Unreachable { issuer, what }.into())
+            }
+            _ => Err(Error::Api(problem).into()),
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        name: &DomainName,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, IssueError> {
+        match within(self.ambient.clock.as_ref(), self.config.timeout, work).await {
+            Some(Ok(done)) => Ok(done),
             Some(Err(Problem::Issue(e))) => Err(e),
             Some(Err(Problem::Acme(Error::Api(problem)))) => {
                 // The authority may have forgotten the account; the next order makes sure of it again.
                 *self.account.lock().await = None;
-                Err(self.refused(request, problem))
+                Err(self.refused_for(name, problem))
             }
             Some(Err(Problem::Acme(e))) => {
                 Err(IssueError::Unreachable { issuer: self.config.directory.clone(), what: chain_of(&e) })
             }
-            None => {
-                Err(IssueError::Timeout { issuer: self.config.issuer.clone(), name: request.name().clone() })
-            }
+            None => Err(IssueError::Timeout { issuer: self.config.issuer.clone(), name: name.clone() }),
         }
     }
 }
 
 impl CertificateIssuer for AcmeIssuer {
     fn issue<'a>(&'a self, request: &'a CertificateRequest) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        self.issue_in_time(request).boxed()
+        self.in_time(request.name(), self.order(request)).boxed()
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        name: &'a DomainName,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<(), IssueError>> {
+        self.in_time(name, self.end(leaf)).boxed()
     }
 }
 

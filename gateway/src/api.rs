@@ -9,8 +9,11 @@ use axum::{
     routing::{get, post},
 };
 use mandate_model::wire::{
-    gateway::{DomainOrder, IssuedCertificate, RegisterRequest, RegisterResponse, RevocationEffect, Route},
-    kms::RevocationNotice,
+    gateway::{
+        DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
+        RevocationEffect, Route,
+    },
+    kms::{GrantNotice, RevocationNotice},
 };
 use mandate_runtime::http::{ApiError, ApiJson, Health, operations_router};
 use tokio::sync::Semaphore;
@@ -67,7 +70,9 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
     Router::new()
         .route("/v1/register", post(register))
         .route("/v1/revocations", post(revocations))
+        .route("/v1/grants", post(grants))
         .route("/v1/domains", post(domains))
+        .route("/v1/domains/release", post(release))
         .route("/v1/routes", get(routes))
         .route("/v1/certificates", get(certificates))
         .with_state(api)
@@ -88,6 +93,26 @@ async fn revocations(
 ) -> Result<ApiJson<RevocationEffect>, ApiError> {
     let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
     Ok(ApiJson(api.revocations.notice(&notice).await))
+}
+
+async fn grants(State(api): Shared, ApiJson(notice): ApiJson<GrantNotice>) -> Result<ApiJson<()>, ApiError> {
+    let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
+    api.revocations
+        .look_again(notice.app)
+        .await
+        .map_or(Ok(ApiJson(())), |why| Err(ApiError::unavailable(why)))
+}
+
+async fn release(
+    State(api): Shared,
+    ApiJson(notice): ApiJson<DomainRelease>,
+) -> Result<ApiJson<ReleaseEffect>, ApiError> {
+    // Goes on when the caller hangs up: the authority may have been told already.
+    let released = tokio::spawn(async move {
+        let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
+        Ok(ApiJson(api.domains.release(&notice).await))
+    });
+    released.await.map_err(ApiError::internal)?
 }
 
 async fn domains(

@@ -108,6 +108,11 @@ impl Certificate {
         self.app
     }
 
+    /// As it is kept.
+    pub fn kept(&self) -> Kept {
+        Kept { name: self.name.clone(), app: self.app, issued: self.issued.clone() }
+    }
+
     /// Whether it is past two thirds of its life, when it is time for the next one.
     pub fn is_due(&self, now: u64) -> bool {
         let life = self.not_after.saturating_sub(self.not_before);

@@ -25,6 +25,8 @@ use crate::{
     name::{DomainName, NameError},
 };
 
+mod release;
+
 /// The first pause after a failed order; each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
@@ -234,8 +236,13 @@ impl Domains {
         if self.holder(name).await? != app {
             return Err(OrderError::Changing { name: name.clone() });
         }
-        let certificate = Certificate::check(name.clone(), app, issued, &key, self.clock.unix())?;
+        let now = self.clock.unix();
+        let certificate = Certificate::check(name.clone(), app, issued, &key, now)?;
         let record = certificate.record();
+        let before = self.certificates.find(name, now).map(|served| served.certificate);
+        if let Some(others) = before.filter(|before| before.app() != app) {
+            self.unconfirmed().push(others.kept());
+        }
         self.certificates.install(certificate.clone());
         tracing::info!(%name, %app, fingerprint = %record.fingerprint, not_after = record.not_after, "certificate issued");
         self.on_disk(move |dir| disk::keep(dir, &certificate)).await;
@@ -251,58 +258,6 @@ impl Domains {
         let served = stream::iter(self.certificates.all());
         let served = served.map(|certificate| self.review_served(certificate)).buffer_unordered(PARALLEL);
         served.fold(problem, async |first, one| first.or(one)).await
-    }
-
-    /// Serves a kept certificate once the registry says that its app still holds the domain.
-    async fn review_kept(&self, name: DomainName) -> Option<String> {
-        let attempts = self.attempts(&name);
-        let _one_at_a_time = attempts.lock().await;
-        match self.holder(&name).await {
-            Ok(app) => self.adopt(&name, Some(app)).await,
-            Err(OrderError::NotApproved { .. }) => self.adopt(&name, None).await,
-            Err(undecided) => return Some(undecided.to_string()),
-        }
-        None
-    }
-
-    /// Serves the kept certificate of `name` if it was for `app` and still holds, and forgets it otherwise. Without the key it
-    /// stays kept.
-    async fn adopt(&self, name: &DomainName, app: Option<Address>) {
-        let Some(kept) = self.unconfirmed().iter().find(|kept| kept.name == *name).cloned() else { return };
-        let Ok(key) = self.key(name, kept.app).await else { return };
-        match Certificate::check(name.clone(), kept.app, kept.issued, &key, self.clock.unix()) {
-            Ok(certificate) if Some(kept.app) == app => self.certificates.install(certificate),
-            checked => {
-                let why = checked.map_or_else(|e| e.to_string(), |_| "the domain was released".to_owned());
-                tracing::info!(%name, app = %kept.app, why, "kept certificate is not served");
-                self.forget(name).await;
-            }
-        }
-        self.unconfirmed().retain(|kept| kept.name != *name);
-    }
-
-    async fn review_served(&self, certificate: Certificate) -> Option<String> {
-        let (name, app) = (certificate.name(), certificate.app());
-        if certificate.is_expired(self.clock.unix()) {
-            self.certificates.remove(name, app);
-        }
-        match self.chain.app_of(name, At::Head).await {
-            Ok(holder) if holder.app != Some(app) => {
-                tracing::info!(%name, %app, block = holder.block.number, "domain was released");
-                if self.certificates.remove(name, app) {
-                    self.forget(name).await;
-                }
-                None
-            }
-            Ok(_) if certificate.is_due(self.clock.unix()) => {
-                self.order(name.as_str()).await.err().map(|error| error.to_string())
-            }
-            Ok(_) => None,
-            Err(undecided) => {
-                tracing::warn!(%name, %undecided, "domain is served on as before");
-                Some(undecided.to_string())
-            }
-        }
     }
 
     async fn forget(&self, name: &DomainName) {

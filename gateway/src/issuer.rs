@@ -67,6 +67,13 @@ pub struct Issued {
 pub trait CertificateIssuer: Send + Sync + fmt::Debug {
     /// Obtains a certificate. Calling it again obtains another one.
     fn issue<'a>(&'a self, request: &'a CertificateRequest) -> BoxFuture<'a, Result<Issued, IssueError>>;
+
+    /// Ends a certificate that it issued for `name` before its time. That it has ended already is no error.
+    fn revoke<'a>(
+        &'a self,
+        name: &'a DomainName,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<(), IssueError>>;
 }
 
 /// Why there is no certificate.

@@ -150,6 +150,13 @@ impl Revocations {
         undecided.fold(None, async |first, one| first.or(one)).await
     }
 
+    /// Judges the routes of one app anew, as [`Revocations::review`] does: somebody says that the chain allows more.
+    pub async fn look_again(&self, app: Address) -> Option<String> {
+        let routes = stream::iter(self.routes.of_app(app));
+        let undecided = routes.map(|route| self.review_one(route)).buffer_unordered(PARALLEL);
+        undecided.fold(None, async |first, one| first.or(one)).await
+    }
+
     async fn review_one(&self, route: Arc<Route>) -> Option<String> {
         match crate::chain::decide_both(self.chain.as_ref(), &route.facts).await {
             verdict @ Verdict::Denied { .. } => self.close(&route, &verdict),

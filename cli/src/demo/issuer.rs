@@ -5,12 +5,15 @@
 use std::fmt;
 
 use futures::future::{BoxFuture, FutureExt};
-use mandate_gateway::issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued};
+use mandate_gateway::{
+    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
+    name::DomainName,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::pki_types::CertificateSigningRequestDer;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 
 use crate::error::{CliError, Result};
 
@@ -62,5 +65,14 @@ impl CertificateIssuer for EmbeddedIssuer {
         request: &'a CertificateRequest,
     ) -> BoxFuture<'a, std::result::Result<Issued, IssueError>> {
         async move { self.sign(request) }.boxed()
+    }
+
+    /// Nobody asks this authority which certificates still hold: it lives as long as the demo.
+    fn revoke<'a>(
+        &'a self,
+        _: &'a DomainName,
+        _: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, std::result::Result<(), IssueError>> {
+        async { Ok(()) }.boxed()
     }
 }

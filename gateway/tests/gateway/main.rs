@@ -8,6 +8,7 @@ mod domains;
 mod front;
 mod instance;
 mod registration;
+mod release;
 mod revocation;
 mod scripted;
 mod world;

@@ -127,6 +127,7 @@ impl Chain for ScriptedChain {
 pub enum Mischief {
     Nothing,
     Refuses,
+    IsAway,
     CertifiesAnotherKey,
     CertifiesMoreNames,
     Expired,
@@ -138,6 +139,7 @@ pub struct TestCa {
     root: CertificateDer<'static>,
     mischief: Mutex<Mischief>,
     issued: AtomicUsize,
+    revoked: Mutex<Vec<CertificateDer<'static>>>,
 }
 
 impl std::fmt::Debug for TestCa {
@@ -154,7 +156,9 @@ impl TestCa {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap().der().clone();
         let issuer = Issuer::new(params, key);
-        Arc::new(Self { issuer, root, mischief: Mutex::new(Mischief::Nothing), issued: AtomicUsize::new(0) })
+        let (mischief, issued, revoked) =
+            (Mutex::new(Mischief::Nothing), AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { issuer, root, mischief, issued, revoked })
     }
 
     pub fn root(&self) -> CertificateDer<'static> {
@@ -163,6 +167,13 @@ impl TestCa {
 
     pub fn issued(&self) -> usize {
         self.issued.load(Ordering::SeqCst)
+    }
+
+    /// SHA-256 of the certificates that were revoked.
+    pub fn revoked(&self) -> Vec<B256> {
+        use sha2::{Digest, Sha256};
+        let revoked = self.revoked.lock().unwrap();
+        revoked.iter().map(|leaf| B256::from(<[u8; 32]>::from(Sha256::digest(leaf)))).collect()
     }
 
     pub fn set(&self, mischief: Mischief) {
@@ -206,5 +217,22 @@ impl TestCa {
 impl CertificateIssuer for TestCa {
     fn issue<'a>(&'a self, request: &'a CertificateRequest) -> BoxFuture<'a, Result<Issued, IssueError>> {
         futures::future::ready(self.sign(request)).boxed()
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        name: &'a DomainName,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<(), IssueError>> {
+        let (issuer, what) = ("test".to_owned(), "not today".to_owned());
+        let answer = match *self.mischief.lock().unwrap() {
+            Mischief::IsAway => Err(IssueError::Unreachable { issuer, what }),
+            Mischief::Refuses => Err(IssueError::Refused { issuer, name: name.clone(), what }),
+            _ => {
+                self.revoked.lock().unwrap().push(leaf.clone());
+                Ok(())
+            }
+        };
+        futures::future::ready(answer).boxed()
     }
 }

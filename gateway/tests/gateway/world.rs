@@ -3,14 +3,17 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, keccak256};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_gateway::{
     Gateway, Parts, Running, Settings, StartError, keys::DevelopmentKeys, name::DomainName, tls,
 };
 use mandate_model::wire::{
-    gateway::{DomainOrder, IssuedCertificate, RegisterRequest, RegisterResponse, RevocationEffect, Route},
-    kms::RevocationNotice,
+    gateway::{
+        DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
+        RevocationEffect, Route,
+    },
+    kms::{GrantNotice, RevocationNotice},
 };
 use mandate_runtime::{
     Ambient, Clock,
@@ -118,6 +121,15 @@ impl World {
     pub async fn notice(&self, app: Address, block_number: u64) -> RevocationEffect {
         let notice = RevocationNotice { app, code_hashes: Vec::new(), block_number };
         self.api.post_json(&self.url("/v1/revocations"), &notice).await.unwrap()
+    }
+
+    pub async fn grant(&self, app: Address) -> Result<(), HttpError> {
+        self.api.post_json(&self.url("/v1/grants"), &GrantNotice { app, block_number: 0 }).await
+    }
+
+    pub async fn release(&self, name: &str, block_number: u64) -> ReleaseEffect {
+        let notice = DomainRelease { domain_hash: keccak256(name), block_number };
+        self.api.post_json(&self.url("/v1/domains/release"), &notice).await.unwrap()
     }
 
     pub async fn order(&self, name: &str) -> Result<IssuedCertificate, HttpError> {

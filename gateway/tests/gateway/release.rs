@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a gateway does when somebody tells it that a domain was released, or that more is allowed.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use mandate_gateway::chain::At;
+use mandate_model::wire::gateway::{IssuedCertificate, ReleaseEffect};
+
+use crate::{
+    instance::Instance,
+    scripted::{Mischief, ScriptedChain, TestCa},
+    world::{APP, DOMAIN, OTHER_APP, World},
+};
+
+const STILL_SERVED: ReleaseEffect = ReleaseEffect { served: true, pending: false };
+const GONE: ReleaseEffect = ReleaseEffect { served: false, pending: false };
+const PENDING: ReleaseEffect = ReleaseEffect { served: false, pending: true };
+
+async fn with_certificate() -> (World, IssuedCertificate) {
+    let world = World::start().await;
+    world.chain.approve(DOMAIN, APP);
+    let issued = world.order(DOMAIN).await.unwrap();
+    (world, issued)
+}
+
+#[tokio::test]
+async fn attack_notice_of_a_release_that_is_not_on_chain_changes_nothing() {
+    let (world, issued) = with_certificate().await;
+    assert_eq!(world.release(DOMAIN, 0).await, STILL_SERVED);
+    assert_eq!(world.release("unknown.example", 0).await, GONE);
+    world.chain.set_undecided(true);
+    assert_eq!(world.release(DOMAIN, 0).await, ReleaseEffect { served: true, pending: true });
+    world.chain.set_undecided(false);
+    assert_eq!(world.certificates().await, [issued]);
+    assert!(world.ca.revoked().is_empty());
+}
+
+#[tokio::test]
+async fn g7_released_domain_is_served_no_more_at_the_head_and_its_certificate_revoked_when_that_is_final() {
+    let (world, issued) = with_certificate().await;
+    world.chain.release(At::Head, DOMAIN);
+    assert_eq!(world.release(DOMAIN, 0).await, PENDING);
+    assert!(world.certificates().await.is_empty() && world.ca.revoked().is_empty());
+    world.chain.release(At::Finalized, DOMAIN);
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+    assert_eq!(world.ca.revoked(), [issued.fingerprint]);
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+    assert_eq!(world.ca.revoked().len(), 1, "once");
+}
+
+#[tokio::test]
+async fn release_that_is_reorganised_away_brings_the_certificate_back_without_an_order() {
+    let (world, issued) = with_certificate().await;
+    world.chain.release(At::Head, DOMAIN);
+    assert_eq!(world.release(DOMAIN, 0).await, PENDING);
+    world.chain.approve(DOMAIN, APP);
+    assert_eq!(world.release(DOMAIN, 0).await, STILL_SERVED);
+    assert_eq!(world.certificates().await, [issued]);
+    assert_eq!((world.ca.issued(), world.ca.revoked().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn gateway_that_is_behind_says_so() {
+    let (world, _) = with_certificate().await;
+    world.chain.set_head(7);
+    assert_eq!(world.release(DOMAIN, 8).await, ReleaseEffect { served: true, pending: true });
+    world.chain.set_head(8);
+    assert_eq!(world.release(DOMAIN, 8).await, STILL_SERVED);
+}
+
+#[tokio::test]
+async fn revocation_waits_for_an_authority_that_is_away_and_not_for_one_that_refuses() {
+    let (world, issued) = with_certificate().await;
+    world.chain.release(At::Head, DOMAIN);
+    world.chain.release(At::Finalized, DOMAIN);
+    world.ca.set(Mischief::IsAway);
+    assert_eq!(world.release(DOMAIN, 0).await, PENDING);
+    world.ca.set(Mischief::Nothing);
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+    assert_eq!(world.ca.revoked(), [issued.fingerprint]);
+
+    let (world, _) = with_certificate().await;
+    world.chain.release(At::Head, DOMAIN);
+    world.chain.release(At::Finalized, DOMAIN);
+    world.ca.set(Mischief::Refuses);
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+}
+
+#[tokio::test]
+async fn certificate_of_the_app_that_held_the_domain_before_is_revoked_and_the_new_one_stays() {
+    let (world, first) = with_certificate().await;
+    world.chain.approve(DOMAIN, OTHER_APP);
+    let second = world.order(DOMAIN).await.unwrap();
+    assert_eq!(world.release(DOMAIN, 0).await, STILL_SERVED);
+    assert_eq!(world.ca.revoked(), [first.fingerprint]);
+    assert_eq!(world.certificates().await, [second]);
+}
+
+async fn restarted(dir: &Path, chain: &Arc<ScriptedChain>, ca: &Arc<TestCa>) -> World {
+    World::start_in(Some(dir.to_owned()), Arc::clone(chain), Arc::clone(ca)).await.unwrap()
+}
+
+#[tokio::test]
+async fn revocation_that_was_not_made_before_a_restart_is_made_after_it() {
+    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
+    chain.approve(DOMAIN, APP);
+    let world = restarted(dir.path(), &chain, &ca).await;
+    let issued = world.order(DOMAIN).await.unwrap();
+    chain.release(At::Head, DOMAIN);
+    assert_eq!(world.release(DOMAIN, 0).await, PENDING);
+    world.gateway.shutdown().await;
+    chain.release(At::Finalized, DOMAIN);
+    let world = restarted(dir.path(), &chain, &ca).await;
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+    assert_eq!(ca.revoked(), [issued.fingerprint]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn attack_grant_notice_opens_nothing_that_the_chain_denies() {
+    let (world, instance) = (World::start().await, Instance::start("one").await);
+    world.register(APP, &instance).await;
+    world.chain.deny(At::Head, crate::world::code(APP));
+    world.grant(APP).await.unwrap();
+    assert!(world.routes().await.is_empty(), "the gateway has looked for itself");
+    world.grant(OTHER_APP).await.unwrap();
+    assert!(world.routes().await.is_empty());
+}
+
+#[tokio::test]
+async fn grant_notice_moves_the_end_of_a_route_that_may_live_longer_now() {
+    let (world, instance) = (World::start().await, Instance::start("one").await);
+    world.chain.set_remaining(Duration::from_secs(5));
+    world.register(APP, &instance).await;
+    world.chain.set_remaining(Duration::from_secs(1 << 32));
+    world.grant(APP).await.unwrap();
+    let asked = world.chain.asked();
+    world.clock.advance(Duration::from_secs(6));
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.routes().await.len(), 1);
+    assert_eq!(world.chain.asked(), asked, "no review has come in between");
+    world.chain.set_undecided(true);
+    assert_eq!(world.grant(APP).await.unwrap_err().status(), Some(503));
+}
