@@ -7,6 +7,7 @@
 //! | `POST /v1/mailbox` | a letter from one node to another; answered empty |
 //! | `GET /v1/mailbox/{node}?after=N&wait=SECONDS` | letters for a node, waiting for the next |
 //! | `POST /v1/submissions` | what a node wants on chain |
+//! | `POST /v1/approvals` | a council member's approval |
 //! | `GET /v1/committee` | who the nodes are and the group key, as of the finalised block |
 //! | `GET /v1/status` | how far the chain was followed |
 //! | `GET /v1/apps`, `/v1/domains`, `/v1/events?from=N` | what the contracts hold and said |
@@ -22,13 +23,15 @@ use axum::{
     routing::{get, post},
 };
 use mandate_model::wire::relayer::{
-    Accepted, CommitteeView, Delivered, Letter, RelayerStatus, Submission, WitnessRequest, WitnessResponse,
+    Accepted, Approval, CommitteeView, Delivered, Letter, RelayerStatus, Submission, WitnessRequest,
+    WitnessResponse,
 };
 use mandate_runtime::http::{ApiError, ApiJson, Health, operations_router};
 use mandate_witness::BuildError;
 use serde::Deserialize;
 
 use crate::{
+    approvals::{ApprovalError, Approvals},
     chain::Contracts,
     mailbox::{Mailbox, PostError},
     redact::Redact,
@@ -54,6 +57,7 @@ pub struct Api {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) mailbox: Mailbox,
     pub(crate) submissions: Submissions,
+    pub(crate) approvals: Approvals,
     pub(crate) witnesses: Witnesses,
     pub(crate) committee: committee::CommitteeCache,
     pub(crate) redact: Redact,
@@ -71,6 +75,7 @@ pub fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/mailbox", post(post_letter))
         .route("/v1/mailbox/{node}", get(letters))
         .route("/v1/submissions", post(submit))
+        .route("/v1/approvals", post(approve))
         .route("/v1/committee", get(committee_view))
         .route("/v1/status", get(status))
         .route("/v1/apps", get(apps))
@@ -135,6 +140,20 @@ async fn submit(State(api): Shared, ApiJson(submission): ApiJson<Submission>) ->
         SubmitError::TooMany(_) => ApiError::too_many(e),
         SubmitError::Chain(_) => ApiError::bad_gateway(api.redact.text(e)),
         SubmitError::Store(e) => ApiError::internal(e),
+    })?;
+    Ok(ApiJson(accepted))
+}
+
+async fn approve(State(api): Shared, ApiJson(approval): ApiJson<Approval>) -> Answer<Accepted> {
+    let accepted = api.approvals.accept(approval).await.map_err(|e| match e {
+        ApprovalError::TooLong(_) => ApiError::too_large(e),
+        ApprovalError::Late { .. } => ApiError::bad_request(e),
+        ApprovalError::UnknownCouncil(_) | ApprovalError::Refused(_) | ApprovalError::TooDear { .. } => {
+            ApiError::forbidden(e)
+        }
+        ApprovalError::TooMany(_) => ApiError::too_many(e),
+        ApprovalError::Rpc(_) | ApprovalError::Call(_) => ApiError::bad_gateway(api.redact.text(e)),
+        ApprovalError::Store(e) => ApiError::internal(e),
     })?;
     Ok(ApiJson(accepted))
 }

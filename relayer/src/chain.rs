@@ -31,6 +31,12 @@ pub struct Contracts {
     pub committee: Address,
     /// Registry of domains.
     pub domain_registry: Address,
+    /// Where nodes anchor their receipts, if there is such a place.
+    pub receipt_anchor: Option<Address>,
+    /// What deploys apps with owners of their own, if there is such.
+    pub governance_factory: Option<Address>,
+    /// The council that owns the deployment.
+    pub role_council: Address,
     /// The first block that matters.
     pub genesis_block: u64,
 }
@@ -42,6 +48,9 @@ impl From<&Deployment> for Contracts {
             kms_auth: deployment.kms_auth,
             committee: deployment.committee,
             domain_registry: deployment.domain_registry,
+            receipt_anchor: deployment.receipt_anchor,
+            governance_factory: deployment.governance_factory,
+            role_council: deployment.role_council,
             genesis_block: deployment.genesis_block,
         }
     }
@@ -65,6 +74,9 @@ impl Contracts {
             kms_auth: Address::repeat_byte(0x11),
             committee: Address::repeat_byte(0x22),
             domain_registry: Address::repeat_byte(0x33),
+            receipt_anchor: Some(Address::repeat_byte(0x44)),
+            governance_factory: None,
+            role_council: Address::repeat_byte(0x55),
             genesis_block: 0,
         }
     }
@@ -78,6 +90,7 @@ pub struct ChainView(Arc<RwLock<ViewState>>);
 struct ViewState {
     nodes: Arc<Vec<Node>>,
     apps: Arc<BTreeSet<Address>>,
+    owners: Arc<BTreeSet<Address>>,
     /// When the nodes were read, on the monotonic clock.
     read_at: Option<Duration>,
 }
@@ -96,6 +109,23 @@ impl ChainView {
     /// The registered apps.
     pub fn apps(&self) -> Arc<BTreeSet<Address>> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).apps)
+    }
+
+    /// Owners of registered apps, past ones included; none unless they are to be found.
+    pub fn owners(&self) -> Arc<BTreeSet<Address>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).owners)
+    }
+
+    pub(crate) fn set_owners(&self, owners: BTreeSet<Address>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).owners = Arc::new(owners);
+    }
+
+    pub(crate) fn add_owners(&self, owners: impl IntoIterator<Item = Address>) {
+        let mut owners = owners.into_iter().peekable();
+        if owners.peek().is_some() {
+            let mut view = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut view.owners).extend(owners);
+        }
     }
 
     pub(crate) fn set_nodes(&self, nodes: Vec<Node>, now: Duration) {

@@ -10,13 +10,21 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use mandate_model::deployment::Deployment;
 use mandate_runtime::{
+    Ambient,
     config::{self, ConfigErrors, Problems, Secret, SecretFileError, Validate, duration},
     telemetry,
 };
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::retry::Retry;
+use crate::effects::{
+    Plan,
+    webhook::{self, WebhookConfig, WebhookError, Webhooks},
+};
+
+mod effects;
+
+pub use effects::{ApprovalsConfig, EffectsConfig, GovernanceConfig, SenderConfig};
 
 /// The prefix of environment overrides.
 pub const ENV_PREFIX: &str = "MANDATE_RELAYER";
@@ -37,6 +45,7 @@ pub struct Config {
     /// The database.
     pub store: StoreConfig,
     /// The key that pays for transactions.
+    #[serde(default)]
     pub signer: SignerConfig,
     /// Requests to nodes and gateways.
     #[serde(default)]
@@ -44,6 +53,15 @@ pub struct Config {
     /// Transactions.
     #[serde(default)]
     pub sender: SenderConfig,
+    /// Approvals of council members.
+    #[serde(default)]
+    pub approvals: ApprovalsConfig,
+    /// Executing what was decided.
+    #[serde(default)]
+    pub governance: GovernanceConfig,
+    /// Who is told what.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookConfig>,
     /// Letters between nodes.
     #[serde(default)]
     pub mailbox: MailboxConfig,
@@ -147,69 +165,6 @@ pub struct SignerConfig {
     pub key: Option<Secret>,
 }
 
-/// Requests to nodes and gateways.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EffectsConfig {
-    /// When to try again.
-    pub retry: Retry,
-    /// Attempts before an effect is given up. A node that was away reads the chain anyway when it comes back.
-    pub attempts: u32,
-    /// Requests at a time.
-    pub concurrency: usize,
-    /// How long a node or gateway may take to take note of a revocation.
-    #[serde(with = "duration")]
-    pub push_timeout: Duration,
-    /// How long a gateway may take to obtain a certificate.
-    #[serde(with = "duration")]
-    pub order_timeout: Duration,
-    /// A recorded certificate that is valid for longer than this is not ordered again.
-    #[serde(with = "duration")]
-    pub renew_before: Duration,
-}
-
-impl Default for EffectsConfig {
-    fn default() -> Self {
-        Self {
-            retry: Retry::default(),
-            attempts: 30,
-            concurrency: 64,
-            push_timeout: Duration::from_secs(5),
-            order_timeout: Duration::from_secs(180),
-            renew_before: Duration::from_secs(30 * 86_400),
-        }
-    }
-}
-
-/// Transactions.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SenderConfig {
-    /// When to try again.
-    pub retry: Retry,
-    /// Refused dry runs before an effect is given up.
-    pub attempts: u32,
-    /// Transactions that wait for a block at a time.
-    pub in_flight: usize,
-    /// A transaction that no block took for this long is sent again with a higher fee.
-    #[serde(with = "duration")]
-    pub bump_after: Duration,
-    /// The highest fee per gas that is ever offered, in gwei.
-    pub max_fee_gwei: u64,
-}
-
-impl Default for SenderConfig {
-    fn default() -> Self {
-        Self {
-            retry: Retry { first: Duration::from_millis(100), most: Duration::from_secs(10) },
-            attempts: 100,
-            in_flight: 16,
-            bump_after: Duration::from_secs(36),
-            max_fee_gwei: 500,
-        }
-    }
-}
-
 /// Letters between nodes, and what nodes may submit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -297,6 +252,9 @@ impl Config {
             signer: SignerConfig::default(),
             effects: EffectsConfig::default(),
             sender: SenderConfig::default(),
+            approvals: ApprovalsConfig::default(),
+            governance: GovernanceConfig::default(),
+            webhooks: Vec::new(),
             mailbox: MailboxConfig::default(),
             api: ApiConfig::default(),
             log: LogConfig::default(),
@@ -309,6 +267,29 @@ impl Config {
     /// Every problem at once.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         config::load(path, ENV_PREFIX)
+    }
+
+    /// What follows from it for effects.
+    pub fn plan(&self) -> Plan {
+        let named = self.governance.contracts.iter().copied();
+        Plan {
+            gateways: self.gateways.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
+            webhooks: self.webhooks.iter().map(WebhookConfig::subscription).collect(),
+            governance: named.chain([self.deployment.role_council]).collect(),
+            discover: self.governance.discover,
+            execute: self.governance.execute,
+            renew_before: self.effects.renew_before.as_secs(),
+        }
+    }
+
+    /// Whether what it names can be used: the key, the webhooks' secrets and roots. The operator's commands need none of it.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub fn check(&self) -> Result<(), CheckError> {
+        self.signer.signer()?;
+        Webhooks::new(&self.webhooks, Ambient::system())?;
+        Ok(())
     }
 }
 
@@ -323,8 +304,8 @@ impl Validate for Config {
         for (i, url) in self.gateways.iter().enumerate() {
             problems.require(url.starts_with("http://"), format!("gateways[{i}]"), "must be an http:// URL");
         }
-        let keys = usize::from(self.signer.key.is_some()) + usize::from(self.signer.key_file.is_some());
-        problems.require(keys == 1, "signer", "needs exactly one of `key_file` and `key`");
+        let both = self.signer.key.is_some() && self.signer.key_file.is_some();
+        problems.require(!both, "signer", "needs exactly one of `key_file` and `key`");
         let places = usize::from(self.store.path.is_some()) + usize::from(self.store.url.is_some());
         problems.require(places == 1, "store", "needs exactly one of `path` and `url`");
         let is_postgres =
@@ -335,19 +316,22 @@ impl Validate for Config {
             "must be a postgres:// URL",
         );
         problems.require(!self.store.lease.is_zero(), "store.lease", "must be above 0");
-        self.effects.retry.validate("effects.retry", problems);
-        self.sender.retry.validate("sender.retry", problems);
-        for (path, n) in [
-            ("effects.attempts", u64::from(self.effects.attempts)),
-            ("effects.concurrency", self.effects.concurrency as u64),
-            ("sender.attempts", u64::from(self.sender.attempts)),
-            ("sender.in_flight", self.sender.in_flight as u64),
-            ("sender.max_fee_gwei", self.sender.max_fee_gwei),
-            ("api.witness_concurrency", self.api.witness_concurrency as u64),
-        ] {
-            problems.require(n > 0, path, "must be above 0");
-        }
+        effects::validate(&self.effects, &self.sender, &self.approvals, problems);
+        webhook::validate(&self.webhooks, problems);
+        let some = self.api.witness_concurrency > 0;
+        problems.require(some, "api.witness_concurrency", "must be above 0");
     }
+}
+
+/// Why something that the configuration names cannot be used.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// The key.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }
 
 /// Why there is no signing key.

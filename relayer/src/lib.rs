@@ -6,10 +6,14 @@
 //! durable, `sender` turns it into transactions, `api` answers.
 
 pub mod api;
+pub mod approvals;
+mod budget;
 pub mod chain;
 pub mod config;
 pub mod effects;
 pub mod mailbox;
+pub mod operator;
+mod periodic;
 mod redact;
 mod retry;
 pub mod sender;

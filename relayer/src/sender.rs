@@ -13,13 +13,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256, keccak256},
     providers::{DynProvider, Provider},
-    rpc::types::TransactionReceipt,
     signers::local::PrivateKeySigner,
     transports::TransportError,
 };
-use mandate_model::wire::BlockRef;
 use mandate_runtime::{Ambient, http::Health};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -28,21 +26,25 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::Contracts,
     config::SenderConfig,
-    effects::{Refusal, refusal, transaction},
+    effects::{
+        Refusal, refusal, transaction,
+        webhook::{Occurrence, Subscription},
+    },
     redact::Redact,
-    store::{InFlight, Landed, Lane, Lock, Next, Queued, SignedTx, Store, StoreError},
+    store::{InFlight, Lane, Lock, Next, Queued, SignedTx, Store, StoreError},
 };
 
 mod ask;
+mod balance;
+mod gaps;
 mod sign;
+mod tell;
 mod void;
+mod watch;
 
 use ask::Revert;
+use gaps::Nonces;
 use sign::Fees;
-
-/// Ticks without a receipt, though the nonce is spent, before the transaction counts as lost: behind one URL there may be
-/// endpoints that lag.
-const LOST_AFTER: u32 = 5;
 
 /// Why a tick of the sender stopped. The next one goes on.
 #[derive(Debug, Error)]
@@ -69,6 +71,16 @@ pub enum SendError {
         /// The configured bound.
         most: u128,
     },
+    /// The account has less than a transaction may cost. What waits goes on waiting.
+    #[error("{payer} has {balance} wei and a transaction may cost {needed}: send it some")]
+    CannotPay {
+        /// Who pays.
+        payer: Address,
+        /// What it has, in wei.
+        balance: U256,
+        /// What is needed, in wei.
+        needed: U256,
+    },
 }
 
 fn rpc(method: &'static str) -> impl FnOnce(TransportError) -> SendError {
@@ -85,6 +97,7 @@ pub struct Sender {
     config: SenderConfig,
     redact: Redact,
     memory: Memory,
+    webhooks: Vec<Subscription>,
 }
 
 /// What a restart may forget.
@@ -96,6 +109,14 @@ struct Memory {
     missing: HashMap<String, u32>,
     /// The endpoint's last word on a transaction that it did not take, in this tick.
     not_taken: Option<String>,
+    /// What the account has.
+    purse: balance::Purse,
+    /// Nonces that nothing has.
+    gaps: gaps::Gaps,
+    /// No nonce below this one is free, whatever an endpoint that lags says.
+    floor: u64,
+    /// Ticks for which the endpoint said otherwise; then the floor was reorganised away.
+    below_floor: u32,
 }
 
 impl Sender {
@@ -109,7 +130,8 @@ impl Sender {
         config: SenderConfig,
         redact: Redact,
     ) -> Self {
-        Self { contracts, ambient, provider, store, signer, config, redact, memory: Memory::default() }
+        let (memory, webhooks) = (Memory::default(), Vec::new());
+        Self { contracts, ambient, provider, store, signer, config, redact, memory, webhooks }
     }
 
     /// Who pays.
@@ -128,7 +150,9 @@ impl Sender {
         let (store, lock) = (Arc::clone(&self.store), self.lock());
         let work = async move {
             loop {
-                let wait = match self.tick().await {
+                let ticked = self.tick().await;
+                self.report_balance(&health);
+                let wait = match ticked {
                     Ok(open) => {
                         match self.memory.not_taken.take() {
                             Some(why) => health.fail("sender", format!("a transaction is not taken: {why}")),
@@ -169,6 +193,7 @@ impl Sender {
     /// # Errors
     /// When endpoint or store fail; the next tick goes on.
     pub async fn tick(&mut self) -> Result<usize, SendError> {
+        self.watch_balance().await?;
         let waits = self.store.next_due(Lane::Chain).await?.is_some();
         if !waits && self.store.in_flight(self.address()).await?.is_empty() {
             return Ok(0);
@@ -188,6 +213,7 @@ impl Sender {
     async fn work(&mut self) -> Result<usize, SendError> {
         // Read under the lock: nobody else adds a nonce from here on.
         let in_flight = self.store.in_flight(self.address()).await?;
+        let all = in_flight.clone();
         let mut waiting = Vec::new();
         for effect in in_flight {
             match effect.mined {
@@ -198,100 +224,8 @@ impl Sender {
         // One that lands in this tick counts as open: its block may be final already, and the next bell far away.
         let watched = waiting.len();
         let still = self.watch_sent(waiting).await?;
-        self.send_pending(&still).await?;
+        self.send_pending(&still, &all).await?;
         Ok(watched + usize::from(self.store.next_due(Lane::Chain).await?.is_some()))
-    }
-
-    /// A mined transaction: done once its block is final, sent again once its block is gone.
-    async fn watch_mined(&mut self, key: &str, block: BlockRef, effect: &InFlight) -> Result<(), SendError> {
-        let progress = self.store.progress().await?;
-        if let Some(ours) = self.store.block_hash(block.number).await?
-            && ours != block.hash
-        {
-            tracing::warn!(
-                effect = key,
-                block = block.number,
-                "its block was reorganised away: sending again"
-            );
-            return Ok(self.store.mined(key.to_owned(), None).await?);
-        }
-        if progress.finalized.is_none_or(|f| f.number < block.number) {
-            return Ok(());
-        }
-        match self.receipt(effect).await? {
-            Some(receipt) if receipt.block_hash == Some(block.hash) => {
-                metrics::counter!("mandate_relayer_effects_total", "kind" => effect.effect.kind(), "outcome" => "done")
-                    .increment(1);
-                Ok(self.store.complete(key.to_owned(), Vec::new()).await?)
-            }
-            _ => Ok(self.store.mined(key.to_owned(), None).await?),
-        }
-    }
-
-    /// Sent transactions: those that still wait for a block.
-    async fn watch_sent(&mut self, waiting: Vec<InFlight>) -> Result<Vec<InFlight>, SendError> {
-        if waiting.is_empty() {
-            return Ok(waiting);
-        }
-        let next = self.next_nonce().await?;
-        let mut still = Vec::new();
-        for effect in waiting {
-            match self.receipt(&effect).await? {
-                Some(receipt) => self.landed(&effect, &receipt).await?,
-                None if self.is_lost(&effect, next) => {
-                    tracing::warn!(effect = %effect.key, "its nonce went to another transaction: trying anew");
-                    self.store
-                        .unsend(effect.key.clone(), "the nonce went to another transaction".to_owned())
-                        .await?;
-                }
-                None => {
-                    self.broadcast_again(&effect).await?;
-                    still.push(effect);
-                }
-            }
-        }
-        Ok(still)
-    }
-
-    async fn receipt(&self, effect: &InFlight) -> Result<Option<TransactionReceipt>, SendError> {
-        for tx in effect.txs.iter().rev() {
-            let receipt = self.provider.get_transaction_receipt(tx.hash).await;
-            if let Some(receipt) = receipt.map_err(rpc("eth_getTransactionReceipt"))? {
-                return Ok(Some(receipt));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn landed(&mut self, effect: &InFlight, receipt: &TransactionReceipt) -> Result<(), SendError> {
-        let key = effect.key.clone();
-        self.memory.missing.remove(&key);
-        for tx in &effect.txs {
-            self.memory.sent_at.remove(&tx.hash);
-        }
-        let (Some(number), Some(hash)) = (receipt.block_number, receipt.block_hash) else { return Ok(()) };
-        let tx = receipt.transaction_hash;
-        if effect.cancelled && self.is_void(effect, tx) {
-            tracing::info!(effect = %key, %tx, "cancelled: its nonce is used up");
-            return Ok(self.store.unsend(key, "cancelled".to_owned()).await?);
-        }
-        if receipt.status() {
-            tracing::info!(effect = %key, %tx, block = number, "mined");
-            return Ok(self.store.mined(key, Some(Landed { block: BlockRef { number, hash }, tx })).await?);
-        }
-        // The state changed between dry run and block; the next dry run tells whether anything is left to do.
-        tracing::warn!(effect = %key, %tx, block = number, "reverted");
-        Ok(self.store.unsend(key, format!("transaction {tx} reverted")).await?)
-    }
-
-    fn is_lost(&mut self, effect: &InFlight, next: u64) -> bool {
-        if effect.txs.iter().all(|tx| tx.nonce >= next) {
-            self.memory.missing.remove(&effect.key);
-            return false;
-        }
-        let missing = self.memory.missing.entry(effect.key.clone()).or_default();
-        *missing += 1;
-        *missing >= LOST_AFTER && self.memory.missing.remove(&effect.key).is_some()
     }
 
     /// Once after a restart or a reorganisation, and with a higher fee when no block takes it.
@@ -333,16 +267,19 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends what waits, as far as the window allows.
-    async fn send_pending(&mut self, in_flight: &[InFlight]) -> Result<(), SendError> {
-        let room = self.config.in_flight.saturating_sub(in_flight.len());
+    /// Sends what waits, as far as the window allows. `all` are in flight or were when this tick began.
+    async fn send_pending(&mut self, still: &[InFlight], all: &[InFlight]) -> Result<(), SendError> {
+        let room = self.config.in_flight.saturating_sub(still.len());
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         let claimed = self.store.claim(Lane::Chain, room).await?;
-        if claimed.is_empty() {
+        if claimed.is_empty() && still.is_empty() {
             return Ok(());
         }
-        let used = in_flight.iter().flat_map(|effect| &effect.txs).map(|tx| tx.nonce + 1).max().unwrap_or(0);
-        let mut nonce = self.next_nonce().await?.max(used);
+        let next = self.next_nonce().await?;
+        let mut nonces = Nonces::new(self.at_least_floor(next), all);
+        if claimed.is_empty() {
+            return self.fill_gaps(&nonces).await;
+        }
         let mut renewed = self.ambient.clock.monotonic();
         for queued in claimed {
             let now = self.ambient.clock.monotonic();
@@ -352,8 +289,9 @@ impl Sender {
                 self.store.renew(Lane::Chain).await?;
                 renewed = now;
             }
+            let nonce = nonces.free();
             if self.send(&queued, nonce).await? {
-                nonce += 1;
+                nonces.take(nonce);
             }
         }
         Ok(())
@@ -367,6 +305,10 @@ impl Sender {
                 .await?;
             return Ok(false);
         };
+        if self.is_filled(queued, nonce) {
+            self.store.complete(queued.key.clone(), Vec::new()).await?;
+            return Ok(false);
+        }
         let dry = match self.dry_run(&call).await? {
             Ok(()) => self.estimate(&call).await?,
             Err(revert) => Err(revert),
@@ -382,6 +324,7 @@ impl Sender {
         if fees.max_fee > self.most() {
             return Err(SendError::TooDear { needed: fees.max_fee, most: self.most() });
         }
+        self.can_pay(gas, fees).await?;
         let tx = sign::sign(&self.signer, self.contracts.chain_id, &call, nonce, gas, fees)?;
         let kept = self.store.keep_transaction(queued.key.clone(), tx.clone()).await?;
         if kept {
@@ -399,6 +342,11 @@ impl Sender {
         let why = revert.to_string();
         let give_up = queued.attempts + 1 >= self.config.attempts;
         tracing::warn!(effect = %key, %why, attempt = queued.attempts + 1, give_up, "dry run refused");
+        if give_up {
+            // Before it is noted: a crash in between tells it again, under the same key.
+            let what = format!("{} was given up: {why}; its key is {key}", queued.effect.kind());
+            self.tell(&format!("given_up:{}", keccak256(&key)), Occurrence::Incident { what }).await?;
+        }
         let next = match give_up {
             true => Next::GiveUp,
             false => Next::After(self.config.retry.delay(queued.attempts, &*self.ambient.entropy)),

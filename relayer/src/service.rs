@@ -20,10 +20,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, Api},
+    approvals::Approvals,
     chain::{Bounds, ChainReader, ChainView, Contracts, Follower},
     config::{Config, SignerError},
-    effects::Dispatcher,
+    effects::{
+        Dispatcher, Outside,
+        webhook::{WebhookError, Webhooks},
+    },
     mailbox::Mailbox,
+    periodic::Periodic,
     redact::Redact,
     sender::Sender,
     store::{self, Store, StoreError},
@@ -56,6 +61,9 @@ pub enum StartError {
     /// No key.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// A webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The database.
     #[error("store: {0}")]
     Store(#[from] StoreError),
@@ -78,6 +86,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     view: ChainView,
     sender: Sender,
+    webhooks: Webhooks,
     listener: Listener,
     address: SocketAddr,
     wake: Arc<Notify>,
@@ -107,7 +116,9 @@ impl Service {
             signer,
             config.sender.clone(),
             redact.clone(),
-        );
+        )
+        .telling(config.plan().webhooks);
+        let webhooks = Webhooks::new(&config.webhooks, ambient.clone())?;
         Ok(Self {
             config,
             ambient,
@@ -116,6 +127,7 @@ impl Service {
             store,
             view: ChainView::default(),
             sender,
+            webhooks,
             listener,
             address,
             wake: Arc::default(),
@@ -162,12 +174,21 @@ impl Service {
             health: self.health.clone(),
             ambient: self.ambient.clone(),
         };
+        let periodic = Periodic {
+            contracts: self.contracts,
+            store: Arc::clone(&self.store),
+            view: self.view.clone(),
+            clock: Arc::clone(&self.ambient.clock),
+            anchor_every: self.config.effects.anchor_every,
+            bell: Arc::clone(&http_bell),
+        };
         let heads = notice_heads(self.provider.clone(), self.wake, self.ambient.clone());
         tokio::join!(
             serve_with(self.listener, router, stop.clone(), options).boxed(),
             following.run(stop.clone()).boxed(),
             dispatcher.run(stop.clone()).boxed(),
             self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()).boxed(),
+            periodic.run(stop.clone()).boxed(),
             stop.clone().run_until_cancelled_owned(heads).boxed(),
         );
         tracing::info!("relayer stopped");
@@ -185,6 +206,7 @@ impl Service {
             self.config.gateways.iter().map(|url| url.trim_end_matches('/').to_owned()),
             bounds,
         )
+        .planning(self.config.plan())
     }
 
     fn dispatcher(&self, bell: &Arc<Notify>, chain_bell: &Arc<Notify>) -> Dispatcher {
@@ -196,6 +218,11 @@ impl Service {
             client: Client::new(Arc::clone(&self.ambient.net)),
             gateways: self.config.gateways.clone(),
             config: self.config.effects.clone(),
+            outside: Outside {
+                webhooks: Some(self.webhooks.clone()),
+                subscriptions: self.config.plan().webhooks,
+                governance: self.config.governance.clone(),
+            },
             bell: Arc::clone(bell),
             chain_bell: Arc::clone(chain_bell),
         }
@@ -216,6 +243,16 @@ impl Service {
                 clock(),
                 mailbox.clone(),
                 stop.clone(),
+            ),
+            approvals: Approvals::new(
+                contracts,
+                self.provider.clone(),
+                Arc::clone(&self.store),
+                self.view.clone(),
+                clock(),
+                self.config.approvals.clone(),
+                self.payer(),
+                Arc::clone(chain_bell),
             ),
             submissions: Submissions::new(
                 contracts,

@@ -109,6 +109,15 @@ pub async fn open(
     })
 }
 
+/// One effect by its key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn one(store: &dyn Store, key: String) -> Result<Option<OutboxEntry>, StoreError> {
+    let query = OutboxQuery { key: Some(key), limit: 1, ..OutboxQuery::default() };
+    Ok(store.outbox(query).await?.pop())
+}
+
 /// Opens it beside whoever serves from it, as the operator's commands do.
 ///
 /// # Errors
@@ -209,10 +218,13 @@ pub trait Store: Send + Sync + Debug {
     /// Gives back what this relayer has claimed in a lane.
     fn release(&self, lane: Lane) -> Answer<'_, ()>;
 
+    /// Gives one claimed effect back, not to be claimed before this has passed. It was not attempted.
+    fn postpone(&self, key: String, after: Duration) -> Answer<'_, ()>;
+
     /// In how long there is something to claim, if nothing changes; nothing when nothing waits.
     fn next_due(&self, lane: Lane) -> Answer<'_, Option<Duration>>;
 
-    /// Number of effects that are under way or wait: `pending`, `sent`, `mined`.
+    /// Number of effects that are under way or wait: `pending`, `sent`, `mined`. Without those that are meant for a later time.
     fn open_effects(&self) -> Answer<'_, u64>;
 
     /// Number of effects of one origin that wait or are under way.
@@ -220,6 +232,9 @@ pub trait Store: Send + Sync + Debug {
 
     /// The state of an effect by name, see [`EffectState`].
     fn effect_state(&self, key: String) -> Answer<'_, Option<String>>;
+
+    /// How many effects of each kind are in each state, those that are done left out.
+    fn depths(&self) -> Answer<'_, Vec<Depth>>;
 
     /// Effects for the operator, by page.
     fn outbox(&self, query: OutboxQuery) -> Answer<'_, Vec<OutboxEntry>>;

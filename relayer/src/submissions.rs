@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What nodes want on chain: checked as the contract will check it, bounded, and kept before it is accepted.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, Bytes, keccak256},
@@ -21,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::{
+    budget::Budget,
     chain::{ChainView, Contracts},
     config::MailboxConfig,
     effects::NewEffect,
@@ -30,7 +27,6 @@ use crate::{
 
 /// The longest dealer log or public polynomial.
 const MAX_PAYLOAD: usize = 64 << 10;
-const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Why a submission was not taken.
 #[derive(Debug, Error)]
@@ -71,8 +67,7 @@ pub struct Submissions {
     view: ChainView,
     clock: Arc<dyn Clock>,
     config: MailboxConfig,
-    /// Since when, and how many, by node.
-    counted: Arc<Mutex<HashMap<Address, (Duration, u32)>>>,
+    budget: Budget,
     bell: Arc<Notify>,
 }
 
@@ -87,7 +82,8 @@ impl Submissions {
         config: MailboxConfig,
         bell: Arc<Notify>,
     ) -> Self {
-        Self { contracts, provider, store, view, clock, config, counted: Arc::default(), bell }
+        let budget = Budget::new(config.submissions_per_hour);
+        Self { contracts, provider, store, view, clock, config, budget, bell }
     }
 
     /// Takes a submission; when this returns it is durable. The same one again gives the same key and costs nothing.
@@ -120,16 +116,10 @@ impl Submissions {
         if self.store.open_of(node.to_string()).await? >= self.config.open_submissions {
             return Err(SubmitError::TooMany(node));
         }
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, count) = counted.entry(node).or_insert((now, 0));
-        if now.saturating_sub(*since) >= HOUR {
-            (*since, *count) = (now, 0);
+        match self.budget.spend(node, now) {
+            true => Ok(()),
+            false => Err(SubmitError::TooMany(node)),
         }
-        if *count >= self.config.submissions_per_hour {
-            return Err(SubmitError::TooMany(node));
-        }
-        *count += 1;
-        Ok(())
     }
 
     fn signer(&self, submission: &Submission) -> Option<Address> {

@@ -143,6 +143,7 @@ impl<'a> Process<'a> {
             client: Client::new(Arc::new(TcpNet)),
             gateways: vec![gateway],
             config: EffectsConfig::default(),
+            outside: Default::default(),
             bell: Arc::default(),
             chain_bell: Arc::default(),
         });
@@ -293,8 +294,10 @@ async fn outcome(process: &Process<'_>) -> Outcome {
     let entries = store.outbox(OutboxQuery { limit: 10_000, ..OutboxQuery::default() }).await.unwrap();
     for entry in &entries {
         let mut effect = entry.effect.clone();
-        if let Effect::RevocationPush { notice, .. } = &mut effect {
-            notice.block_number = 0;
+        match &mut effect {
+            Effect::RevocationPush { notice, .. } => notice.block_number = 0,
+            Effect::GrantPush { notice, .. } => notice.block_number = 0,
+            _ => {}
         }
         *effects.entry(serde_json::to_string(&effect).unwrap()).or_default() += 1;
     }
@@ -314,7 +317,12 @@ async fn outcome(process: &Process<'_>) -> Outcome {
     }
     Outcome {
         effects,
-        states: entries.iter().map(|entry| entry.state.as_str()).collect(),
+        // Renewals wait for the end of their certificates.
+        states: entries
+            .iter()
+            .filter(|entry| !matches!(entry.effect, Effect::CertificateRenewal { .. }))
+            .map(|entry| entry.state.as_str())
+            .collect(),
         told: process.stage.receivers.iter().map(told).collect(),
         ordered: process.stage.receivers[2].orders.lock().unwrap().iter().map(|o| o.name.clone()).collect(),
         spent: provider.get_transaction_count(payer().address()).await.unwrap(),

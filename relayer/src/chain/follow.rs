@@ -8,7 +8,7 @@
 //! ```
 //! Each step is one transaction of the store; a crash between two of them repeats nothing and skips nothing (G-10).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use alloy::{primitives::B256, rpc::types::Header};
 use mandate_model::wire::BlockRef;
@@ -16,7 +16,10 @@ use mandate_runtime::Clock;
 use thiserror::Error;
 
 use super::{ChainReader, ChainView, Contracts, ReadError};
-use crate::store::{Lock, Progress, Step, Store, StoreError};
+use crate::{
+    effects::Plan,
+    store::{Lock, Progress, Step, Store, StoreError},
+};
 
 mod step;
 
@@ -84,7 +87,7 @@ pub struct Follower {
     store: Arc<dyn Store>,
     view: ChainView,
     clock: Arc<dyn Clock>,
-    gateways: BTreeSet<String>,
+    plan: Arc<Plan>,
     bounds: Bounds,
     range: u64,
     loaded: bool,
@@ -103,9 +106,15 @@ impl Follower {
         gateways: impl IntoIterator<Item = String>,
         bounds: Bounds,
     ) -> Self {
-        let gateways = gateways.into_iter().collect();
+        let plan = Arc::new(Plan { gateways: gateways.into_iter().collect(), ..Plan::default() });
         let range = bounds.max_range;
-        Self { contracts, reader, store, view, clock, gateways, bounds, range, loaded: false, seen: None }
+        Self { contracts, reader, store, view, clock, plan, bounds, range, loaded: false, seen: None }
+    }
+
+    /// Follows by this plan, its gateways included.
+    #[must_use]
+    pub fn planning(self, plan: Plan) -> Self {
+        Self { plan: Arc::new(plan), ..self }
     }
 
     /// Lets another relayer follow at once.
@@ -174,6 +183,9 @@ impl Follower {
     async fn reload_apps(&self) -> Result<(), FollowError> {
         let apps = self.store.apps().await?;
         self.view.set_apps(apps.into_iter().map(|record| record.app).collect());
+        if self.plan.discover {
+            self.view.set_owners(self.stored_owners().await?);
+        }
         Ok(())
     }
 

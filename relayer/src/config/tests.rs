@@ -55,7 +55,6 @@ fn every_mistake_is_named_at_once() {
         "chain.rpc",
         "chain.poll",
         "store",
-        "signer",
         "signer.unknown_section",
         "effects.attempts",
         "effects.retry.first",

@@ -6,8 +6,11 @@ use alloy::{
     sol_types::{SolCall, SolError},
 };
 use mandate_model::{
-    bindings::{DomainRegistry, KmsCommittee},
-    wire::relayer::Submission,
+    bindings::{AppGovernor, DomainRegistry, KmsCommittee, ReceiptAnchor, RoleCouncil},
+    wire::{
+        kms::SignedRoot,
+        relayer::{Approval, Submission},
+    },
 };
 
 use super::Effect;
@@ -25,7 +28,18 @@ pub struct ContractCall {
 /// The transaction that carries out `effect`, or nothing when it is not done on chain.
 pub fn transaction(contracts: &Contracts, effect: &Effect) -> Option<ContractCall> {
     let (to, data) = match effect {
-        Effect::RevocationPush { .. } | Effect::CertificateOrder { .. } => return None,
+        Effect::Execute { at, data } => return Some(ContractCall { to: *at, data: data.clone() }),
+        Effect::RevocationPush { .. }
+        | Effect::GrantPush { .. }
+        | Effect::CertificateOrder { .. }
+        | Effect::CertificateRenewal { .. }
+        | Effect::DomainRelease { .. }
+        | Effect::RootRequest { .. }
+        | Effect::CheckPassed { .. }
+        | Effect::Webhook { .. } => return None,
+        Effect::FillGap { signer, .. } => (*signer, Vec::new()),
+        Effect::PostRoot { root } => (contracts.receipt_anchor?, root_call(root.clone())),
+        Effect::Approve { approval } => (approval.council, approval_call(approval.clone())),
         Effect::Submit { submission } => (contracts.committee, submission_call(submission.clone())),
         Effect::PinAccount { name, issuer, account_uri } => {
             let (name, issuer, account_uri) = (name.clone(), issuer.clone(), account_uri.clone());
@@ -43,6 +57,17 @@ pub fn transaction(contracts: &Contracts, effect: &Effect) -> Option<ContractCal
         }
     };
     Some(ContractCall { to, data: data.into() })
+}
+
+fn root_call(signed: SignedRoot) -> Vec<u8> {
+    let SignedRoot { node, index, previous_root, root, count, signature } = signed;
+    let previous = previous_root;
+    ReceiptAnchor::postRootCall { node, index, previousRoot: previous, root, count, signature }.abi_encode()
+}
+
+fn approval_call(approval: Approval) -> Vec<u8> {
+    let Approval { motion, role, member, deadline, signature, .. } = approval;
+    RoleCouncil::approveBySigCall::from((motion, role, member, deadline, signature)).abi_encode()
 }
 
 fn submission_call(submission: Submission) -> Vec<u8> {
@@ -72,25 +97,57 @@ pub(crate) enum Refusal {
 /// Reads a revert.
 pub(crate) fn refusal(data: &[u8]) -> Refusal {
     let Some((selector, arguments)) = data.split_first_chunk::<4>() else { return Refusal::NotNow };
-    let already = [KmsCommittee::AlreadyPosted::SELECTOR, DomainRegistry::NothingToChange::SELECTOR];
+    let already = [
+        KmsCommittee::AlreadyPosted::SELECTOR,
+        DomainRegistry::NothingToChange::SELECTOR,
+        RoleCouncil::AlreadyApproved::SELECTOR,
+        // Another relayer's root covers as many receipts.
+        ReceiptAnchor::CountNotRising::SELECTOR,
+    ];
     if already.contains(selector) {
         return Refusal::AlreadySo;
     }
+    // Another relayer's root has this place.
+    let taken = *selector == ReceiptAnchor::WrongIndex::SELECTOR
+        && ReceiptAnchor::WrongIndex::abi_decode_raw(arguments).is_ok_and(|e| e.given < e.expected);
+    // Executed, cancelled or expired: nothing waits any more.
+    let over = (*selector == AppGovernor::GovernorUnexpectedProposalState::SELECTOR
+        && AppGovernor::GovernorUnexpectedProposalState::abi_decode_raw(arguments)
+            .is_ok_and(|e| PROPOSAL_OVER.contains(&e.current)))
+        || (*selector == RoleCouncil::WrongState::SELECTOR
+            && RoleCouncil::WrongState::abi_decode_raw(arguments)
+                .is_ok_and(|e| MOTION_OVER.contains(&e.state)));
     // The ceremony ended without this confirmation, successfully: a quorum agreed on the output.
     let finished = *selector == KmsCommittee::WrongState::SELECTOR
         && KmsCommittee::WrongState::abi_decode_raw(arguments).is_ok_and(|e| e.state == FINISHED);
-    if finished { Refusal::AlreadySo } else { Refusal::NotNow }
+    if taken || over || finished { Refusal::AlreadySo } else { Refusal::NotNow }
 }
 
+/// `ProposalState`: Canceled, Defeated, Expired, Executed.
+const PROPOSAL_OVER: [u8; 4] = [2, 3, 6, 7];
+/// `MotionState`: Executed, Expired.
+const MOTION_OVER: [u8; 2] = [3, 4];
 /// `CeremonyState.Finished`.
 const FINISHED: u8 = 3;
 
 /// A revert by name, for the operator.
 pub(crate) fn revert_name(data: &[u8]) -> String {
     use alloy::sol_types::SolInterface;
-    use mandate_model::bindings::{DomainRegistry::DomainRegistryErrors, KmsCommittee::KmsCommitteeErrors};
+    use mandate_model::bindings::{
+        AppGovernor::AppGovernorErrors, DomainRegistry::DomainRegistryErrors,
+        KmsCommittee::KmsCommitteeErrors, ReceiptAnchor::ReceiptAnchorErrors, RoleCouncil::RoleCouncilErrors,
+    };
 
     if let Ok(e) = KmsCommitteeErrors::abi_decode(data) {
+        return format!("{e:?}");
+    }
+    if let Ok(e) = RoleCouncilErrors::abi_decode(data) {
+        return format!("{e:?}");
+    }
+    if let Ok(e) = ReceiptAnchorErrors::abi_decode(data) {
+        return format!("{e:?}");
+    }
+    if let Ok(e) = AppGovernorErrors::abi_decode(data) {
         return format!("{e:?}");
     }
     DomainRegistryErrors::abi_decode(data)
@@ -111,6 +168,27 @@ mod tests {
         assert_eq!(refusal(&DomainRegistry::NothingToChange {}.abi_encode()), Refusal::AlreadySo);
         assert_eq!(refusal(&state(FINISHED)), Refusal::AlreadySo);
         assert_eq!(refusal(&state(1)), Refusal::NotNow);
+        let index = |given, expected| {
+            refusal(&ReceiptAnchor::WrongIndex { node: Address::ZERO, given, expected }.abi_encode())
+        };
+        assert_eq!((index(1, 2), index(2, 1)), (Refusal::AlreadySo, Refusal::NotNow));
+        let motion = |state| refusal(&RoleCouncil::WrongState { motionId: U256::ZERO, state }.abi_encode());
+        assert_eq!((motion(3), motion(1)), (Refusal::AlreadySo, Refusal::NotNow), "open may pass again");
+        let proposal = |current| {
+            let (proposal, expected) = (U256::ZERO, alloy::primitives::B256::ZERO);
+            let error = AppGovernor::GovernorUnexpectedProposalState {
+                proposalId: proposal,
+                current,
+                expectedStates: expected,
+            };
+            refusal(&error.abi_encode())
+        };
+        assert_eq!((proposal(7), proposal(4)), (Refusal::AlreadySo, Refusal::NotNow));
+        let rising = ReceiptAnchor::CountNotRising { node: Address::ZERO, given: 1, previous: 1 };
+        assert_eq!(refusal(&rising.abi_encode()), Refusal::AlreadySo);
+        let approved =
+            RoleCouncil::AlreadyApproved { motionId: U256::ZERO, role: U256::ZERO, member: Address::ZERO };
+        assert_eq!(refusal(&approved.abi_encode()), Refusal::AlreadySo);
         assert_eq!(
             refusal(&KmsCommittee::InvalidSignature { nodeKey: Address::ZERO }.abi_encode()),
             Refusal::NotNow

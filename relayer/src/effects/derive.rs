@@ -1,56 +1,110 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Which effects a log causes. Pure.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{
     primitives::{Address, B256, LogData},
     sol_types::SolEvent,
 };
 use mandate_model::{
-    bindings::{AppAuth, DomainRegistry, KmsAuth},
-    wire::{gateway::DomainOrder, kms::RevocationNotice},
+    bindings::{AppAuth, KmsAuth},
+    wire::{BlockRef, kms::RevocationNotice},
 };
 
-use super::{Effect, NewEffect};
+use super::{
+    Effect, NewEffect,
+    webhook::{Message, Occurrence, Place, Subscription, about_to_activate, told_at_finality, told_at_head},
+};
 use crate::{chain::Contracts, store::StoredLog};
+
+mod domains;
+mod governance;
+mod grants;
+
+/// What the configuration says about effects; the same for every log.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Base URLs of the gateways.
+    pub gateways: BTreeSet<String>,
+    /// Who wants to be told what.
+    pub webhooks: Vec<Subscription>,
+    /// Governors and councils that are named.
+    pub governance: BTreeSet<Address>,
+    /// Whether the owners of registered apps count among them.
+    pub discover: bool,
+    /// Whether what they decide is executed.
+    pub execute: bool,
+    /// A certificate is ordered again this many seconds before its end.
+    pub renew_before: u64,
+}
 
 /// Whom effects are for.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
-    /// Base URLs of nodes and gateways that are told of revocations.
-    pub revocations: BTreeSet<String>,
+    /// Base URLs of nodes and gateways that are told of revocations and grants.
+    pub peers: BTreeSet<String>,
     /// Registered apps.
     pub apps: BTreeSet<Address>,
+    /// Governors and councils whose decisions are executed.
+    pub governance: BTreeSet<Address>,
+    /// What the configuration says.
+    pub plan: Arc<Plan>,
 }
 
 /// What must be done as soon as the head shows `log` (G-7): whoever may still act on an older view is told to look again.
 pub fn at_head(contracts: &Contracts, targets: &Targets, log: &StoredLog) -> Vec<NewEffect> {
-    let notices = tightened(contracts, targets, log).into_iter().map(|(app, code_hashes)| RevocationNotice {
-        app,
-        code_hashes,
-        block_number: log.block_number,
-    });
-    notices
-        .flat_map(|notice| {
-            targets.revocations.iter().map(move |url| {
-                let target = format!("{}:{url}", notice.app);
-                let effect = Effect::RevocationPush { target: url.clone(), notice: notice.clone() };
-                NewEffect::of_log(contracts, log, &target, effect)
-            })
-        })
-        .collect()
+    let mut effects = Vec::new();
+    for (app, code_hashes) in tightened(contracts, targets, log) {
+        let notice = RevocationNotice { app, code_hashes, block_number: log.block_number };
+        for url in &targets.peers {
+            let target = format!("{app}:{url}");
+            let effect = Effect::RevocationPush { target: url.clone(), notice: notice.clone() };
+            effects.push(NewEffect::of_log(contracts, log, &target, effect));
+        }
+    }
+    if let Some(what) = told_at_head(contracts, targets, log) {
+        effects.extend(messages(contracts, targets, log, &what));
+    }
+    effects
 }
 
-/// What must be done once `log` is final.
-pub fn at_finality(contracts: &Contracts, log: &StoredLog) -> Vec<NewEffect> {
-    if log.address != contracts.domain_registry {
-        return Vec::new();
+/// What must be done once `log` is final. Of what was final before this relayer first ran, `loud` is not set: what then
+/// still concerns somebody is done, what was only news is not.
+pub fn at_finality(contracts: &Contracts, targets: &Targets, log: &StoredLog, loud: bool) -> Vec<NewEffect> {
+    let mut effects = domains::of(contracts, targets, log, loud);
+    effects.extend(governance::of(contracts, targets, log));
+    if loud {
+        effects.extend(grants::of(contracts, targets, log));
+        if let Some(what) = told_at_finality(contracts, targets, log) {
+            effects.extend(messages(contracts, targets, log, &what));
+        }
     }
-    let approved = decoded::<DomainRegistry::DomainApproved>(log);
-    let order =
-        approved.map(|e| Effect::CertificateOrder { order: DomainOrder { name: e.name }, app: e.app });
-    order.map(|effect| NewEffect::of_log(contracts, log, "gateways", effect)).into_iter().collect()
+    effects
+}
+
+/// One message to each webhook that wants it, and later another where something is to come.
+fn messages(contracts: &Contracts, targets: &Targets, log: &StoredLog, what: &Occurrence) -> Vec<NewEffect> {
+    let place = Place {
+        block: BlockRef { number: log.block_number, hash: log.block_hash },
+        transaction: log.tx_hash,
+        log_index: log.log_index,
+    };
+    let message = |what| Message { chain_id: contracts.chain_id, place: Some(place), what };
+    let later = about_to_activate(what);
+    let mut effects = Vec::new();
+    for hook in &targets.plan.webhooks {
+        if hook.wants(what) {
+            let effect = Effect::Webhook { hook: hook.name.clone(), message: message(what.clone()) };
+            effects.push(NewEffect::of_log(contracts, log, &hook.name, effect));
+        }
+        if let Some((what, at)) = later.clone().filter(|(what, _)| hook.wants(what)) {
+            let effect = Effect::Webhook { hook: hook.name.clone(), message: message(what) };
+            let new = NewEffect::of_log(contracts, log, &format!("{}:about-to-activate", hook.name), effect);
+            effects.push(new.not_before(at.saturating_sub(hook.lead)));
+        }
+    }
+    effects
 }
 
 /// The apps whose allowed set `log` made smaller, and the code hashes it revoked in them.
@@ -105,120 +159,4 @@ pub(crate) fn decoded<E: SolEvent>(log: &StoredLog) -> Option<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const APP: Address = Address::repeat_byte(0xaa);
-
-    fn contracts() -> Contracts {
-        Contracts::for_tests()
-    }
-
-    fn log(address: Address, event: &impl SolEvent) -> StoredLog {
-        let data = event.encode_log_data();
-        StoredLog {
-            block_number: 7,
-            block_hash: B256::repeat_byte(7),
-            timestamp: 1_700_000_000,
-            tx_hash: B256::repeat_byte(8),
-            log_index: 2,
-            address,
-            topics: data.topics().to_vec(),
-            data: data.data,
-        }
-    }
-
-    fn targets() -> Targets {
-        Targets {
-            revocations: ["http://node-1", "http://gateway"].map(str::to_owned).into(),
-            apps: [APP, Address::repeat_byte(0xbb)].into(),
-        }
-    }
-
-    fn pushes(log: &StoredLog) -> Vec<(String, RevocationNotice)> {
-        let effects = at_head(&contracts(), &targets(), log);
-        effects
-            .into_iter()
-            .map(|new| match new.effect {
-                Effect::RevocationPush { target, notice } => (target, notice),
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn g7_a_revocation_is_pushed_to_every_target_with_its_code() {
-        let code = B256::repeat_byte(1);
-        let found = pushes(&log(APP, &AppAuth::CodeRevoked { codeHash: code, by: APP }));
-        let notice = RevocationNotice { app: APP, code_hashes: vec![code], block_number: 7 };
-        assert_eq!(
-            found,
-            [("http://gateway".to_owned(), notice.clone()), ("http://node-1".to_owned(), notice)]
-        );
-    }
-
-    #[test]
-    fn g7_every_tightening_event_is_pushed_and_no_loosening_one() {
-        let by = Address::ZERO;
-        let tightening = [
-            log(APP, &AppAuth::Paused { by, until: Default::default() }),
-            log(APP, &AppAuth::DeviceDenied { deviceId: B256::ZERO, by }),
-            log(APP, &AppAuth::AnyDeviceRemoved {}),
-            log(APP, &AppAuth::TeeRemoved { tee: 1, by }),
-            log(APP, &AppAuth::TcbFloorSet { floor: 1, from: Default::default() }),
-            log(APP, &AppAuth::CodeRetirementSet { codeHash: B256::ZERO, retireAt: Default::default() }),
-        ];
-        for log in &tightening {
-            assert_eq!(pushes(log).len(), 2, "{log:?}");
-        }
-        let scheduled = AppAuth::CodeScheduled {
-            codeHash: B256::ZERO,
-            activeFrom: Default::default(),
-            sourceUri: String::new(),
-        };
-        assert!(pushes(&log(APP, &scheduled)).is_empty());
-    }
-
-    #[test]
-    fn a_suspension_concerns_its_app_and_a_revoked_os_image_every_app() {
-        let auth = contracts().kms_auth;
-        let set = |suspended| KmsAuth::AppSuspensionSet { app: APP, suspended, from: Default::default() };
-        assert_eq!(pushes(&log(auth, &set(true))).len(), 2);
-        assert!(pushes(&log(auth, &set(false))).is_empty());
-        let image = KmsAuth::OsImageRevoked { osImageHash: B256::ZERO, by: APP };
-        assert_eq!(pushes(&log(auth, &image)).len(), 4);
-    }
-
-    #[test]
-    fn events_of_strangers_cause_nothing() {
-        let stranger = Address::repeat_byte(0xcc);
-        assert!(pushes(&log(stranger, &AppAuth::CodeRevoked { codeHash: B256::ZERO, by: APP })).is_empty());
-        let approved = DomainRegistry::DomainApproved {
-            domainHash: B256::ZERO,
-            app: APP,
-            name: "shop.example".to_owned(),
-        };
-        assert!(at_finality(&contracts(), &log(stranger, &approved)).is_empty());
-        assert_eq!(at_finality(&contracts(), &log(contracts().domain_registry, &approved)).len(), 1);
-    }
-
-    #[test]
-    fn g10_keys_tell_blocks_logs_apps_and_targets_apart() {
-        let revoked = AppAuth::CodeRevoked { codeHash: B256::ZERO, by: APP };
-        let first = log(APP, &revoked);
-        let mut keys = BTreeSet::new();
-        let variants = [
-            first.clone(),
-            StoredLog { block_hash: B256::ZERO, ..first.clone() },
-            StoredLog { tx_hash: B256::ZERO, ..first.clone() },
-            StoredLog { log_index: 3, ..first.clone() },
-        ];
-        for log in &variants {
-            keys.extend(at_head(&contracts(), &targets(), log).into_iter().map(|e| e.key));
-        }
-        assert_eq!(keys.len(), 8);
-        let again: BTreeSet<_> =
-            at_head(&contracts(), &targets(), &first).into_iter().map(|e| e.key).collect();
-        assert!(again.is_subset(&keys), "the same log gives the same keys");
-    }
-}
+mod tests;

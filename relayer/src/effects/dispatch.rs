@@ -3,40 +3,30 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use alloy::{primitives::Address, providers::DynProvider};
-use mandate_model::{
-    bindings::DomainRegistry,
-    wire::gateway::{DomainOrder, IssuedCertificate},
-};
-use mandate_runtime::{
-    Ambient,
-    http::{Client, HttpError},
-};
-use serde::de::IgnoredAny;
-use thiserror::Error;
+use alloy::{primitives::keccak256, providers::DynProvider};
+use mandate_runtime::{Ambient, http::Client, redact::without_urls};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Effect, NewEffect};
+use super::{
+    Effect, NewEffect,
+    webhook::{Occurrence, Subscription, Webhooks},
+};
 use crate::{
     chain::Contracts,
-    config::EffectsConfig,
+    config::{EffectsConfig, GovernanceConfig},
     store::{Lane, Next, Queued, Store, StoreError},
 };
 
-/// Why an attempt failed.
-#[derive(Debug, Error)]
-enum AttemptError {
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    #[error("reading the domain registry: {0}")]
-    Chain(#[from] alloy::contract::Error),
-    #[error("no gateway is configured")]
-    NoGateway,
-    #[error("the gateway answered for {name:?} and app {app}")]
-    OtherCertificate { name: String, app: Address },
-    #[error("this effect is no request")]
-    WrongLane,
+/// What is told and paid for outside of the deployment's own nodes and gateways.
+#[derive(Clone, Default)]
+pub struct Outside {
+    /// The receivers of messages; without them every message fails.
+    pub webhooks: Option<Webhooks>,
+    /// Which of them wants to be told what.
+    pub subscriptions: Vec<Subscription>,
+    /// What is executed.
+    pub governance: GovernanceConfig,
 }
 
 /// The worker of [`Lane::Http`].
@@ -55,6 +45,8 @@ pub struct Dispatcher {
     pub gateways: Vec<String>,
     /// Bounds.
     pub config: EffectsConfig,
+    /// Webhooks and governance.
+    pub outside: Outside,
     /// Rung when effects were enqueued.
     pub bell: Arc<Notify>,
     /// Rung when an effect left transactions behind.
@@ -70,6 +62,16 @@ struct Running {
     /// When the claims on what is under way were renewed last.
     renewed: Duration,
 }
+
+mod attempts;
+mod governance;
+
+use attempts::AttemptError;
+
+/// Attempts at what the target finds out by itself anyway.
+const HINTS: u32 = 5;
+/// For how long a grant is put off while a latch is set.
+const WITHHELD: Duration = Duration::from_secs(15);
 
 /// How long to wait when there is nothing to wait for: other relayers and the operator do not ring.
 const IDLE: Duration = Duration::from_secs(1);
@@ -109,7 +111,7 @@ impl Dispatcher {
     /// When the outbox cannot be read.
     pub async fn settle(self: &Arc<Self>) -> Result<usize, StoreError> {
         let limit = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
-        let due = self.store.claim(Lane::Http, limit).await?;
+        let due = self.claim(limit).await?;
         let attempts: Vec<_> = due.into_iter().map(|queued| Arc::clone(self).attempt(queued)).collect();
         Ok(futures::future::join_all(attempts).await.len())
     }
@@ -128,7 +130,7 @@ impl Dispatcher {
             return Ok(renew);
         }
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
-        for queued in self.store.claim(Lane::Http, limit).await? {
+        for queued in self.claim(limit).await? {
             if running.busy.insert(queued.key.clone()) {
                 running.attempts.spawn(Arc::clone(self).attempt(queued));
             }
@@ -137,11 +139,27 @@ impl Dispatcher {
         Ok(due.unwrap_or(IDLE).clamp(Duration::from_millis(1), IDLE.min(renew)))
     }
 
+    /// What is due, without what a latch withholds (G-6).
+    async fn claim(&self, limit: u32) -> Result<Vec<Queued>, StoreError> {
+        let claimed = self.store.claim(Lane::Http, limit).await?;
+        let grants = claimed.iter().any(|queued| queued.effect.is_grant());
+        if !grants || self.store.latches().await?.is_empty() {
+            return Ok(claimed);
+        }
+        let (withheld, due): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|queued| queued.effect.is_grant());
+        tracing::warn!(effects = withheld.len(), "withheld: a latch is set (mandate-relayer latch list)");
+        for queued in withheld {
+            self.store.postpone(queued.key, WITHHELD).await?;
+        }
+        Ok(due)
+    }
+
     /// One attempt; gives the key.
     async fn attempt(self: Arc<Self>, queued: Queued) -> String {
-        let Queued { key, effect, attempts } = queued;
-        let noted = match self.carry_out(&effect, attempts).await {
-            Ok(follow) => self.succeeded(&key, &effect, follow).await,
+        let Queued { key, effect, attempts, enqueued } = queued;
+        let noted = match self.carry_out(&key, &effect, attempts).await {
+            Ok(follow) => self.succeeded(&key, &effect, enqueued, follow).await,
             Err(error) => self.failed(&key, &effect, attempts, &error).await,
         };
         if let Err(error) = noted {
@@ -150,10 +168,21 @@ impl Dispatcher {
         key
     }
 
-    async fn succeeded(&self, key: &str, effect: &Effect, follow: Vec<NewEffect>) -> Result<(), StoreError> {
+    async fn succeeded(
+        &self,
+        key: &str,
+        effect: &Effect,
+        enqueued: Duration,
+        follow: Vec<NewEffect>,
+    ) -> Result<(), StoreError> {
         tracing::info!(effect = %key, "done");
         metrics::counter!("mandate_relayer_effects_total", "kind" => effect.kind(), "outcome" => "done")
             .increment(1);
+        if !effect.is_scheduled() {
+            let took = self.ambient.clock.unix_time().saturating_sub(enqueued);
+            metrics::histogram!("mandate_relayer_effect_seconds", "kind" => effect.kind())
+                .record(took.as_secs_f64());
+        }
         let leaves_transactions = !follow.is_empty();
         self.store.complete(key.to_owned(), follow).await?;
         if leaves_transactions {
@@ -169,7 +198,8 @@ impl Dispatcher {
         attempts: u32,
         error: &AttemptError,
     ) -> Result<(), StoreError> {
-        let give_up = attempts + 1 >= self.config.attempts;
+        let most = if effect.is_hint() { self.config.attempts.min(HINTS) } else { self.config.attempts };
+        let give_up = attempts + 1 >= most;
         tracing::warn!(effect = %key, %error, attempt = attempts + 1, give_up, "attempt failed");
         let outcome = if give_up { "given_up" } else { "failed" };
         metrics::counter!("mandate_relayer_effects_total", "kind" => effect.kind(), "outcome" => outcome)
@@ -178,49 +208,30 @@ impl Dispatcher {
             true => Next::GiveUp,
             false => Next::After(self.config.retry.delay(attempts, &*self.ambient.entropy)),
         };
+        if give_up {
+            // Before it is noted: a crash in between tells it again, under the same key.
+            self.report(key, effect, error).await?;
+        }
         self.store.attempt_failed(key.to_owned(), error.to_string(), next).await
     }
 
-    async fn carry_out(&self, effect: &Effect, attempts: u32) -> Result<Vec<NewEffect>, AttemptError> {
-        match effect {
-            Effect::RevocationPush { target, notice } => {
-                let client = self.client.clone().timeout(self.config.push_timeout);
-                client.post_json::<_, IgnoredAny>(&endpoint(target, "v1/revocations"), notice).await?;
-                Ok(Vec::new())
-            }
-            Effect::CertificateOrder { order, app } => self.order(order, *app, attempts).await,
-            Effect::Submit { .. } | Effect::PinAccount { .. } | Effect::RecordCertificate { .. } => {
-                Err(AttemptError::WrongLane)
-            }
+    /// What is given up is an incident; that a webhook does not answer is not told by webhooks.
+    async fn report(&self, key: &str, effect: &Effect, error: &AttemptError) -> Result<(), StoreError> {
+        if effect.is_hint() || matches!(effect, Effect::Webhook { .. }) {
+            return Ok(());
         }
+        // Where nodes and gateways are is no business of a receiver outside.
+        let text = format!("{} was given up: {error}; its key is {key}", effect.kind());
+        let what = Occurrence::Incident { what: without_urls(&text).into_owned() };
+        let wanted = self.outside.subscriptions.iter().filter(|hook| hook.wants(&what));
+        let told = wanted.map(|hook| {
+            NewEffect::of_webhook(
+                &self.contracts,
+                &hook.name,
+                &format!("given_up:{}", keccak256(key)),
+                what.clone(),
+            )
+        });
+        self.store.enqueue(told.collect()).await
     }
-
-    /// Lets a gateway order, another one at each attempt. Nothing to do when the approval was withdrawn meanwhile or a
-    /// certificate is recorded that is good for a while, as after a first start on an old chain.
-    async fn order(
-        &self,
-        order: &DomainOrder,
-        app: Address,
-        attempts: u32,
-    ) -> Result<Vec<NewEffect>, AttemptError> {
-        let registry = DomainRegistry::new(self.contracts.domain_registry, &self.provider);
-        let domain = registry.domain(order.name.clone()).call().await?;
-        let good_until = self.ambient.clock.unix().saturating_add(self.config.renew_before.as_secs());
-        if domain.app != app || domain.notAfter.to::<u64>() > good_until {
-            tracing::info!(domain = %order.name, "no certificate is wanted");
-            return Ok(Vec::new());
-        }
-        let turn = (attempts as usize).checked_rem(self.gateways.len()).ok_or(AttemptError::NoGateway)?;
-        let gateway = self.gateways.get(turn).ok_or(AttemptError::NoGateway)?;
-        let client = self.client.clone().timeout(self.config.order_timeout);
-        let issued: IssuedCertificate = client.post_json(&endpoint(gateway, "v1/domains"), order).await?;
-        if issued.name != order.name || issued.app != app {
-            return Err(AttemptError::OtherCertificate { name: issued.name, app: issued.app });
-        }
-        Ok(NewEffect::of_certificate(&self.contracts, issued))
-    }
-}
-
-fn endpoint(base: &str, path: &str) -> String {
-    format!("{}/{path}", base.trim_end_matches('/'))
 }

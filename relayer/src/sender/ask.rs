@@ -4,8 +4,8 @@
 use std::fmt;
 
 use alloy::{
-    network::TransactionBuilder, primitives::Bytes, providers::Provider, rpc::types::TransactionRequest,
-    transports::TransportError,
+    eips::BlockId, network::TransactionBuilder, primitives::Bytes, providers::Provider,
+    rpc::types::TransactionRequest, transports::TransportError,
 };
 
 use super::{Fees, SendError, Sender, rpc};
@@ -34,7 +34,9 @@ impl Sender {
     }
 
     pub(super) async fn estimate(&self, call: &ContractCall) -> Result<Result<u64, Revert>, SendError> {
-        let gas = reverted("eth_estimateGas", self.provider.estimate_gas(self.request(call)).await)?;
+        // On the newest block: in the pending one, what is to be replaced has been done already.
+        let gas = self.provider.estimate_gas(self.request(call)).block(BlockId::latest()).await;
+        let gas = reverted("eth_estimateGas", gas)?;
         // Room for what other transactions of the same block change.
         Ok(gas.map(|gas| gas.saturating_add(gas / 4)))
     }

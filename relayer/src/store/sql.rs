@@ -24,9 +24,9 @@ use crate::{
     config::DEFAULT_LEASE,
     effects::NewEffect,
     store::{
-        Answer, AppRecord, Delivery, EventQuery, Folded, FoldedApp, InFlight, Landed, Lane, Latch, Lock,
-        MailboxCaps, Next, OutboxEntry, OutboxQuery, Progress, Queued, SignedTx, Step, Store, StoreError,
-        StoredLog,
+        Answer, AppRecord, Delivery, Depth, EventQuery, Folded, FoldedApp, InFlight, Landed, Lane, Latch,
+        Lock, MailboxCaps, Next, OutboxEntry, OutboxQuery, Progress, Queued, SignedTx, Step, Store,
+        StoreError, StoredLog,
     },
 };
 
@@ -184,6 +184,9 @@ impl Store for SqlStore {
     fn release(&self, lane: Lane) -> Answer<'_, ()> {
         outbox::release(self, lane).boxed()
     }
+    fn postpone(&self, key: String, after: Duration) -> Answer<'_, ()> {
+        outbox::postpone(self, key, after).boxed()
+    }
     fn next_due(&self, lane: Lane) -> Answer<'_, Option<Duration>> {
         outbox::next_due(self, lane).boxed()
     }
@@ -195,6 +198,9 @@ impl Store for SqlStore {
     }
     fn effect_state(&self, key: String) -> Answer<'_, Option<String>> {
         operator::effect_state(self, key).boxed()
+    }
+    fn depths(&self) -> Answer<'_, Vec<Depth>> {
+        operator::depths(self).boxed()
     }
     fn outbox(&self, query: OutboxQuery) -> Answer<'_, Vec<OutboxEntry>> {
         operator::outbox(self, query).boxed()

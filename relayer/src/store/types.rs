@@ -193,6 +193,8 @@ pub struct Queued {
     pub effect: Effect,
     /// How often it failed.
     pub attempts: u32,
+    /// When it was enqueued, since the Unix epoch: for what a log causes, when its block was processed.
+    pub enqueued: Duration,
 }
 
 /// What follows a failed attempt.
@@ -207,6 +209,8 @@ pub enum Next {
 /// Which effects to list, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct OutboxQuery {
+    /// With this key.
+    pub key: Option<String>,
     /// In this state.
     pub state: Option<EffectState>,
     /// Of this kind, see [`Effect::kind`].
@@ -217,6 +221,18 @@ pub struct OutboxQuery {
     pub after: u64,
     /// At most.
     pub limit: u32,
+}
+
+/// How many effects of a kind are in a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Depth {
+    /// Of which kind, see [`Effect::kind`].
+    pub kind: String,
+    /// In which state.
+    pub state: EffectState,
+    /// How many.
+    pub count: u64,
 }
 
 /// An effect as the operator sees it.

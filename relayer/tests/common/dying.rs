@@ -156,10 +156,12 @@ impl Store for Dying {
         write enqueue(effects: Vec<NewEffect>) -> ();
         write renew(lane: Lane) -> ();
         write release(lane: Lane) -> ();
+        write postpone(key: String, after: Duration) -> ();
         read next_due(lane: Lane) -> Option<Duration>;
         read open_effects() -> u64;
         read open_of(origin: String) -> u64;
         read effect_state(key: String) -> Option<String>;
+        read depths() -> Vec<Depth>;
         read outbox(query: OutboxQuery) -> Vec<OutboxEntry>;
         write cancel(key: String) -> bool;
         write retry(key: String) -> bool;

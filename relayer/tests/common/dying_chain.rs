@@ -89,6 +89,7 @@ impl Receiver {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()
             .route("/v1/revocations", post(noted))
+            .route("/v1/grants", post(async || ()))
             .route("/v1/domains", post(ordered))
             .with_state(self.clone());
         tokio::spawn(serve(listener, router, CancellationToken::new()));

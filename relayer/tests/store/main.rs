@@ -26,6 +26,9 @@ pub use common::database::{Kind, LEASE};
 
 pub fn contracts() -> Contracts {
     Contracts {
+        governance_factory: None,
+        receipt_anchor: None,
+        role_council: Default::default(),
         chain_id: 31_337,
         kms_auth: CONTRACTS.kms_auth,
         committee: CONTRACTS.committee,

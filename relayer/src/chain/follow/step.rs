@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One step of following: the logs of some blocks, and everything that changes with them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{
     primitives::{Address, B256},
@@ -12,7 +12,7 @@ use futures::{
     stream::{self, StreamExt, TryStreamExt},
 };
 use mandate_model::{
-    bindings::{KmsAuth, KmsCommittee, Node},
+    bindings::{AppAuth, KmsAuth, KmsCommittee, Node},
     wire::BlockRef,
 };
 
@@ -20,7 +20,7 @@ use super::{FollowError, Follower, Ticked};
 use crate::{
     chain::ReadError,
     effects::{self, NewEffect, Targets, decoded},
-    store::{AppRecord, Lock, Progress, Step, StoreError, StoredLog},
+    store::{AppRecord, EventQuery, Lock, Progress, Step, StoreError, StoredLog},
 };
 
 /// Blocks whose logs are asked for at a time near the head.
@@ -38,6 +38,10 @@ impl Follower {
             let since = registered_from(&logs);
             let blocks: Vec<BlockRef> = blocks.iter().copied().filter(|b| b.number >= since).collect();
             logs.extend(self.logs_of_each(&blocks, &new_apps).await?);
+        }
+        let new_owners = self.new_owners(&logs, &watched);
+        if !new_owners.is_empty() {
+            logs.extend(self.logs_of_each(blocks, &new_owners).await?);
         }
         Ok(ordered(logs))
     }
@@ -60,11 +64,50 @@ impl Follower {
         if !new_apps.is_empty() {
             logs.extend(self.reader.logs_between(registered_from(&logs).max(from), to, &new_apps).await?);
         }
+        let new_owners = self.new_owners(&logs, &watched);
+        if !new_owners.is_empty() {
+            logs.extend(self.reader.logs_between(from, to, &new_owners).await?);
+        }
         Ok(ordered(logs))
     }
 
     fn watched(&self) -> BTreeSet<Address> {
-        self.view.apps().iter().copied().chain(self.contracts.fixed()).collect()
+        let apps = self.view.apps();
+        let governance = self.governance();
+        apps.iter().copied().chain(self.contracts.fixed()).chain(governance).collect()
+    }
+
+    /// Governors and councils: those that are named, and the owners of apps where they are to be found.
+    fn governance(&self) -> BTreeSet<Address> {
+        let owners = self.view.owners();
+        self.plan.governance.iter().chain(owners.iter()).copied().collect()
+    }
+
+    fn new_owners(&self, logs: &[StoredLog], watched: &BTreeSet<Address>) -> BTreeSet<Address> {
+        match self.plan.discover {
+            true => owners(logs).filter(|owner| !watched.contains(owner)).collect(),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// Everybody who owns an app or did.
+    pub(super) async fn stored_owners(&self) -> Result<BTreeSet<Address>, StoreError> {
+        let mut query = EventQuery {
+            topics: vec![AppAuth::OwnershipTransferred::SIGNATURE_HASH],
+            limit: LOG_PAGE,
+            ..EventQuery::default()
+        };
+        let mut all = BTreeSet::new();
+        loop {
+            let page = self.store.events(query.clone()).await?;
+            all.extend(owners(&page));
+            match page.last() {
+                Some(last) if page.len() == LOG_PAGE as usize => {
+                    query.after = Some((last.block_number, last.log_index));
+                }
+                _ => return Ok(all),
+            }
+        }
     }
 
     fn new_apps(&self, logs: &[StoredLog], watched: &BTreeSet<Address>) -> BTreeSet<Address> {
@@ -100,6 +143,7 @@ impl Follower {
         step.forget_letters_below = step.logs.iter().filter_map(|log| self.opened_round(log)).max();
         // Catching up takes longer than a lease. Once it was lost, nothing is written in this tick.
         self.store.extend(Lock::Follow).await?;
+        let new_owners: Vec<Address> = owners(&step.logs).filter(|_| self.plan.discover).collect();
         let (head, effects, blocks) = (step.blocks.last().copied(), step.effects.len(), step.blocks.len());
         let now_final = step.finalized;
         self.store.apply(step).await?;
@@ -107,6 +151,7 @@ impl Follower {
             self.view.set_nodes(nodes, self.clock.monotonic());
         }
         self.view.set_apps(targets.apps);
+        self.view.add_owners(new_owners);
         progress.head = head.or(progress.head);
         progress.finalized = now_final.or(progress.finalized);
         ticked.effects += effects as u64;
@@ -150,8 +195,17 @@ impl Follower {
             nodes.iter().map(|node| node.url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty());
         let apps = self.view.apps();
         Targets {
-            revocations: urls.chain(self.gateways.iter().cloned()).collect(),
+            peers: urls.chain(self.plan.gateways.iter().cloned()).collect(),
             apps: apps.iter().copied().chain(step.apps.iter().map(|record| record.app)).collect(),
+            governance: match self.plan.execute {
+                true => self
+                    .governance()
+                    .into_iter()
+                    .chain(self.new_owners(&step.logs, &BTreeSet::new()))
+                    .collect(),
+                false => BTreeSet::new(),
+            },
+            plan: Arc::clone(&self.plan),
         }
     }
 
@@ -174,9 +228,11 @@ impl Follower {
             let from = progress.finalized.map_or(0, |old| old.number + 1);
             let final_here =
                 step.logs.iter().filter(|log| (from..=finalized.number).contains(&log.block_number));
-            effects.extend(final_here.flat_map(|log| effects::at_finality(&self.contracts, log)));
-            for log in self.stored_logs(from, finalized.number).await? {
-                effects.extend(effects::at_finality(&self.contracts, &log));
+            let stored = self.stored_logs(from, finalized.number).await?;
+            let born: BTreeSet<(Address, B256)> = self.births(&stored).chain(born.iter().copied()).collect();
+            for log in final_here.chain(&stored) {
+                let loud = log.block_number > quiet && !born.contains(&(log.address, log.tx_hash));
+                effects.extend(effects::at_finality(&self.contracts, targets, log, loud));
             }
         }
         Ok(effects)
@@ -207,6 +263,10 @@ impl Follower {
             .flatten()
             .map(|e| e.round.saturating_sub(1))
     }
+}
+
+fn owners(logs: &[StoredLog]) -> impl Iterator<Item = Address> + '_ {
+    logs.iter().filter_map(|log| decoded::<AppAuth::OwnershipTransferred>(log).map(|e| e.newOwner))
 }
 
 fn registration(log: &StoredLog) -> Option<AppRecord> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the operator sees of the outbox and may change in it.
 
+use std::time::Duration;
+
 use alloy::primitives::B256;
 use sqlx::{QueryBuilder, Row as _};
 
@@ -8,12 +10,17 @@ use super::{
     Db, Row, SqlStore,
     rows::{bound, corrupt, json, maybe_fixed, number},
 };
-use crate::store::{EffectState, Lane, OutboxEntry, OutboxQuery, StoreError};
+use crate::store::{Depth, EffectState, Lane, OutboxEntry, OutboxQuery, StoreError};
 
+/// What was put off to a later time and never tried is not open yet.
 pub(super) async fn open_effects(store: &SqlStore) -> Result<u64, StoreError> {
-    let row = sqlx::query("SELECT count(*) AS n FROM outbox WHERE state IN ('pending', 'sent', 'mined')")
-        .fetch_one(&store.readers)
-        .await?;
+    let row = sqlx::query(
+        "SELECT count(*) AS n FROM outbox
+         WHERE state IN ('sent', 'mined') OR (state = 'pending' AND (attempts > 0 OR not_before <= $1))",
+    )
+    .bind(store.now(Duration::ZERO))
+    .fetch_one(&store.readers)
+    .await?;
     number(&row, "n")
 }
 
@@ -33,12 +40,29 @@ pub(super) async fn effect_state(store: &SqlStore, key: String) -> Result<Option
         .await?)
 }
 
+pub(super) async fn depths(store: &SqlStore) -> Result<Vec<Depth>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT kind, state, count(*) AS n FROM outbox WHERE state <> 'done' GROUP BY kind, state ORDER BY kind, state",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    let depth = |row: &Row| {
+        let state: &str = row.try_get("state")?;
+        let state = EffectState::from_name(state).ok_or_else(|| corrupt("state", state))?;
+        Ok(Depth { kind: row.try_get("kind")?, state, count: number(row, "n")? })
+    };
+    rows.iter().map(depth).collect()
+}
+
 pub(super) async fn outbox(store: &SqlStore, query: OutboxQuery) -> Result<Vec<OutboxEntry>, StoreError> {
     let mut select = QueryBuilder::<Db>::new(
         "SELECT sequence, key, kind, lane, origin, effect, state, attempts, last_error, not_before, tx_hash, created
          FROM outbox WHERE sequence > ",
     );
     select.push_bind(bound(query.after));
+    if let Some(key) = query.key {
+        select.push(" AND key = ").push_bind(key);
+    }
     if let Some(state) = query.state {
         select.push(" AND state = ").push_bind(state.as_str());
     }

@@ -63,7 +63,7 @@ pub(super) async fn claim(store: &SqlStore, lane: Lane, limit: u32) -> Result<Ve
     claim.push(") UPDATE outbox SET worker = ").push_bind(store.worker);
     claim.push(", leased_until = ").push_bind(store.now(store.lease));
     claim.push(" FROM due WHERE outbox.sequence = due.sequence");
-    claim.push(" RETURNING outbox.sequence, outbox.key, outbox.effect, outbox.attempts");
+    claim.push(" RETURNING outbox.sequence, outbox.key, outbox.effect, outbox.attempts, outbox.created");
     let rows = claim.build().fetch_all(&store.writer).await?;
     let mut claimed = rows.iter().map(queued).collect::<Result<Vec<_>, _>>()?;
     claimed.sort_by_key(|(sequence, queued)| (queued.attempts, *sequence));
@@ -75,7 +75,12 @@ fn queued(row: &Row) -> Result<(u64, Queued), StoreError> {
     let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
     Ok((
         number(row, "sequence")?,
-        Queued { key: row.try_get("key")?, effect: json(row, "effect")?, attempts },
+        Queued {
+            key: row.try_get("key")?,
+            effect: json(row, "effect")?,
+            attempts,
+            enqueued: Duration::from_millis(number(row, "created")?),
+        },
     ))
 }
 
@@ -94,6 +99,20 @@ pub(super) async fn release(store: &SqlStore, lane: Lane) -> Result<(), StoreErr
         "UPDATE outbox SET worker = NULL, leased_until = 0 WHERE state = 'pending' AND lane = $1 AND worker = $2",
     )
     .bind(lane.as_str())
+    .bind(store.worker)
+    .execute(&store.writer)
+    .await?;
+    Ok(())
+}
+
+/// Of no effect when the claim has passed to another relayer.
+pub(super) async fn postpone(store: &SqlStore, key: String, after: Duration) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE outbox SET not_before = $1, worker = NULL, leased_until = 0
+         WHERE key = $2 AND state = 'pending' AND worker = $3",
+    )
+    .bind(store.now(after))
+    .bind(key)
     .bind(store.worker)
     .execute(&store.writer)
     .await?;
