@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a TEE sends to be believed, and its encoding.
 
-mod codec;
+pub(crate) mod codec;
 
 use std::fmt;
 
@@ -10,7 +10,12 @@ use dcap_qvl::QuoteCollateralV3;
 use crate::{
     error::{EvidenceError, Part},
     event_log::Event,
+    kind::Kind,
+    verified::{Tee, Verified},
+    verifier::Trust,
 };
+
+pub(crate) use codec::Reader;
 
 /// Longest encoded evidence.
 pub const MAX_EVIDENCE: usize = 256 * 1024;
@@ -35,6 +40,15 @@ pub(crate) mod cap {
 pub enum Evidence {
     /// Intel TDX.
     Tdx(Box<TdxEvidence>),
+}
+
+/// The one place that goes from a value's variant to its kind.
+macro_rules! of_its_kind {
+    ($evidence:expr, $kind:ident => $body:expr) => {
+        match $evidence {
+            Evidence::Tdx($kind) => $body,
+        }
+    };
 }
 
 /// A TDX quote with all that its verification needs: verifiers fetch nothing.
@@ -76,6 +90,14 @@ pub struct Collateral {
 }
 
 impl Evidence {
+    /// The kind of TEE.
+    pub fn tee(&self) -> Tee {
+        fn tee<K: Kind>(_: &K) -> Tee {
+            K::TEE
+        }
+        of_its_kind!(self, kind => tee(&**kind))
+    }
+
     /// The versioned encoding. One value has one encoding.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
@@ -90,16 +112,34 @@ impl Evidence {
         codec::decode(bytes)
     }
 
-    /// Evidence that was built and not decoded passes the same caps.
-    pub(crate) fn check_caps(&self) -> Result<(), EvidenceError> {
-        match self {
-            Self::Tdx(tdx) => tdx.check_caps(),
+    /// The encoding of the kind's own fields.
+    fn put(&self, out: &mut Vec<u8>) {
+        of_its_kind!(self, kind => kind.put(out));
+    }
+
+    fn take(tee: Tee, input: &mut Reader<'_>) -> Result<Self, EvidenceError> {
+        match tee {
+            Tee::Tdx => Ok(Self::Tdx(Box::new(Kind::take(input)?))),
+            other => Err(EvidenceError::UnsupportedTee { got: other.code() }),
         }
+    }
+
+    /// Evidence that was built and not decoded passes the same caps.
+    pub(crate) fn verify(
+        &self,
+        trust: &Trust<'_>,
+        now_unix: u64,
+        expected_report_data: &[u8; 64],
+    ) -> Result<Verified, EvidenceError> {
+        of_its_kind!(self, kind => {
+            kind.check_caps()?;
+            kind.verify(trust, now_unix, expected_report_data)
+        })
     }
 }
 
 impl TdxEvidence {
-    fn check_caps(&self) -> Result<(), EvidenceError> {
+    pub(crate) fn caps(&self) -> Result<(), EvidenceError> {
         within(Part::Quote, self.quote.len(), cap::QUOTE)?;
         within(Part::EventLog, self.event_log.len(), cap::EVENTS)?;
         for event in &self.event_log {

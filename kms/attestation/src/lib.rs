@@ -16,9 +16,11 @@ mod error;
 pub mod event_log;
 pub mod evidence;
 pub mod image;
+mod kind;
 mod measurements;
 pub mod tdx;
 mod verified;
+mod verifier;
 
 pub use anchors::TrustAnchors;
 pub use error::{EvidenceError, Part, QuoteError};
@@ -37,8 +39,5 @@ pub fn verify(
     now_unix: u64,
     expected_report_data: &[u8; 64],
 ) -> Result<Verified, EvidenceError> {
-    evidence.check_caps()?;
-    match evidence {
-        Evidence::Tdx(tdx) => tdx::verify(tdx, anchors, now_unix, expected_report_data),
-    }
+    evidence.verify(&verifier::Trust::cold(anchors), now_unix, expected_report_data)
 }

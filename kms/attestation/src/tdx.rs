@@ -10,10 +10,12 @@ use crate::{
     anchors::TrustAnchors,
     error::{EvidenceError, QuoteError},
     event_log,
-    evidence::{Collateral, TdxEvidence},
+    evidence::{Collateral, Reader, TdxEvidence, codec},
     image::{self, ImageMeasurements},
+    kind::Kind,
     measurements,
     verified::{Tee, Verified},
+    verifier::Trust,
 };
 
 const TEE_TYPE_TDX: u32 = 0x81;
@@ -101,7 +103,32 @@ pub fn verify_quote(
     })
 }
 
-pub(crate) fn verify(
+impl Kind for TdxEvidence {
+    const TEE: Tee = Tee::Tdx;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        codec::put_tdx(out, self);
+    }
+
+    fn take(input: &mut Reader<'_>) -> Result<Self, EvidenceError> {
+        codec::take_tdx(input)
+    }
+
+    fn check_caps(&self) -> Result<(), EvidenceError> {
+        self.caps()
+    }
+
+    fn verify(
+        &self,
+        trust: &Trust<'_>,
+        now_unix: u64,
+        expected_report_data: &[u8; 64],
+    ) -> Result<Verified, EvidenceError> {
+        verify(self, trust.anchors, now_unix, expected_report_data)
+    }
+}
+
+fn verify(
     evidence: &TdxEvidence,
     anchors: &TrustAnchors,
     now_unix: u64,

@@ -3,6 +3,8 @@
 
 use alloy::primitives::{Address, B256};
 
+use crate::error::EvidenceError;
+
 /// Kinds of TEE, numbered as the contracts' `TeeKind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,6 +21,17 @@ impl Tee {
     /// The number in the contracts' `TeeKind` and in the encoding of evidence.
     pub const fn code(self) -> u8 {
         self as u8
+    }
+}
+
+impl TryFrom<u8> for Tee {
+    type Error = EvidenceError;
+
+    fn try_from(code: u8) -> Result<Self, EvidenceError> {
+        [Self::Tdx, Self::Snp, Self::Nitro]
+            .into_iter()
+            .find(|tee| tee.code() == code)
+            .ok_or(EvidenceError::UnsupportedTee { got: code })
     }
 }
 

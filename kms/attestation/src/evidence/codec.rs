@@ -2,7 +2,8 @@
 //! The encoding of evidence.
 //!
 //! ```text
-//! "MNDE" ‖ version (1) ‖ TEE kind (1) ‖ quote ‖ number of events (u32) ‖ events ‖ image ‖ the ten collateral fields
+//! "MNDE" ‖ version (1) ‖ TEE kind (1) ‖ the kind's own fields
+//! TDX = quote ‖ number of events (u32) ‖ events ‖ image ‖ the ten collateral fields
 //! event = register (u32) ‖ type (u32) ‖ digest version (u8) ‖ name ‖ payload
 //! ```
 //! Integers are big-endian; every byte string is preceded by its length as u32. Lengths are checked against their cap
@@ -21,16 +22,12 @@ const VERSION: u8 = 1;
 pub(super) fn encode(evidence: &Evidence) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.push(VERSION);
-    match evidence {
-        Evidence::Tdx(tdx) => {
-            out.push(Tee::Tdx.code());
-            put_tdx(&mut out, tdx);
-        }
-    }
+    out.push(evidence.tee().code());
+    evidence.put(&mut out);
     out
 }
 
-fn put_tdx(out: &mut Vec<u8>, tdx: &TdxEvidence) {
+pub(crate) fn put_tdx(out: &mut Vec<u8>, tdx: &TdxEvidence) {
     put(out, &tdx.quote);
     put_u32(out, tdx.event_log.len());
     for event in &tdx.event_log {
@@ -54,7 +51,8 @@ fn put_tdx(out: &mut Vec<u8>, tdx: &TdxEvidence) {
     put(out, c.pck_certificate_chain.as_bytes());
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Bytes preceded by their number.
+pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u32(out, bytes.len());
     out.extend_from_slice(bytes);
 }
@@ -74,17 +72,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Evidence, EvidenceError> {
     if version != VERSION {
         return Err(EvidenceError::UnknownEncoding { got: version, known: VERSION });
     }
-    if tee != Tee::Tdx.code() {
-        return Err(EvidenceError::UnsupportedTee { got: tee });
-    }
-    let tdx = take_tdx(&mut input)?;
+    let evidence = Evidence::take(Tee::try_from(tee)?, &mut input)?;
     match input.0.len() {
-        0 => Ok(Evidence::Tdx(Box::new(tdx))),
+        0 => Ok(evidence),
         extra => Err(EvidenceError::TrailingBytes { extra }),
     }
 }
 
-fn take_tdx(input: &mut Reader<'_>) -> Result<TdxEvidence, EvidenceError> {
+pub(crate) fn take_tdx(input: &mut Reader<'_>) -> Result<TdxEvidence, EvidenceError> {
     Ok(TdxEvidence {
         quote: input.bytes(Part::Quote, cap::QUOTE)?,
         event_log: take_events(input)?,
@@ -120,29 +115,29 @@ fn take_event(input: &mut Reader<'_>) -> Result<Event, EvidenceError> {
 }
 
 /// What is left to read.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn array<const N: usize>(&mut self, part: Part) -> Result<[u8; N], EvidenceError> {
+    pub(crate) fn array<const N: usize>(&mut self, part: Part) -> Result<[u8; N], EvidenceError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(EvidenceError::Truncated { part })?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn length(&mut self, part: Part, max: usize) -> Result<usize, EvidenceError> {
+    pub(crate) fn length(&mut self, part: Part, max: usize) -> Result<usize, EvidenceError> {
         let got = usize::try_from(u32::from_be_bytes(self.array(part)?)).unwrap_or(usize::MAX);
         within(part, got, max)?;
         Ok(got)
     }
 
-    fn bytes(&mut self, part: Part, max: usize) -> Result<Vec<u8>, EvidenceError> {
+    pub(crate) fn bytes(&mut self, part: Part, max: usize) -> Result<Vec<u8>, EvidenceError> {
         let length = self.length(part, max)?;
         let (head, rest) = self.0.split_at_checked(length).ok_or(EvidenceError::Truncated { part })?;
         self.0 = rest;
         Ok(head.to_vec())
     }
 
-    fn text(&mut self, part: Part, max: usize) -> Result<String, EvidenceError> {
+    pub(crate) fn text(&mut self, part: Part, max: usize) -> Result<String, EvidenceError> {
         String::from_utf8(self.bytes(part, max)?).map_err(|_| EvidenceError::NotText { part })
     }
 }
