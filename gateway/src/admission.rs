@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mandate_attestation::{Evidence, MAX_EVIDENCE, TrustAnchors, Verified, verify};
+use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
     wire::gateway::{RegisterRequest, RegisterResponse},
@@ -44,8 +44,8 @@ pub enum RegisterError {
 pub struct Admission {
     /// The policy.
     pub chain: Arc<dyn Chain>,
-    /// What evidence must lead to.
-    pub anchors: TrustAnchors,
+    /// Who believes evidence.
+    pub verifier: Verifier,
     /// The routes.
     pub routes: Arc<Routes>,
     /// Who watches them.
@@ -82,7 +82,7 @@ impl Admission {
     fn verify(&self, request: &RegisterRequest) -> Result<Verified, Reason> {
         let refused = |e: mandate_attestation::EvidenceError| Reason::Evidence(e.to_string());
         let evidence = Evidence::decode(&request.evidence).map_err(refused)?;
-        verify(&evidence, &self.anchors, self.clock.unix(), &request.report_data()).map_err(refused)
+        self.verifier.verify(&evidence, self.clock.unix(), &request.report_data()).map_err(refused)
     }
 
     async fn admit(&self, candidate: Candidate) -> (Outcome, Option<Vec<String>>) {

@@ -175,6 +175,9 @@ pub struct AttestationConfig {
     /// DER file of another TDX root than Intel's. For development.
     #[serde(default)]
     pub tdx_root: Option<PathBuf>,
+    /// Files with the registers of OS images whose guests bring no manifest.
+    #[serde(default)]
+    pub known_images: Vec<PathBuf>,
 }
 
 /// How it logs.

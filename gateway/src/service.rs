@@ -3,7 +3,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use mandate_attestation::TrustAnchors;
+use mandate_attestation::{TrustAnchors, Verifier};
 use mandate_runtime::{Ambient, http, net::Listener};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -40,8 +40,8 @@ pub struct Parts {
     pub ambient: Ambient,
     /// The policy.
     pub chain: Arc<dyn Chain>,
-    /// What evidence must lead to.
-    pub anchors: TrustAnchors,
+    /// Who believes evidence.
+    pub verifier: Verifier,
     /// Where keys come from.
     pub keys: Arc<dyn KeySource>,
     /// Who signs certificates.
@@ -86,10 +86,10 @@ impl Gateway {
     /// # Errors
     /// When a port is taken, or what was kept cannot be read.
     pub async fn start(settings: Settings, parts: Parts) -> Result<Running, StartError> {
-        let Parts { ambient, chain, anchors, keys, issuer } = parts;
+        let Parts { ambient, chain, verifier, keys, issuer } = parts;
         let (tls, tls_addr) = listen(&ambient, settings.tls_listen).await?;
         let (api, api_addr) = listen(&ambient, settings.api_listen).await?;
-        warn_of_development(&anchors);
+        warn_of_development(verifier.anchors());
 
         let challenges = Arc::new(ChallengeStore::default());
         let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
@@ -105,7 +105,7 @@ impl Gateway {
             Arc::new(Revocations::new(Arc::clone(&chain), Arc::clone(&routes), Arc::clone(&clock)));
         let admission = Admission {
             chain,
-            anchors,
+            verifier,
             routes: Arc::clone(&routes),
             revocations: Arc::clone(&revocations),
             clock,

@@ -8,7 +8,7 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
 };
 use futures::future::{BoxFuture, FutureExt};
-use mandate_attestation::{EvidenceError, TrustAnchors};
+use mandate_attestation::{EvidenceError, KnownImages, TrustAnchors, Verifier};
 use mandate_runtime::Ambient;
 use mandate_witness::{
     ChainSpec, Endpoint, Known, ProofCache, Quorum, QuorumConfigError, RpcWitnessSource, SourceError,
@@ -63,7 +63,7 @@ pub fn parts(config: &Config, ambient: Ambient) -> Result<Parts, SetupError> {
     let keys = keys(&config.keys, &ambient)?;
     Ok(Parts {
         chain: Arc::new(chain(&config.chain, &ambient)?),
-        anchors: anchors(&config.attestation)?,
+        verifier: verifier(&config.attestation)?,
         issuer: issuer(&config.acme, Arc::clone(&keys), ambient.clone())?,
         keys,
         ambient,
@@ -129,6 +129,16 @@ impl WitnessSource for FirstOf {
     ) -> BoxFuture<'a, Result<Witness, SourceError>> {
         self.ask(known, block, call).boxed()
     }
+}
+
+fn verifier(config: &AttestationConfig) -> Result<Verifier, SetupError> {
+    const FIELD: &str = "attestation.known_images";
+    let mut images = KnownImages::default();
+    for path in &config.known_images {
+        let text = std::fs::read(path).map_err(|e| file(FIELD, path, e))?;
+        images.read(&text).map_err(|e| file(FIELD, path, e))?;
+    }
+    Ok(Verifier::new(anchors(config)?).with_images(images))
 }
 
 fn anchors(config: &AttestationConfig) -> Result<TrustAnchors, SetupError> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Keys and certificates: an instance's own, and those that the app's CA issues.
 
+use mandate_attestation::{Evidence, x509};
 use mandate_runtime::{Entropy, entropy};
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use rcgen::{
@@ -8,7 +9,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -119,6 +120,8 @@ pub(crate) struct Wish {
     pub(crate) not_after: Option<u64>,
     /// Evidence for the key, as upstream's verifiers look for it: quote and event log.
     pub(crate) quote: Option<(Vec<u8>, String)>,
+    /// The same evidence, whole.
+    pub(crate) evidence: Option<Evidence>,
     pub(crate) app_id: Option<Vec<u8>>,
 }
 
@@ -170,17 +173,16 @@ impl Authority {
             params.custom_extensions.push(extension(EXTENSION_QUOTE, quote));
             params.custom_extensions.push(extension(EXTENSION_EVENT_LOG, event_log.as_bytes()));
         }
+        if let Some(evidence) = &wish.evidence {
+            let value = x509::extension(evidence);
+            params.custom_extensions.push(CustomExtension::from_oid_content(&x509::CMW_OID, value));
+        }
         if let Some(app) = &wish.app_id {
             params.custom_extensions.push(extension(EXTENSION_APP_ID, app));
         }
         let issuer = Issuer::from_params(&self.issuer, &self.key.pair);
         Ok(params.signed_by(&key.pair, &issuer)?.pem())
     }
-}
-
-/// The report data of evidence about a TLS key.
-pub(crate) fn report_data(spki: &[u8]) -> [u8; 64] {
-    Sha512::new().chain_update(b"ratls-cert:").chain_update(spki).finalize().into()
 }
 
 /// The extension's value is an OCTET STRING of the content, as upstream writes it.

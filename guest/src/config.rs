@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, FixedBytes};
+use mandate_attestation::pccs::CollateralConfig;
 use mandate_runtime::{
     config::{Problems, Validate, duration},
     telemetry::Format,
@@ -98,12 +99,13 @@ pub struct EvidenceConfig {
     /// The kernel's report interface.
     #[serde(default = "tsm::default_report_dir")]
     pub report_dir: PathBuf,
-    /// JSON array of the events that were extended into RTMR3, as upstream writes them.
+    /// JSON array of the events that were extended into the registers, as upstream writes them.
     pub event_log: PathBuf,
-    /// The manifest whose hash is the OS image hash.
-    pub image: PathBuf,
-    /// Quote collateral as JSON: a file, or an `http://` URL. Intel signs it, so the server need not be trusted.
-    pub collateral: String,
+    /// The manifest whose hash is the OS image hash. Without one, verifiers must know the image by its registers.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
+    /// Where quote collateral comes from. Intel signs it, so neither server nor files need be trusted.
+    pub collateral: CollateralConfig,
 }
 
 /// Logging.
@@ -162,8 +164,15 @@ impl Validate for Config {
         problems.require(!key.is_zero(), "chain.group_key", "must be the committee's key");
         problems.require(self.evidence.is_some(), "evidence", "is missing");
         if let Some(evidence) = &self.evidence {
-            let https = evidence.collateral.starts_with("https://");
-            problems.require(!https, "evidence.collateral", "must be a file or an http:// URL");
+            let CollateralConfig { pccs_url, root_crl_url, dir } = &evidence.collateral;
+            let any = pccs_url.is_some() || dir.is_some();
+            problems.require(any, "evidence.collateral", "needs pccs_url, or dir for offline use");
+            for (field, url) in [("pccs_url", pccs_url), ("root_crl_url", root_crl_url)] {
+                let usable =
+                    url.as_ref().is_none_or(|url| ["http://", "https://"].iter().any(|s| url.starts_with(s)));
+                let field = format!("evidence.collateral.{field}");
+                problems.require(usable, field, "must be an http:// or https:// URL");
+            }
         }
     }
 }
@@ -186,7 +195,9 @@ mod tests {
         [evidence]
         event_log = "/run/events.json"
         image = "/etc/image.json"
-        collateral = "http://10.0.0.3/collateral"
+        [evidence.collateral]
+        pccs_url = "https://10.0.0.3:8081"
+        dir = "/var/lib/collateral"
     "#;
 
     fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -214,10 +225,10 @@ mod tests {
                 "0x0000000000000000000000000000000000000000",
             )
             .replace("\"5s\"", "\"10ms\"")
-            .replace("http://10.0.0.3", "https://10.0.0.3")
+            .replace("https://10.0.0.3", "ftp://10.0.0.3")
             + "speed = 3";
         let text = read(&bad, &[]).unwrap_err();
-        for field in ["relayers.0", "chain.kms_auth", "retry.longest", "evidence.collateral", "speed"] {
+        for field in ["relayers.0", "chain.kms_auth", "retry.longest", "evidence.collateral.pccs_url", "speed"] {
             assert!(text.contains(field), "{field} is not in {text}");
         }
     }

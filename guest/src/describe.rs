@@ -3,7 +3,7 @@
 //! evidence verifies it with `mandate_attestation::verify` and uses nothing of this.
 
 use alloy::primitives::Address;
-use mandate_attestation::{Event, Evidence};
+use mandate_attestation::{DigestVersion, Event, Evidence};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -55,6 +55,13 @@ pub struct LoggedEvent {
     pub event: String,
     /// Hex.
     pub event_payload: String,
+    /// Version of a runtime event's digest; not written when it is 1, as upstream does.
+    #[serde(skip_serializing_if = "is_first")]
+    pub version: u8,
+}
+
+const fn is_first(version: &u8) -> bool {
+    *version == 1
 }
 
 impl Description {
@@ -85,6 +92,7 @@ impl From<&Event> for LoggedEvent {
             digest: hex::encode(event.digest()),
             event: event.name.clone(),
             event_payload: hex::encode(&event.payload),
+            version: if event.digest_version == DigestVersion::V2 { 2 } else { 1 },
         }
     }
 }

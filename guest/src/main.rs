@@ -16,8 +16,8 @@ use mandate_runtime::{
 ///
 /// It proves itself with quotes from the kernel's report interface (configfs-tsm, Intel TDX), and it sends along what
 /// verifiers need: the event log and the OS image's manifest, each from a file of the configuration, and the quote's
-/// collateral, which it does not fetch from Intel by itself: `evidence.collateral` names a file, or the http:// URL of a
-/// cache, that holds it as JSON.
+/// collateral, from a provisioning certificate caching service (evidence.collateral.pccs_url) or from files
+/// (evidence.collateral.dir).
 ///
 /// Settings of the file are overridden by the environment: MANDATE_GUEST_CHAIN__CHAIN_ID=1 sets chain.chain_id.
 #[derive(Debug, Parser)]
@@ -68,7 +68,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let evidence = config.evidence.clone().ok_or_else(|| anyhow::anyhow!("evidence is not configured"))?;
     let stop = shutdown::token()?;
     let ambient = Ambient::system();
-    let quoter = Arc::new(TsmQuoter::new(&ambient, evidence));
+    let quoter = Arc::new(TsmQuoter::new(&ambient, evidence)?);
     let service = Service::start(config, ambient, quoter).await?;
     tracing::info!(socket = %service.socket().display(), operations = ?service.operations_address(), "agent is listening");
     service.run(stop).await;

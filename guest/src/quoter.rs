@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use futures::future::BoxFuture;
-use mandate_attestation::Evidence;
+use mandate_attestation::{Evidence, pccs::CollateralError};
 use thiserror::Error;
 
 /// Makes evidence about the TEE that this process runs in.
@@ -24,14 +24,23 @@ pub enum QuoterError {
         /// What failed.
         what: String,
     },
+    /// There is no collateral for the quote.
+    #[error("collateral: {0}")]
+    Collateral(String),
     /// Something that goes with the quote is missing.
     #[error("{part} from {place}: {what}")]
     Part {
-        /// Event log, image manifest or collateral.
+        /// Event log or image manifest.
         part: &'static str,
         /// File or URL.
         place: String,
         /// What failed.
         what: String,
     },
+}
+
+impl From<CollateralError> for QuoterError {
+    fn from(error: CollateralError) -> Self {
+        Self::Collateral(error.to_string())
+    }
 }

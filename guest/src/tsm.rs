@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Evidence from the kernel: quotes through configfs-tsm, event log and image manifest from files, collateral from a file
-//! or over HTTP.
+//! Evidence from the kernel: quotes through configfs-tsm, event log and image manifest from files, collateral from a PCCS
+//! or from files.
 //!
 //! A quote is asked for by making a directory under `/sys/kernel/config/tsm/report`, writing the report data to its
 //! `inblob` and reading `outblob`. The directory is this request's alone; `generation` counts the writes to it, so a
@@ -14,9 +14,12 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use mandate_attestation::{Collateral, DigestVersion, Event, Evidence, TdxEvidence};
-use mandate_runtime::{Ambient, entropy, http::Client};
-use serde::Deserialize;
+use mandate_attestation::{
+    Event, Evidence, TdxEvidence,
+    pccs::{CollateralClient, Https},
+    upstream,
+};
+use mandate_runtime::{Ambient, entropy};
 
 use crate::{
     config::EvidenceConfig,
@@ -35,17 +38,24 @@ const MAX_FILE: u64 = 256 * 1024;
 pub struct TsmQuoter {
     ambient: Ambient,
     sources: Arc<EvidenceConfig>,
+    collateral: Arc<CollateralClient>,
     create: fn(&Path) -> io::Result<()>,
 }
 
 impl TsmQuoter {
     /// Quotes with what belongs to them from the configured places.
-    pub fn new(ambient: &Ambient, sources: EvidenceConfig) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the collateral's place cannot be used. Nothing is contacted yet.
+    pub fn new(ambient: &Ambient, sources: EvidenceConfig) -> Result<Self, QuoterError> {
+        let https = Https::with_public_roots().map_err(|e| QuoterError::Collateral(e.to_string()))?;
+        let collateral = CollateralClient::new(&sources.collateral, Arc::new(https))?;
+        Ok(Self {
             ambient: ambient.clone(),
             sources: Arc::new(sources),
+            collateral: Arc::new(collateral),
             create: |path| std::fs::create_dir(path),
-        }
+        })
     }
 
     async fn whole(&self, report_data: [u8; 64]) -> Result<Evidence, QuoterError> {
@@ -53,7 +63,8 @@ impl TsmQuoter {
         let local = tokio::task::spawn_blocking(move || {
             let quote = this.quote(&report_data)?;
             let event_log = event_log(&this.sources.event_log)?;
-            Ok((quote, event_log, read("image manifest", &this.sources.image)?))
+            let image = this.sources.image.as_ref().map(|path| read("image manifest", path)).transpose()?;
+            Ok((quote, event_log, image.unwrap_or_default()))
         });
         let (quote, event_log, image) = local.await.unwrap_or_else(|error| {
             Err(QuoterError::Quote {
@@ -61,7 +72,7 @@ impl TsmQuoter {
                 what: error.to_string(),
             })
         })?;
-        let collateral = self.collateral().await?;
+        let collateral = self.collateral.collateral(&quote, self.ambient.clock.unix()).await?;
         Ok(Evidence::Tdx(Box::new(TdxEvidence { quote, event_log, image, collateral })))
     }
 
@@ -75,19 +86,6 @@ impl TsmQuoter {
             tracing::debug!(entry = %entry.display(), %error, "report entry stays");
         }
         quote
-    }
-
-    async fn collateral(&self) -> Result<Collateral, QuoterError> {
-        let place = &self.sources.collateral;
-        let failed = |what: String| QuoterError::Part { part: "collateral", place: place.clone(), what };
-        let parsed: dcap_qvl::QuoteCollateralV3 = if place.starts_with("http://") {
-            let http = Client::new(self.ambient.net.clone());
-            http.get_json(place).await.map_err(|e| failed(e.to_string()))?
-        } else {
-            let text = read("collateral", Path::new(place))?;
-            serde_json::from_slice(&text).map_err(|e| failed(e.to_string()))?
-        };
-        Ok(parsed.into())
     }
 }
 
@@ -144,34 +142,13 @@ fn read(part: &'static str, path: &Path) -> Result<Vec<u8>, QuoterError> {
     })
 }
 
-/// An event in the form in which upstream writes them; the digest is recomputed by whoever verifies, so it is not read.
-#[derive(Deserialize)]
-struct FileEvent {
-    imr: u32,
-    event_type: u32,
-    event: String,
-    event_payload: String,
-    /// How its digest is made: 1, or 2 for canonical JSON.
-    #[serde(default = "first_version")]
-    version: u8,
-}
-
-fn first_version() -> u8 {
-    1
-}
-
 fn event_log(path: &Path) -> Result<Vec<Event>, QuoterError> {
     let text = read("event log", path)?;
-    let failed =
-        |what: String| QuoterError::Part { part: "event log", place: path.display().to_string(), what };
-    let events: Vec<FileEvent> = serde_json::from_slice(&text).map_err(|e| failed(e.to_string()))?;
-    let one = |event: FileEvent| {
-        let digest_version = DigestVersion::try_from(event.version).map_err(|e| e.to_string())?;
-        let payload = hex::decode(&event.event_payload).map_err(|e| format!("{}: {e}", event.event))?;
-        let (register, kind) = (event.imr, event.event_type);
-        Ok(Event { register, kind, digest_version, name: event.event, payload })
-    };
-    events.into_iter().map(one).collect::<Result<_, String>>().map_err(failed)
+    upstream::event_log(&text).map_err(|e| QuoterError::Part {
+        part: "event log",
+        place: path.display().to_string(),
+        what: e.to_string(),
+    })
 }
 
 /// The places of a configuration that names none.

@@ -8,6 +8,10 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use alloy::primitives::{B256, FixedBytes, keccak256};
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
+use mandate_attestation::{
+    Verifier,
+    x509::{upstream, verify_certificate},
+};
 use mandate_guest::{
     Config, Service, StartError,
     agent::{GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, VersionAnswer},
@@ -182,6 +186,22 @@ async fn get_tls_key_gives_a_key_under_the_apps_ca_and_a_quote_that_binds_it() {
     assert_ne!(again.key, answer.key);
     let pem = Pem::iter_from_buffer(again.certificate_chain[1].as_bytes()).next().unwrap().unwrap();
     assert_eq!(X509Certificate::from_der(&pem.contents).unwrap().1.public_key().raw, ca.public_key().raw);
+}
+
+#[tokio::test]
+async fn get_tls_key_gives_a_certificate_whose_evidence_verifies() {
+    let agent = Running::start(&[Manner::Honest; 4]).await;
+    // The quoter's time.
+    let then = 1_790_000_000u64;
+    let body = json!({"usage_ra_tls": true, "not_before": then - 1, "not_after": then + 1});
+    let answer: GetTlsKeyAnswer = agent.ask("GetTlsKey", body).await.unwrap();
+    let pem = Pem::iter_from_buffer(answer.certificate_chain[0].as_bytes()).next().unwrap().unwrap();
+    let verifier = Verifier::new(quoter().pki.trust_anchors());
+    let believed = verify_certificate(&pem.contents, &verifier, then).unwrap();
+    assert_eq!(believed.spki(), pem.parse_x509().unwrap().public_key().raw);
+    assert_eq!(believed.facts().app_id(), APP);
+    let read = upstream::read(&pem.contents, then).unwrap();
+    assert_eq!(read.claims().app_id.as_deref(), Some(APP.as_slice()));
 }
 
 #[tokio::test]

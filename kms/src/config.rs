@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy::primitives::Address;
-use mandate_attestation::{EvidenceError, TrustAnchors};
+use mandate_attestation::{EvidenceError, KnownImages, TrustAnchors};
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
     telemetry::Format,
@@ -24,6 +24,7 @@ pub const ENV_PREFIX: &str = "MANDATE_KMS";
 
 /// The largest trust anchor that is read, in bytes.
 const MAX_ANCHOR: u64 = 64 * 1024;
+const MAX_IMAGE: u64 = 64 * 1024;
 
 /// Everything that an operator sets.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Config {
     /// `production`, or the roots of a development PKI.
     #[serde(default)]
     pub trust_anchors: Anchors,
+    /// Files with the registers of OS images whose guests bring no manifest.
+    #[serde(default)]
+    pub known_images: Vec<PathBuf>,
     /// Nonces for guests.
     #[serde(default)]
     pub nonces: NonceConfig,
@@ -141,9 +145,20 @@ impl Config {
             lease: default_lease(),
             chain,
             trust_anchors: Anchors::default(),
+            known_images: Vec::new(),
             nonces: NonceConfig::default(),
             log: LogConfig::default(),
         }
+    }
+
+    /// Reads the files of known images.
+    pub fn load_images(&self) -> Result<KnownImages, AnchorsError> {
+        let mut images = KnownImages::default();
+        for path in &self.known_images {
+            let content = |source| AnchorsError::Image { path: path.clone(), source };
+            images.read(&read_capped(path, MAX_IMAGE)?).map_err(content)?;
+        }
+        Ok(images)
     }
 
     /// Where the key file is.
@@ -214,7 +229,7 @@ impl Validate for Config {
 #[derive(Debug, Error)]
 pub enum AnchorsError {
     /// The file.
-    #[error("trust anchor {path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -222,11 +237,22 @@ pub enum AnchorsError {
         #[source]
         source: std::io::Error,
     },
-    /// Larger than any certificate.
-    #[error("trust anchor {path}: larger than {MAX_ANCHOR} bytes", path = path.display())]
+    /// Larger than what it should hold.
+    #[error("{path}: larger than {max} bytes", path = path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
+        /// How much is read.
+        max: u64,
+    },
+    /// A known image's content.
+    #[error("known image {path}: {source}", path = path.display())]
+    Image {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: EvidenceError,
     },
     /// Its content.
     #[error("trust anchor {path}: {source}", path = path.display())]
@@ -244,16 +270,16 @@ impl Anchors {
     pub fn load(&self) -> Result<TrustAnchors, AnchorsError> {
         match self {
             Self::Production => Ok(TrustAnchors::production()),
-            Self::TdxRoot(path) => TrustAnchors::from_roots(read_capped(path)?)
+            Self::TdxRoot(path) => TrustAnchors::from_roots(read_capped(path, MAX_ANCHOR)?)
                 .map_err(|source| AnchorsError::Content { path: path.clone(), source }),
         }
     }
 }
 
-fn read_capped(path: &Path) -> Result<Vec<u8>, AnchorsError> {
+fn read_capped(path: &Path, max: u64) -> Result<Vec<u8>, AnchorsError> {
     let io = |source| AnchorsError::Io { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(io)?.len() > MAX_ANCHOR {
-        return Err(AnchorsError::TooLarge { path: path.to_owned() });
+    if std::fs::metadata(path).map_err(io)?.len() > max {
+        return Err(AnchorsError::TooLarge { path: path.to_owned(), max });
     }
     std::fs::read(path).map_err(io)
 }

@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use anyhow::Context;
 use clap::Parser;
-use mandate_attestation::TrustAnchors;
+use mandate_attestation::Verifier;
 use mandate_kms::{Config, Node, config::ENV_PREFIX};
 use mandate_runtime::{Ambient, causes, config, shutdown, telemetry};
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             return errors.exit_code();
         }
     };
-    let (anchors, providers) = match prepare(&config) {
+    let (verifier, providers) = match prepare(&config) {
         Ok(prepared) => prepared,
         Err(error) => return fail(config::EX_USAGE, &error),
     };
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
             Err(error) => fail(config::EX_UNAVAILABLE, &error.into()),
         };
     }
-    match run(config, anchors, providers) {
+    match run(config, verifier, providers) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(config::EX_UNAVAILABLE, &error),
     }
@@ -77,17 +77,17 @@ fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
 }
 
 /// What else the configuration names. Nothing is contacted or bound yet.
-fn prepare(config: &Config) -> anyhow::Result<(TrustAnchors, Vec<DynProvider>)> {
+fn prepare(config: &Config) -> anyhow::Result<(Verifier, Vec<DynProvider>)> {
     telemetry::init(config.log.format, &config.log.filter)?;
-    let anchors = config.trust_anchors.load()?;
+    let verifier = Verifier::new(config.trust_anchors.load()?).with_images(config.load_images()?);
     let providers = config.chain.rpc.iter().enumerate().map(|(index, url)| provider(index, url.expose()));
-    Ok((anchors, providers.collect::<anyhow::Result<_>>()?))
+    Ok((verifier, providers.collect::<anyhow::Result<_>>()?))
 }
 
 #[tokio::main]
-async fn run(config: Config, anchors: TrustAnchors, providers: Vec<DynProvider>) -> anyhow::Result<()> {
+async fn run(config: Config, verifier: Verifier, providers: Vec<DynProvider>) -> anyhow::Result<()> {
     let stop = shutdown::token()?;
-    let running = Node::start(config, Ambient::system(), providers, anchors).await?;
+    let running = Node::start(config, Ambient::system(), providers, verifier).await?;
     let node = running.token();
     tokio::spawn(async move {
         stop.cancelled().await;

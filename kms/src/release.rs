@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::primitives::{Address, B256};
-use mandate_attestation::{Evidence, TrustAnchors, Verified};
+use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
     Outcome,
     bindings::BootRequest,
@@ -53,8 +53,8 @@ pub struct ReleaserParts {
     pub chain_id: u64,
     /// `KmsAuth`.
     pub kms_auth: Address,
-    /// What evidence must lead to.
-    pub anchors: TrustAnchors,
+    /// Who believes evidence.
+    pub verifier: Verifier,
     /// Clock and entropy.
     pub ambient: Ambient,
     /// Limits of nonces.
@@ -75,7 +75,6 @@ pub struct ReleaserParts {
 #[derive(Debug)]
 pub struct Releaser {
     parts: ReleaserParts,
-    anchors: Arc<TrustAnchors>,
     nonces: Mutex<NonceTable>,
 }
 
@@ -94,8 +93,7 @@ impl Releaser {
     /// From its parts.
     pub fn new(parts: ReleaserParts) -> Self {
         let nonces = Mutex::new(NonceTable::new(parts.nonces));
-        let anchors = Arc::new(parts.anchors.clone());
-        Self { parts, anchors, nonces }
+        Self { parts, nonces }
     }
 
     /// Gives `peer` a nonce.
@@ -243,11 +241,11 @@ impl Releaser {
         request: &ReleaseRequest,
         now: u64,
     ) -> Result<Result<Verified, String>, ReleaseError> {
-        let anchors = self.anchors.clone();
+        let verifier = self.parts.verifier.clone();
         let (bytes, report_data) = (request.evidence.clone(), request.report_data());
         let verify = move || {
             let evidence = Evidence::decode(&bytes).map_err(|e| e.to_string())?;
-            mandate_attestation::verify(&evidence, &anchors, now, &report_data).map_err(|e| e.to_string())
+            verifier.verify(&evidence, now, &report_data).map_err(|e| e.to_string())
         };
         tokio::task::spawn_blocking(verify).await.map_err(|_| ReleaseError::Stopped)
     }

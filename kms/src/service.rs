@@ -13,7 +13,7 @@ use alloy::{
     providers::{DynProvider, Provider},
 };
 use futures::future::join_all;
-use mandate_attestation::TrustAnchors;
+use mandate_attestation::{TrustAnchors, Verifier};
 use mandate_runtime::{
     Ambient,
     http::{Client, Health, serve},
@@ -107,7 +107,7 @@ impl Node {
         config: Config,
         ambient: Ambient,
         providers: Vec<DynProvider>,
-        anchors: TrustAnchors,
+        verifier: impl Into<Verifier>,
     ) -> Result<Running, StartError> {
         let mut directory = std::fs::DirBuilder::new();
         directory
@@ -116,7 +116,7 @@ impl Node {
             .create(&config.data_dir)
             .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
         let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
-        Self::start_with_keys(config, keys, ambient, providers, anchors).await
+        Self::start_with_keys(config, keys, ambient, providers, verifier).await
     }
 
     /// For the operator who has looked: lets a node that stopped on a contradiction about finality start again. What it was.
@@ -131,14 +131,14 @@ impl Node {
         keys: NodeKeys,
         ambient: Ambient,
         providers: Vec<DynProvider>,
-        anchors: TrustAnchors,
+        verifier: impl Into<Verifier>,
     ) -> Result<Running, StartError> {
         let listener = ambient.net.listen(config.listen).await;
         let refused = |source| StartError::Listen { addr: config.listen, source };
         let listener = listener.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         check_endpoints(&config, &providers).await?;
-        let parts = Parts::build(&config, keys, ambient, providers, anchors)?;
+        let parts = Parts::build(&config, keys, ambient, providers, verifier.into())?;
         Ok(parts.run(listener, addr))
     }
 }
@@ -223,7 +223,7 @@ impl Parts {
         keys: NodeKeys,
         ambient: Ambient,
         providers: Vec<DynProvider>,
-        anchors: TrustAnchors,
+        verifier: Verifier,
     ) -> Result<Self, StartError> {
         let (keys, chain) = (Arc::new(keys), &config.chain);
         let node = keys.address();
@@ -231,8 +231,8 @@ impl Parts {
         let closed = store.closed();
         let (chain_id, committee) = (chain.chain_id, chain.committee);
         let context = Context { keys: keys.clone(), store: store.clone(), chain_id, committee };
-        let dev_anchors = anchors.is_development();
-        announce(node, &anchors);
+        let dev_anchors = verifier.anchors().is_development();
+        announce(node, verifier.anchors());
         let receipts = ReceiptLog::open(store.clone(), keys, context.domain(), dev_anchors)?;
         let client = Client::new(ambient.net.clone()).timeout(RELAYER_TIMEOUT);
         let relayer = Relayer::new(client.clone(), &config.relayer);
@@ -245,7 +245,7 @@ impl Parts {
             node,
             chain_id,
             kms_auth: config.chain.kms_auth,
-            anchors,
+            verifier,
             ambient: ambient.clone(),
             nonces: config.nonces.limits(),
             judge,

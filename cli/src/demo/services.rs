@@ -282,7 +282,7 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
     settings.review = Duration::from_secs(1);
     let chain = Arc::new(verified_chain(world, deployment)?);
     let parts =
-        Parts { ambient: world.ambient.clone(), chain, anchors: world.pki.trust_anchors(), keys, issuer };
+        Parts { ambient: world.ambient.clone(), chain, verifier: world.pki.trust_anchors().into(), keys, issuer };
     let gateway = Gateway::start(settings, parts).await.map_err(CliError::unavailable)?;
     Ok((gateway, authority, root_pem, pebble))
 }

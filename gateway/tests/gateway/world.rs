@@ -82,7 +82,7 @@ impl World {
         let parts = Parts {
             ambient,
             chain: chain.clone(),
-            anchors: pki.trust_anchors(),
+            verifier: pki.trust_anchors().into(),
             keys: Arc::new(DevelopmentKeys::new(Zeroizing::new([3; 32]))),
             issuer: Box::new(move |_| Ok(issuer)),
         };

@@ -46,15 +46,24 @@ pub(super) async fn handle(State(agent): Ask, body: Bytes) -> Answer<GetQuoteAns
 impl Agent {
     /// A fresh quote and the event log as JSON text.
     pub(super) async fn quote(&self, report_data: [u8; 64]) -> Result<(Vec<u8>, String), ApiError> {
-        let evidence = self.shared.quoter.evidence(report_data).await.map_err(ApiError::bad_gateway)?;
-        match evidence {
-            Evidence::Tdx(tdx) => {
-                let events: Vec<LoggedEvent> = tdx.event_log.iter().map(LoggedEvent::from).collect();
-                let events = serde_json::to_string(&events).map_err(ApiError::internal)?;
-                Ok((tdx.quote, events))
-            }
-            _ => Err(ApiError::new(http::StatusCode::NOT_IMPLEMENTED, "quotes are given on Intel TDX only")),
+        upstreams_form(&self.evidence(report_data).await?)
+    }
+
+    /// Fresh evidence.
+    pub(super) async fn evidence(&self, report_data: [u8; 64]) -> Result<Evidence, ApiError> {
+        self.shared.quoter.evidence(report_data).await.map_err(ApiError::bad_gateway)
+    }
+}
+
+/// The quote and the event log as JSON text.
+pub(super) fn upstreams_form(evidence: &Evidence) -> Result<(Vec<u8>, String), ApiError> {
+    match evidence {
+        Evidence::Tdx(tdx) => {
+            let events: Vec<LoggedEvent> = tdx.event_log.iter().map(LoggedEvent::from).collect();
+            let events = serde_json::to_string(&events).map_err(ApiError::internal)?;
+            Ok((tdx.quote.clone(), events))
         }
+        _ => Err(ApiError::new(http::StatusCode::NOT_IMPLEMENTED, "quotes are given on Intel TDX only")),
     }
 }
 

@@ -3,12 +3,13 @@
 
 use axum::extract::State;
 use bytes::Bytes;
+use mandate_attestation::x509::report_data;
 use mandate_runtime::http::{ApiError, ApiJson};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Ask, parse};
+use super::{Answer, Ask, parse, quote::upstreams_form};
 use crate::{
-    certificate::{TlsKey, Wish, report_data},
+    certificate::{TlsKey, Wish},
     instance::CertificateError,
 };
 
@@ -23,7 +24,7 @@ pub struct GetTlsKey {
     pub subject: String,
     /// DNS names and IP addresses.
     pub alt_names: Vec<String>,
-    /// Whether the certificate carries a quote that binds its key.
+    /// Whether the certificate carries evidence that binds its key: a CMW, and upstream's quote and event log.
     pub usage_ra_tls: bool,
     /// For servers.
     pub usage_server_auth: bool,
@@ -73,8 +74,8 @@ pub(super) async fn handle(State(agent): Ask, body: Bytes) -> Answer<GetTlsKeyAn
     let held = agent.held()?;
     let ambient = &agent.shared.ambient;
     let key = TlsKey::generate(&*ambient.entropy).map_err(ApiError::internal)?;
-    let quote = match wish.usage_ra_tls {
-        true => Some(agent.quote(report_data(&key.spki().map_err(ApiError::internal)?)).await?),
+    let evidence = match wish.usage_ra_tls {
+        true => Some(agent.evidence(report_data(&key.spki().map_err(ApiError::internal)?)).await?),
         false => None,
     };
     let wish = Wish {
@@ -84,7 +85,8 @@ pub(super) async fn handle(State(agent): Ask, body: Bytes) -> Answer<GetTlsKeyAn
         client: wish.usage_client_auth,
         not_before: wish.not_before,
         not_after: wish.not_after,
-        quote,
+        quote: evidence.as_ref().map(upstreams_form).transpose()?,
+        evidence,
         app_id: wish.with_app_info.unwrap_or(wish.usage_ra_tls).then(|| held.app.to_vec()),
     };
     let certificate = held.authority.issue(&key, &wish, ambient.clock.unix()).map_err(refused)?;

@@ -6,8 +6,10 @@ use std::{process::Command, thread};
 use alloy::primitives::{Address, B256};
 use mandate_attestation::{
     dev_pki::{DevGuest, DevPki},
+    pccs::{CollateralConfig, Platform},
     verify,
 };
+use mandate_runtime::ManualClock;
 
 use super::*;
 
@@ -44,8 +46,9 @@ impl World {
         let events: Vec<_> = tdx.event_log.iter().map(crate::describe::LoggedEvent::from).collect();
         std::fs::write(world.at("events.json"), serde_json::to_vec(&events).unwrap()).unwrap();
         std::fs::write(world.at("image.json"), &tdx.image).unwrap();
-        std::fs::write(world.at("collateral.json"), serde_json::to_vec(&dcap(&tdx.collateral)).unwrap())
-            .unwrap();
+        let collateral = dcap_qvl::QuoteCollateralV3::from(&world.pki.current_collateral(NOW));
+        let file = world.at(&format!("{}.json", Platform::of(&tdx.quote).unwrap()));
+        std::fs::write(file, serde_json::to_vec(&collateral).unwrap()).unwrap();
         fifo(&world.at("kernel")).unwrap();
         world
     }
@@ -58,10 +61,11 @@ impl World {
         let sources = EvidenceConfig {
             report_dir: self.dir.path().to_owned(),
             event_log: self.at("events.json"),
-            image: self.at("image.json"),
-            collateral: self.at("collateral.json").display().to_string(),
+            image: Some(self.at("image.json")),
+            collateral: CollateralConfig { dir: Some(self.dir.path().to_owned()), ..CollateralConfig::default() },
         };
-        TsmQuoter { create: appears, ..TsmQuoter::new(&Ambient::system(), sources) }
+        let ambient = Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() };
+        TsmQuoter { create: appears, ..TsmQuoter::new(&ambient, sources).unwrap() }
     }
 
     /// Answers one request, as after `writes` writes.
@@ -74,22 +78,6 @@ impl World {
             std::fs::write(entry.join("generation"), format!("{writes}\n")).unwrap();
             std::fs::write(entry.join("outblob"), &tdx.quote).unwrap();
         })
-    }
-}
-
-fn dcap(of: &Collateral) -> dcap_qvl::QuoteCollateralV3 {
-    let of = of.clone();
-    dcap_qvl::QuoteCollateralV3 {
-        pck_crl_issuer_chain: of.pck_crl_issuer_chain,
-        root_ca_crl: of.root_ca_crl,
-        pck_crl: of.pck_crl,
-        tcb_info_issuer_chain: of.tcb_info_issuer_chain,
-        tcb_info: of.tcb_info,
-        tcb_info_signature: of.tcb_info_signature,
-        qe_identity_issuer_chain: of.qe_identity_issuer_chain,
-        qe_identity: of.qe_identity,
-        qe_identity_signature: of.qe_identity_signature,
-        pck_certificate_chain: Some(of.pck_certificate_chain).filter(|chain| !chain.is_empty()),
     }
 }
 

@@ -13,19 +13,22 @@ mod collateral;
 mod defect;
 mod guest;
 mod keys;
+mod pccs;
 mod quote;
 
 use sha2::{Digest, Sha256};
 
 use crate::{
     anchors::TrustAnchors,
-    evidence::{Evidence, TdxEvidence},
+    evidence::{Collateral, Evidence, TdxEvidence},
 };
 
 pub use defect::Defect;
 pub use guest::{DevGuest, DevTcb, QuoteVersion};
+pub use pccs::PccsAnswer;
 
-use certs::{Ca, Leaf};
+use certs::{Ca, Leaf, TCB_SIGNER_SERIAL, Validity};
+use collateral::DAY;
 use keys::DevKey;
 
 /// A root of trust that anyone with the seed can sign for.
@@ -42,13 +45,7 @@ impl DevPki {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let root = Ca::root(&seed, "Mandate Development Root CA");
         let platform = Ca::intermediate(&seed, "Mandate Development PCK Platform CA", &root);
-        let tcb_signer = Leaf::issue(
-            DevKey::derive(&seed, "tcb signer"),
-            "Mandate Development TCB Signing",
-            4,
-            &root,
-            None,
-        );
+        let tcb_signer = tcb_signer(&seed, &root, Validity::LONG);
         Self { seed, root, platform, tcb_signer, attestation_key: DevKey::derive(&seed, "attestation key") }
     }
 
@@ -62,13 +59,18 @@ impl DevPki {
         &self.root.der
     }
 
+    /// The collateral of development platforms at `now`, as their PCCS would serve it.
+    pub fn current_collateral(&self, now: u64) -> Collateral {
+        self.collateral(&DevGuest::default(), now)
+    }
+
     /// What a guest would present at `now` (seconds since the epoch, after 2020), with the guest's defect if it has one.
     pub fn evidence(&self, guest: &DevGuest, report_data: [u8; 64], now: u64) -> Evidence {
         if guest.defect == Some(Defect::OtherRoot) {
             return self.stranger().evidence(&DevGuest { defect: None, ..guest.clone() }, report_data, now);
         }
         let mut tdx = TdxEvidence {
-            quote: self.quote(guest, report_data),
+            quote: self.quote(guest, report_data, now),
             event_log: guest.event_log(),
             image: guest.image_manifest(),
             collateral: self.collateral(guest, now),
@@ -79,23 +81,58 @@ impl DevPki {
         Evidence::Tdx(Box::new(tdx))
     }
 
+    /// A certificate of a key of the guest's with evidence for it, valid for an hour before and after `now`.
+    #[cfg(feature = "x509")]
+    pub fn certificate(&self, guest: &DevGuest, now: u64) -> Vec<u8> {
+        let key = DevKey::derive(&self.seed, &format!("tls {}", guest.instance_id));
+        let evidence = self.evidence(guest, crate::x509::report_data(&key.spki()), now);
+        certs::attested(&key, crate::x509::extension(&evidence), collateral::seconds(now))
+    }
+
     /// Another PKI with the same names.
     fn stranger(&self) -> Self {
         Self::from_seed(Sha256::new().chain_update(b"stranger").chain_update(self.seed).finalize().into())
     }
 
     /// The PCK certificate of a device.
-    fn pck(&self, guest: &DevGuest) -> Leaf {
+    fn pck(&self, guest: &DevGuest, now: u64) -> Leaf {
         let key = DevKey::derive(&self.seed, &format!("pck {}", hex::encode(guest.device)));
-        let extension = certs::sgx_extension(&guest.device);
+        let ppid = if guest.defect == Some(Defect::NoPpid) { &[][..] } else { &guest.device };
+        let now = collateral::seconds(now);
+        let validity = match guest.defect {
+            Some(Defect::ExpiredPck) => Validity { until: now - DAY, ..Validity::LONG },
+            Some(Defect::FuturePck) => Validity { from: now + 2 * DAY, ..Validity::LONG },
+            _ => Validity::LONG,
+        };
+        let stranger = (guest.defect == Some(Defect::OtherPlatformCa)).then(|| self.stranger());
+        let issuer = stranger.as_ref().map_or(&self.platform, |stranger| &stranger.platform);
+        let extension = certs::sgx_extension(ppid, &guest.device);
         Leaf::issue(
             key,
             "Mandate Development PCK Certificate",
             pck_serial(guest),
-            &self.platform,
+            issuer,
+            validity,
             Some(extension),
         )
     }
+
+    /// Who signs the collateral, as the guest's defect has it.
+    fn signer(&self, guest: &DevGuest, now: u64) -> Leaf {
+        match guest.defect {
+            Some(Defect::ExpiredTcbSigner) => {
+                let validity = Validity { until: collateral::seconds(now) - DAY, ..Validity::LONG };
+                tcb_signer(&self.seed, &self.root, validity)
+            }
+            Some(Defect::IndirectTcbSigner) => tcb_signer(&self.seed, &self.platform, Validity::LONG),
+            _ => self.tcb_signer.clone(),
+        }
+    }
+}
+
+fn tcb_signer(seed: &[u8; 32], issuer: &Ca, validity: Validity) -> Leaf {
+    let key = DevKey::derive(seed, "tcb signer");
+    Leaf::issue(key, "Mandate Development TCB Signing", TCB_SIGNER_SERIAL, issuer, validity, None)
 }
 
 /// A serial number per device, so that one can be revoked.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use alloy::primitives::B256;
+
 /// A defect of evidence. Evidence is public, so the texts may quote it; they never quote more than a bounded piece.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -53,10 +55,17 @@ pub enum EvidenceError {
         part: Part,
     },
     /// An event names a digest version that does not exist.
-    #[error("event digest version {got} is not known, 1 and 2 are")]
+    #[error("event digest version {got} is not known; 0 (boot), 1 and 2 are")]
     UnknownDigestVersion {
         /// The version found.
         got: u8,
+    },
+
+    /// Not one of upstream's forms of evidence.
+    #[error("this is no evidence of an upstream TDX guest: {reason}")]
+    NotUpstream {
+        /// What the parser said.
+        reason: String,
     },
 
     /// A trust anchor is not a certificate.
@@ -70,11 +79,11 @@ pub enum EvidenceError {
     #[error("the quote binds other report data than was asked for: it was made for another request")]
     ReportDataMismatch,
     /// The host launched the TD for other code than it booted.
-    #[error("MR_CONFIG_ID names another compose hash than the event log")]
+    #[error("MR_CONFIG_ID commits to another compose hash, app or key provider than the event log")]
     ConfigIdMismatch,
 
-    /// An event that no TD's runtime extends into RTMR3.
-    #[error("event {index} is no runtime event of RTMR3 (register {register}, type {kind:#010x})")]
+    /// An event whose register, type and form of digest do not go together.
+    #[error("event {index} is neither a runtime event of RTMR3 nor a boot event of RTMR0-2 (register {register}, type {kind:#010x})")]
     ForeignEvent {
         /// Position in the log.
         index: usize,
@@ -92,6 +101,12 @@ pub enum EvidenceError {
     /// The log is not what was extended into RTMR3.
     #[error("the event log does not replay to the quote's RTMR3")]
     LogMismatch,
+    /// The firmware's and boot loader's part of the log is not what was extended.
+    #[error("the boot events do not replay to the quote's RTMR{register}")]
+    BootLogMismatch {
+        /// Index of the register.
+        register: usize,
+    },
     /// Two events of one name before `system-ready`.
     #[error("event {name:?} occurs twice before system-ready")]
     DuplicateEvent {
@@ -133,6 +148,20 @@ pub enum EvidenceError {
     /// What booted is not the image it claims to be.
     #[error("MRTD and RTMR0-2 are in no row of the OS image's manifest: another image was booted")]
     ImageNotBooted,
+    /// Evidence without a manifest, of an image that the verifier does not know.
+    #[error(
+        "the evidence carries no OS image manifest and its registers are of no known image; \
+         give the image's measurements in the verifier's configuration"
+    )]
+    UnknownImage,
+    /// Two images with one set of registers.
+    #[error("the images {first} and {second} are given the same registers: a quote could not tell them apart")]
+    AmbiguousImage {
+        /// One hash.
+        first: B256,
+        /// The other.
+        second: B256,
+    },
 }
 
 /// Why the quote itself was refused.
@@ -157,6 +186,15 @@ pub enum QuoteError {
     /// EPT violations are turned into exceptions that the host can inject.
     #[error("SEPT_VE_DISABLE is not set")]
     SeptVeEnabled,
+    /// Somebody else than Intel signed the TDX module.
+    #[error("MRSIGNERSEAM is not zero: the TDX module is not Intel's")]
+    SeamSigner,
+    /// The TDX module runs with attributes.
+    #[error("SEAMATTRIBUTES are set ({0:#018x}): the TDX module is no production module")]
+    SeamAttributes(u64),
+    /// The TDX module is not what the TCB info lists.
+    #[error("its TDX module is not acceptable: {0}")]
+    TdxModule(String),
     /// A service TD is bound and could act on this TD.
     #[error("a service TD is bound to the TD")]
     ServiceTd,

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The runtime event log: what was extended into RTMR3, and what of it may be believed.
+//! The event log: what was extended into the registers, and what of it may be believed.
 //!
+//! Boot events go into RTMR0 to RTMR2. Their digests are over things that no log carries whole (firmware volumes, the
+//! kernel), so the log gives the digest; what they replay to is the register, and the register is compared with the image.
+//! Names and payloads of boot events are nobody's word. Runtime events go into RTMR3:
 //! ```text
 //!  system-preparing  app-id  compose-hash  launch-ticket-hash?  init-script-hash*  gpu-policy-hash?
 //!  gpu-attestation?  instance-id  boot-mr-done  os-image-hash  key-provider  storage-fs
 //!  system-ready │ whatever the app extends
 //!  ── written by the measured OS, believed ── │ ── replayed, never believed ──
 //! ```
-//! The log itself is untrusted text. Each digest is recomputed from name and payload and all are folded into a register;
+//! The log itself is untrusted text. Each runtime digest is recomputed from name and payload and all are folded into a register;
 //! only when that equals the quote's RTMR3 is the log the one that was extended. Up to `system-ready` only the OS can
 //! extend; after it the app can, under any name it likes.
 
@@ -26,7 +29,7 @@ const COMPOSE_HASH: &str = "compose-hash";
 const LAUNCH_TICKET_HASH: &str = "launch-ticket-hash";
 const INIT_SCRIPT_HASH: &str = "init-script-hash";
 const INSTANCE_ID: &str = "instance-id";
-const OS_IMAGE_HASH: &str = "os-image-hash";
+pub(crate) const OS_IMAGE_HASH: &str = "os-image-hash";
 const KEY_PROVIDER: &str = "key-provider";
 const SYSTEM_READY: &str = "system-ready";
 
@@ -47,12 +50,15 @@ const BOOT_ORDER: [&str; 13] = [
     SYSTEM_READY,
 ];
 
+/// RTMR0 to RTMR3.
+pub type Registers = [[u8; 48]; 4];
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Index of the RTMR; [`RUNTIME_REGISTER`] is the only one accepted.
+    /// Index of the RTMR: [`RUNTIME_REGISTER`] for runtime events, less for boot events.
     pub register: u32,
-    /// Type; [`RUNTIME_EVENT`] is the only one accepted, since no other digest can be recomputed.
+    /// Type: [`RUNTIME_EVENT`] for runtime events, anything else for boot events.
     pub kind: u32,
     /// How its digest is made.
     pub digest_version: DigestVersion,
@@ -78,11 +84,32 @@ impl Event {
         }
     }
 
-    /// The digest that is extended, recomputed: a digest that a log carries is never looked at.
+    /// A boot event, with the digest that firmware or boot loader logged.
+    pub fn boot(register: u32, kind: u32, digest: [u8; 48]) -> Self {
+        Self {
+            register,
+            kind,
+            digest_version: DigestVersion::Boot(digest),
+            name: String::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// The digest that is extended: of a runtime event recomputed, of a boot event as logged.
     pub fn digest(&self) -> [u8; 48] {
         match self.digest_version {
+            DigestVersion::Boot(logged) => logged,
             DigestVersion::V1 => self.digest_v1(),
             DigestVersion::V2 => self.digest_v2(),
+        }
+    }
+
+    fn belongs(&self) -> Belongs {
+        let runtime_type = self.kind == RUNTIME_EVENT;
+        match (self.register, self.digest_version) {
+            (RUNTIME_REGISTER, DigestVersion::V1 | DigestVersion::V2) if runtime_type => Belongs::Runtime,
+            (..RUNTIME_REGISTER, DigestVersion::Boot(_)) if !runtime_type => Belongs::Boot,
+            _ => Belongs::Nowhere,
         }
     }
 
@@ -108,9 +135,18 @@ impl Event {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belongs {
+    Runtime,
+    Boot,
+    Nowhere,
+}
+
 /// How an event's digest is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestVersion {
+    /// It was made at boot, over things that the log does not carry: the logged SHA-384.
+    Boot([u8; 48]),
     /// Over the colon-separated fields.
     V1,
     /// Over canonical JSON.
@@ -120,12 +156,14 @@ pub enum DigestVersion {
 impl DigestVersion {
     pub(crate) const fn code(self) -> u8 {
         match self {
+            Self::Boot(_) => 0,
             Self::V1 => 1,
             Self::V2 => 2,
         }
     }
 }
 
+/// The versions of runtime events; a boot event needs its digest beside the number.
 impl TryFrom<u8> for DigestVersion {
     type Error = EvidenceError;
 
@@ -138,9 +176,9 @@ impl TryFrom<u8> for DigestVersion {
     }
 }
 
-/// What RTMR3 holds after these events: SHA-384(register ‖ digest), from 48 zero bytes.
-pub fn replay(events: &[Event]) -> [u8; 48] {
-    events.iter().fold([0; 48], |register, event| {
+/// What a register holds after these events: SHA-384(register ‖ digest), from 48 zero bytes.
+pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> [u8; 48] {
+    events.into_iter().fold([0; 48], |register, event| {
         Sha384::new().chain_update(register).chain_update(event.digest()).finalize().into()
     })
 }
@@ -152,45 +190,68 @@ pub(crate) struct BootFacts {
     pub(crate) compose_hash: B256,
     pub(crate) launch_ticket: Option<B256>,
     pub(crate) instance_id: Address,
-    pub(crate) os_image_hash: B256,
+    pub(crate) os_image_hash: Option<B256>,
     pub(crate) key_provider: Vec<u8>,
 }
 
-/// Proves the log against RTMR3, then reads its boot part.
-pub(crate) fn prove(events: &[Event], rtmr3: &[u8; 48]) -> Result<BootFacts, EvidenceError> {
-    check_runtime_events(events)?;
-    if replay(events) != *rtmr3 {
+/// Proves the log against the registers, then reads what the OS extended.
+pub(crate) fn prove(events: &[Event], registers: &Registers) -> Result<BootFacts, EvidenceError> {
+    check_forms(events)?;
+    check_boot_events(events, registers)?;
+    let [.., rtmr3] = registers;
+    let runtime: Vec<&Event> = events.iter().filter(|e| e.belongs() == Belongs::Runtime).collect();
+    if replay(runtime.iter().copied()) != *rtmr3 {
         return Err(EvidenceError::LogMismatch);
     }
-    let boot = boot_part(events)?;
+    let boot = boot_part(&runtime)?;
     check_names(boot)?;
     Ok(BootFacts {
         app_id: payload::<20>(boot, APP_ID)?.into(),
         compose_hash: payload::<32>(boot, COMPOSE_HASH)?.into(),
         launch_ticket: optional::<32>(boot, LAUNCH_TICKET_HASH)?.map(B256::from),
-        instance_id: payload::<20>(boot, INSTANCE_ID)?.into(),
-        os_image_hash: payload::<32>(boot, OS_IMAGE_HASH)?.into(),
+        instance_id: instance_id(boot)?,
+        os_image_hash: optional::<32>(boot, OS_IMAGE_HASH)?.map(B256::from),
         key_provider: find(boot, KEY_PROVIDER)?.payload.clone(),
     })
 }
 
-fn check_runtime_events(events: &[Event]) -> Result<(), EvidenceError> {
-    let foreign = |e: &Event| e.register != RUNTIME_REGISTER || e.kind != RUNTIME_EVENT;
-    match events.iter().enumerate().find(|(_, e)| foreign(e)) {
+fn check_forms(events: &[Event]) -> Result<(), EvidenceError> {
+    match events.iter().enumerate().find(|(_, e)| e.belongs() == Belongs::Nowhere) {
         Some((index, e)) => Err(EvidenceError::ForeignEvent { index, register: e.register, kind: e.kind }),
         None => Ok(()),
     }
 }
 
+/// A log may leave all boot events out, since the registers say what counts. One that has any must have all.
+fn check_boot_events(events: &[Event], registers: &Registers) -> Result<(), EvidenceError> {
+    if events.iter().all(|e| e.belongs() != Belongs::Boot) {
+        return Ok(());
+    }
+    for (index, (register, expected)) in (0..RUNTIME_REGISTER).zip(registers).enumerate() {
+        if replay(events.iter().filter(|e| e.register == register)) != *expected {
+            return Err(EvidenceError::BootLogMismatch { register: index });
+        }
+    }
+    Ok(())
+}
+
+/// An app without instance ids extends an empty one: no address stands for it.
+fn instance_id(boot: &[&Event]) -> Result<Address, EvidenceError> {
+    match find(boot, INSTANCE_ID)?.payload.is_empty() {
+        true => Ok(Address::ZERO),
+        false => payload::<20>(boot, INSTANCE_ID).map(Address::from),
+    }
+}
+
 /// Everything up to and including the first `system-ready`.
-fn boot_part(events: &[Event]) -> Result<&[Event], EvidenceError> {
+fn boot_part<'e, 'a>(events: &'a [&'e Event]) -> Result<&'a [&'e Event], EvidenceError> {
     let end = events.iter().position(|e| e.name == SYSTEM_READY);
     end.and_then(|end| events.get(..=end)).ok_or(EvidenceError::MissingEvent { name: SYSTEM_READY })
 }
 
 /// In digest version 1 "a:b" with payload "c" and "a" with payload "b:c" are one event; without colons in names there is
 /// one reading. Known names keep their order, and no name occurs twice but the init scripts'.
-fn check_names(boot: &[Event]) -> Result<(), EvidenceError> {
+fn check_names(boot: &[&Event]) -> Result<(), EvidenceError> {
     let mut seen: Vec<&str> = Vec::with_capacity(boot.len());
     let mut newest = 0;
     for (index, event) in boot.iter().enumerate() {
@@ -212,12 +273,12 @@ fn check_names(boot: &[Event]) -> Result<(), EvidenceError> {
     Ok(())
 }
 
-fn find<'a>(boot: &'a [Event], name: &'static str) -> Result<&'a Event, EvidenceError> {
-    boot.iter().find(|e| e.name == name).ok_or(EvidenceError::MissingEvent { name })
+fn find<'e>(boot: &[&'e Event], name: &'static str) -> Result<&'e Event, EvidenceError> {
+    boot.iter().copied().find(|e| e.name == name).ok_or(EvidenceError::MissingEvent { name })
 }
 
 /// As [`payload`], of an event that need not be there.
-fn optional<const N: usize>(boot: &[Event], name: &'static str) -> Result<Option<[u8; N]>, EvidenceError> {
+fn optional<const N: usize>(boot: &[&Event], name: &'static str) -> Result<Option<[u8; N]>, EvidenceError> {
     match boot.iter().any(|e| e.name == name) {
         true => payload(boot, name).map(Some),
         false => Ok(None),
@@ -225,7 +286,7 @@ fn optional<const N: usize>(boot: &[Event], name: &'static str) -> Result<Option
 }
 
 /// A payload of exactly N bytes: short ones are errors, never padded.
-fn payload<const N: usize>(boot: &[Event], name: &'static str) -> Result<[u8; N], EvidenceError> {
+fn payload<const N: usize>(boot: &[&Event], name: &'static str) -> Result<[u8; N], EvidenceError> {
     let payload = &find(boot, name)?.payload;
     payload.as_slice().try_into().map_err(|_| EvidenceError::PayloadLength {
         name,
@@ -235,160 +296,4 @@ fn payload<const N: usize>(boot: &[Event], name: &'static str) -> Result<[u8; N]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn boot() -> Vec<Event> {
-        let event = |name: &str, payload: &[u8]| Event::runtime(DigestVersion::V1, name, payload);
-        vec![
-            event("system-preparing", b""),
-            event(APP_ID, &[1; 20]),
-            event(COMPOSE_HASH, &[2; 32]),
-            event(INIT_SCRIPT_HASH, &[3; 32]),
-            event(INIT_SCRIPT_HASH, &[3; 32]),
-            event(INSTANCE_ID, &[4; 20]),
-            event("boot-mr-done", b""),
-            event("vendor-extra", b"x"),
-            event(OS_IMAGE_HASH, &[5; 32]),
-            event(KEY_PROVIDER, b"{}"),
-            event("storage-fs", b"zfs"),
-            event(SYSTEM_READY, b""),
-        ]
-    }
-
-    fn prove_own(events: &[Event]) -> Result<BootFacts, EvidenceError> {
-        prove(events, &replay(events))
-    }
-
-    fn without(name: &str) -> Vec<Event> {
-        boot().into_iter().filter(|e| e.name != name).collect()
-    }
-
-    /// Vectors computed apart from this code, with `sha384sum`.
-    #[test]
-    fn digests_match_independent_vectors() {
-        let mut event = Event::runtime(DigestVersion::V1, APP_ID, [0x11; 20]);
-        assert_eq!(
-            hex::encode(event.digest()),
-            concat!(
-                "3f1fbb6cfe25e7f19bd48cfa9dc590cabaa946da04f92154",
-                "02e7083550177292c1478402b258a90c649ccfcb5f408175"
-            )
-        );
-        event.digest_version = DigestVersion::V2;
-        assert_eq!(
-            hex::encode(event.digest()),
-            concat!(
-                "f3fdf5a4af4b5554d2fd20456bd667fce7df585c5d94a4f3",
-                "6b5c16ae22eab4123bf6f4e97a30efb6ec980a950e28d1a8"
-            )
-        );
-    }
-
-    #[test]
-    fn an_empty_log_replays_to_zeros() {
-        assert_eq!(replay(&[]), [0; 48]);
-    }
-
-    #[test]
-    fn g1_facts_come_from_the_boot_part() {
-        let facts = prove_own(&boot()).unwrap();
-        assert_eq!(facts.app_id, Address::repeat_byte(1));
-        assert_eq!(facts.compose_hash, B256::repeat_byte(2));
-        assert_eq!(facts.instance_id, Address::repeat_byte(4));
-        assert_eq!(facts.os_image_hash, B256::repeat_byte(5));
-        assert_eq!(facts.key_provider, b"{}");
-    }
-
-    #[test]
-    fn g1_launch_ticket_is_believed_only_from_the_boot_part() {
-        assert_eq!(prove_own(&boot()).unwrap().launch_ticket, None);
-        let ticket = |n| Event::runtime(DigestVersion::V1, LAUNCH_TICKET_HASH, [n; 32]);
-        let mut events = boot();
-        events.push(ticket(9));
-        assert_eq!(prove_own(&events).unwrap().launch_ticket, None);
-        events.insert(3, ticket(8));
-        assert_eq!(prove_own(&events).unwrap().launch_ticket, Some(B256::repeat_byte(8)));
-        events[3].payload.pop();
-        let short = EvidenceError::PayloadLength { name: LAUNCH_TICKET_HASH, got: 31, expected: 32 };
-        assert_eq!(prove_own(&events), Err(short));
-    }
-
-    #[test]
-    fn g1_events_after_system_ready_are_replayed_and_not_believed() {
-        let mut events = boot();
-        events.push(Event::runtime(DigestVersion::V1, COMPOSE_HASH, [9; 32]));
-        events.push(Event::runtime(DigestVersion::V2, "a:b", b"c".to_vec()));
-        assert_eq!(prove_own(&events), prove_own(&boot()));
-        assert_eq!(prove(&events, &replay(&boot())), Err(EvidenceError::LogMismatch));
-    }
-
-    #[test]
-    fn g1_a_log_that_is_not_the_extended_one_is_refused() {
-        let rtmr3 = replay(&boot());
-        let mut other = boot();
-        other[2].payload = vec![7; 32];
-        assert_eq!(prove(&other, &rtmr3), Err(EvidenceError::LogMismatch));
-        let mut swapped = boot();
-        swapped.swap(1, 2);
-        assert_eq!(prove(&swapped, &rtmr3), Err(EvidenceError::LogMismatch));
-        assert_eq!(prove(&boot()[1..], &rtmr3), Err(EvidenceError::LogMismatch));
-    }
-
-    #[test]
-    fn a_second_event_of_a_name_is_refused_before_system_ready() {
-        for index in [1, 2, 5, 7, 8, 9] {
-            let mut events = boot();
-            let twice = events[index].clone();
-            events.insert(index, twice);
-            let name = events[index].name.clone();
-            assert_eq!(prove_own(&events), Err(EvidenceError::DuplicateEvent { name }));
-        }
-    }
-
-    #[test]
-    fn boot_events_keep_their_order() {
-        let mut events = boot();
-        events.swap(1, 2);
-        assert_eq!(prove_own(&events), Err(EvidenceError::EventOrder { name: APP_ID.to_owned() }));
-    }
-
-    #[test]
-    fn every_fact_must_be_there() {
-        for name in [APP_ID, COMPOSE_HASH, INSTANCE_ID, OS_IMAGE_HASH, KEY_PROVIDER, SYSTEM_READY] {
-            assert_eq!(prove_own(&without(name)), Err(EvidenceError::MissingEvent { name }));
-        }
-    }
-
-    #[test]
-    fn payloads_of_another_length_are_refused_not_padded() {
-        for (index, name, expected) in [(1, APP_ID, 20), (2, COMPOSE_HASH, 32), (5, INSTANCE_ID, 20)] {
-            for got in [0, expected - 1, expected + 1] {
-                let mut events = boot();
-                events[index].payload = vec![1; got];
-                assert_eq!(prove_own(&events), Err(EvidenceError::PayloadLength { name, got, expected }));
-            }
-        }
-    }
-
-    /// The attack: extend `compose-hash:` ‖ x once, then show it under a shorter or longer name.
-    #[test]
-    fn a_version_1_event_has_one_reading() {
-        let mut events = boot();
-        events[7].payload = b"evil:app-id:x".to_vec();
-        let rtmr3 = replay(&events);
-        events[7] = Event::runtime(DigestVersion::V1, "vendor-extra:evil", b"app-id:x".to_vec());
-        assert_eq!(replay(&events), rtmr3);
-        assert_eq!(prove(&events, &rtmr3), Err(EvidenceError::AmbiguousName { index: 7 }));
-    }
-
-    #[test]
-    fn events_of_other_registers_or_types_are_refused() {
-        let mut events = boot();
-        events[0].register = 0;
-        assert!(matches!(prove_own(&events), Err(EvidenceError::ForeignEvent { index: 0, register: 0, .. })));
-        let mut events = boot();
-        events[3].kind = 1;
-        assert!(matches!(prove_own(&events), Err(EvidenceError::ForeignEvent { index: 3, kind: 1, .. })));
-    }
-}
+mod tests;

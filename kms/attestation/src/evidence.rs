@@ -152,7 +152,7 @@ impl TdxEvidence {
 }
 
 impl Collateral {
-    fn check_caps(&self) -> Result<(), EvidenceError> {
+    pub(crate) fn check_caps(&self) -> Result<(), EvidenceError> {
         let chains = [
             &self.pck_crl_issuer_chain,
             &self.tcb_info_issuer_chain,
@@ -169,10 +169,12 @@ impl Collateral {
         within(Part::Signature, self.tcb_info_signature.len(), cap::SIGNATURE)?;
         within(Part::Signature, self.qe_identity_signature.len(), cap::SIGNATURE)
     }
+}
 
-    pub(crate) fn to_dcap(&self) -> QuoteCollateralV3 {
-        let of = self.clone();
-        QuoteCollateralV3 {
+impl From<&Collateral> for QuoteCollateralV3 {
+    fn from(of: &Collateral) -> Self {
+        let of = of.clone();
+        Self {
             pck_crl_issuer_chain: of.pck_crl_issuer_chain,
             root_ca_crl: of.root_ca_crl,
             pck_crl: of.pck_crl,

@@ -34,7 +34,7 @@ pub struct OsImage {
 }
 
 /// What booting the image on one hardware shape leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageMeasurements {
     /// Firmware.

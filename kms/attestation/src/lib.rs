@@ -4,7 +4,7 @@
 //! [`verify`] turns [`Evidence`] into [`Verified`], the only type whose facts may be believed. Nothing here knows a policy:
 //! which app, code, image or TCB status is acceptable is for the contracts to say. What *is* refused here is evidence
 //! that proves nothing, whatever the policy: a debuggable TD, a service TD, a revoked platform, a log that does not
-//! replay to RTMR3, an image whose measurements were not the ones booted.
+//! replay to its register, an image whose measurements were not the ones booted.
 //!
 //! There is no mock variant. Development mints real quotes under a root of its own (feature `dev-pki`), and only the
 //! [`TrustAnchors`] differ.
@@ -17,19 +17,28 @@ pub mod event_log;
 pub mod evidence;
 pub mod image;
 mod kind;
+mod known_images;
 mod measurements;
+#[cfg(feature = "pccs")]
+pub mod pccs;
 pub mod tdx;
+pub mod upstream;
 mod verified;
 mod verifier;
+#[cfg(feature = "x509")]
+pub mod x509;
 
 pub use anchors::TrustAnchors;
 pub use error::{EvidenceError, Part, QuoteError};
 pub use event_log::{DigestVersion, Event};
 pub use evidence::{Collateral, Evidence, MAX_EVIDENCE, TdxEvidence};
 pub use image::{ImageMeasurements, OsImage};
+pub use known_images::{KnownImage, KnownImages};
 pub use verified::{Tee, Verified};
+pub use verifier::Verifier;
 
-/// Verifies evidence at `now_unix` against `anchors`, and that it was made for `expected_report_data`.
+/// Verifies evidence at `now_unix` against `anchors`, and that it was made for `expected_report_data`. A [`Verifier`] does
+/// the same faster when there is more than one thing to verify.
 ///
 /// # Errors
 /// One [`EvidenceError`] variant per defect; whoever presents refused evidence gets nothing.

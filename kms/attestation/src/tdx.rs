@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Intel TDX: the quote through `dcap-qvl`, then what a quote alone does not say.
 
+pub(crate) mod config_id;
+pub(crate) mod memory;
 mod refusal;
+mod report;
 
 use alloy::primitives::B256;
-use dcap_qvl::quote::{Quote, Report, TDReport10};
+use dcap_qvl::{
+    QuoteCollateralV3,
+    quote::{Quote, TDReport10},
+    verify::VerifiedReport,
+};
 
+use self::memory::Remembering;
 use crate::{
     anchors::TrustAnchors,
     error::{EvidenceError, QuoteError},
-    event_log,
+    event_log::{self, Registers},
     evidence::{Collateral, Reader, TdxEvidence, codec},
     image::{self, ImageMeasurements},
     kind::Kind,
@@ -19,9 +27,6 @@ use crate::{
 };
 
 const TEE_TYPE_TDX: u32 = 0x81;
-const UNSET: [u8; 48] = [0; 48];
-/// First byte of an MR_CONFIG_ID that goes on with the compose hash.
-const CONFIG_ID_COMPOSE: u8 = 1;
 
 /// A quote that verified: its registers are what the platform measured. Says nothing yet about what they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,12 @@ impl VerifiedQuote {
     /// RTMR3.
     pub fn rtmr3(&self) -> &[u8; 48] {
         &self.report.rt_mr3
+    }
+
+    /// RTMR0 to RTMR3.
+    pub fn registers(&self) -> Registers {
+        let td = &self.report;
+        [td.rt_mr0, td.rt_mr1, td.rt_mr2, td.rt_mr3]
     }
 
     /// MRTD and RTMR0-2.
@@ -80,18 +91,24 @@ pub fn verify_quote(
     anchors: &TrustAnchors,
     now_unix: u64,
 ) -> Result<VerifiedQuote, QuoteError> {
+    quote_under(&Trust::cold(anchors), quote, collateral, now_unix)
+}
+
+pub(crate) fn quote_under(
+    trust: &Trust<'_>,
+    quote: &[u8],
+    collateral: &Collateral,
+    now_unix: u64,
+) -> Result<VerifiedQuote, QuoteError> {
     check_version(quote)?;
     let parsed = Quote::parse(quote).map_err(|e| QuoteError::Malformed(refusal::text(&e)))?;
     if parsed.header.tee_type != TEE_TYPE_TDX {
         return Err(QuoteError::NotTdx(parsed.header.tee_type));
     }
     // Before the signatures, for an error that names the attribute; after them, because only then it is proven.
-    check_attributes(&parsed.report)?;
-    let verified = anchors
-        .quote_verifier()
-        .verify(quote, &collateral.to_dcap(), now_unix)
-        .map_err(|e| refusal::classify(&e))?;
-    let report = check_attributes(&verified.report)?;
+    report::check(&parsed.report)?;
+    let verified = dcap_verify(trust, quote, &QuoteCollateralV3::from(collateral), now_unix)?;
+    let report = report::check(&verified.report)?;
     if verified.ppid.is_empty() {
         return Err(QuoteError::NoDevice);
     }
@@ -101,6 +118,24 @@ pub fn verify_quote(
         tcb_status: verified.status,
         advisories: verified.advisory_ids,
     })
+}
+
+/// With a memory, the same verification with remembered signatures.
+fn dcap_verify(
+    trust: &Trust<'_>,
+    quote: &[u8],
+    collateral: &QuoteCollateralV3,
+    now_unix: u64,
+) -> Result<VerifiedReport, QuoteError> {
+    let verifier = trust.anchors.quote_verifier();
+    let verified = match trust.signatures {
+        None => verifier.verify(quote, collateral, now_unix),
+        Some(memory) => {
+            let verifier = verifier.with_config::<Remembering>();
+            memory.during(|| verifier.verify(quote, collateral, now_unix))
+        }
+    };
+    verified.map_err(|e| refusal::classify(&e))
 }
 
 impl Kind for TdxEvidence {
@@ -124,27 +159,27 @@ impl Kind for TdxEvidence {
         now_unix: u64,
         expected_report_data: &[u8; 64],
     ) -> Result<Verified, EvidenceError> {
-        verify(self, trust.anchors, now_unix, expected_report_data)
+        verify(self, trust, now_unix, expected_report_data)
     }
 }
 
 fn verify(
     evidence: &TdxEvidence,
-    anchors: &TrustAnchors,
+    trust: &Trust<'_>,
     now_unix: u64,
     expected_report_data: &[u8; 64],
 ) -> Result<Verified, EvidenceError> {
-    let quote = verify_quote(&evidence.quote, &evidence.collateral, anchors, now_unix)?;
+    let quote = quote_under(trust, &evidence.quote, &evidence.collateral, now_unix)?;
     if quote.report_data() != expected_report_data {
         return Err(EvidenceError::ReportDataMismatch);
     }
-    let boot = event_log::prove(&evidence.event_log, quote.rtmr3())?;
-    check_config_id(&quote.report.mr_config_id, boot.compose_hash)?;
-    image::prove(&evidence.image, boot.os_image_hash, &quote.image_measurements())?;
+    let boot = event_log::prove(&evidence.event_log, &quote.registers())?;
+    config_id::check(&quote.report.mr_config_id, &boot)?;
+    let os_image_hash = prove_image(trust, &evidence.image, boot.os_image_hash, &quote.image_measurements())?;
     Ok(Verified {
         app_id: boot.app_id,
         compose_hash: boot.compose_hash,
-        os_image_hash: boot.os_image_hash,
+        os_image_hash,
         launch_ticket: boot.launch_ticket,
         instance_id: boot.instance_id,
         device_id: quote.device_id(),
@@ -154,8 +189,24 @@ fn verify(
         tcb_status: quote.tcb_status,
         advisories: quote.advisories,
         key_provider: boot.key_provider,
-        development: anchors.is_development(),
+        development: trust.anchors.is_development(),
     })
+}
+
+/// A manifest is named by the hash that the OS extended. Without one the verifier must know the registers itself, and what
+/// the log says about the image counts nothing: upstream's guests extend another hash there, or none.
+fn prove_image(
+    trust: &Trust<'_>,
+    manifest: &[u8],
+    logged: Option<B256>,
+    booted: &ImageMeasurements,
+) -> Result<B256, EvidenceError> {
+    if manifest.is_empty() {
+        return trust.image_of(booted).ok_or(EvidenceError::UnknownImage);
+    }
+    let hash = logged.ok_or(EvidenceError::MissingEvent { name: event_log::OS_IMAGE_HASH })?;
+    image::prove(manifest, hash, booted)?;
+    Ok(hash)
 }
 
 /// Versions 4 and 5 carry TD reports; 3 is SGX's, and later ones have layouts that nobody here has read.
@@ -164,55 +215,5 @@ fn check_version(quote: &[u8]) -> Result<(), QuoteError> {
         Some(4 | 5) => Ok(()),
         Some(version) => Err(QuoteError::Version(version)),
         None => Err(QuoteError::Malformed("it is empty".to_owned())),
-    }
-}
-
-/// Refuses what no policy could make acceptable. The whole TUD byte counts: each of its bits opens the TD to the host.
-fn check_attributes(report: &Report) -> Result<TDReport10, QuoteError> {
-    let td = report.as_td10().ok_or(QuoteError::NotTdx(0))?;
-    let attributes = Attributes(u64::from_le_bytes(td.td_attributes));
-    match attributes {
-        a if a.tud() != 0 => Err(QuoteError::Debug(a.tud())),
-        a if a.has(Attributes::SERVICE_TD) => Err(QuoteError::ServiceTd),
-        a if a.has(Attributes::MIGRATABLE) => Err(QuoteError::Migratable),
-        a if !a.has(Attributes::SEPT_VE_DISABLE) => Err(QuoteError::SeptVeEnabled),
-        a if a.has(Attributes::RESERVED) => Err(QuoteError::ReservedAttributes(a.0 & Attributes::RESERVED)),
-        _ => Ok(()),
-    }?;
-    if report.as_td15().is_some_and(|td15| td15.mr_service_td != UNSET) {
-        return Err(QuoteError::ServiceTd);
-    }
-    Ok(*td)
-}
-
-/// TD attributes (Intel TDX module ABI, table "ATTRIBUTES").
-#[derive(Clone, Copy)]
-struct Attributes(u64);
-
-impl Attributes {
-    const SERVICE_TD: u64 = 1 << 17;
-    const SEPT_VE_DISABLE: u64 = 1 << 28;
-    const MIGRATABLE: u64 = 1 << 29;
-    /// Bits 8-15, 23-26 and 32-61.
-    const RESERVED: u64 = 0xff00 | (0xf << 23) | ((1 << 62) - (1 << 32));
-
-    fn tud(self) -> u8 {
-        let [tud, ..] = self.0.to_le_bytes();
-        tud
-    }
-
-    fn has(self, bits: u64) -> bool {
-        self.0 & bits != 0
-    }
-}
-
-/// A host that committed to a compose hash at launch is held to it. The other forms of MR_CONFIG_ID commit to documents
-/// that evidence does not carry; they count in `mr_aggregated`.
-fn check_config_id(config_id: &[u8; 48], compose_hash: B256) -> Result<(), EvidenceError> {
-    match config_id {
-        [CONFIG_ID_COMPOSE, rest @ ..] if !rest.starts_with(compose_hash.as_slice()) => {
-            Err(EvidenceError::ConfigIdMismatch)
-        }
-        _ => Ok(()),
     }
 }

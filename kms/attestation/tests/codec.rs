@@ -67,46 +67,60 @@ fn a_promised_length_is_checked_before_it_is_believed() {
     assert!(matches!(Evidence::decode(&bytes), Err(EvidenceError::TooLarge { part: Part::Quote, .. })));
 }
 
-fn oversized() -> Vec<(Part, TdxEvidence)> {
-    let good = || minted(&guest());
-    let with = |change: &dyn Fn(&mut TdxEvidence)| {
-        let mut evidence = good();
-        change(&mut evidence);
-        evidence
-    };
-    let long = |length: usize| "x".repeat(length + 1);
-    let event = |name: String, payload: usize| Event::runtime(DigestVersion::V1, name, vec![0; payload]);
-    vec![
-        (Part::Quote, with(&|e| e.quote.resize(16 * 1024 + 1, 0))),
-        (Part::EventLog, with(&|e| e.event_log = vec![event(String::new(), 0); 257])),
-        (Part::EventName, with(&|e| e.event_log.push(event(long(128), 0)))),
-        (Part::EventPayload, with(&|e| e.event_log.push(event(String::new(), 4097)))),
-        (Part::Image, with(&|e| e.image.resize(64 * 1024 + 1, 0))),
-        (Part::CertificateChain, with(&|e| e.collateral.pck_certificate_chain = long(16 * 1024))),
-        (Part::Crl, with(&|e| e.collateral.pck_crl.resize(64 * 1024 + 1, 0))),
-        (Part::TcbInfo, with(&|e| e.collateral.tcb_info = long(64 * 1024))),
-        (Part::QeIdentity, with(&|e| e.collateral.qe_identity = long(16 * 1024))),
-        (Part::Signature, with(&|e| e.collateral.tcb_info_signature.push(0))),
-    ]
+/// Makes a part `length` bytes or entries long.
+type Grow = fn(&mut TdxEvidence, usize);
+
+/// Each part with its cap.
+const CAPS: [(Part, usize, Grow); 14] = [
+    (Part::Quote, 16 * 1024, |e, n| e.quote.resize(n, 0)),
+    (Part::EventLog, 256, |e, n| e.event_log.resize(n, event(0, 0))),
+    (Part::EventName, 128, |e, n| e.event_log = vec![event(n, 0)]),
+    (Part::EventPayload, 4096, |e, n| e.event_log = vec![event(0, n)]),
+    (Part::Image, 64 * 1024, |e, n| e.image.resize(n, 0)),
+    (Part::CertificateChain, 16 * 1024, |e, n| e.collateral.pck_crl_issuer_chain = text(n)),
+    (Part::CertificateChain, 16 * 1024, |e, n| e.collateral.tcb_info_issuer_chain = text(n)),
+    (Part::CertificateChain, 16 * 1024, |e, n| e.collateral.qe_identity_issuer_chain = text(n)),
+    (Part::CertificateChain, 16 * 1024, |e, n| e.collateral.pck_certificate_chain = text(n)),
+    (Part::Crl, 64 * 1024, |e, n| e.collateral.root_ca_crl.resize(n, 0)),
+    (Part::Crl, 64 * 1024, |e, n| e.collateral.pck_crl.resize(n, 0)),
+    (Part::TcbInfo, 64 * 1024, |e, n| e.collateral.tcb_info = text(n)),
+    (Part::QeIdentity, 16 * 1024, |e, n| e.collateral.qe_identity = text(n)),
+    (Part::Signature, 64, |e, n| e.collateral.tcb_info_signature.resize(n, 0)),
+];
+
+fn text(length: usize) -> String {
+    "x".repeat(length)
 }
 
+fn event(name: usize, payload: usize) -> Event {
+    Event::runtime(DigestVersion::V1, text(name), vec![0; payload])
+}
+
+/// At its cap a part is read, and refused for what it holds; one above, it is refused for its length.
 #[test]
 fn every_part_has_a_cap_on_the_wire_and_in_memory() {
-    for (expected, evidence) in oversized() {
-        let decoded = Evidence::decode(&Evidence::Tdx(Box::new(evidence.clone())).encode());
-        for refused in [decoded.map(|_| ()), check(evidence).map(|_| ())] {
-            assert!(
-                matches!(refused, Err(EvidenceError::TooLarge { part, .. }) if part == expected),
-                "{refused:?}"
-            );
+    for (part, cap, grow) in CAPS {
+        for length in [cap, cap + 1] {
+            let mut evidence = minted(&guest());
+            grow(&mut evidence, length);
+            let decoded = Evidence::decode(&Evidence::Tdx(Box::new(evidence.clone())).encode());
+            for refused in [decoded.map(|_| ()), check(evidence).map(|_| ())] {
+                let too_large = matches!(refused, Err(EvidenceError::TooLarge { part: p, got, max })
+                    if (p, got, max) == (part, cap + 1, cap));
+                assert_eq!(too_large, length > cap, "{part} of {length}: {refused:?}");
+            }
         }
     }
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    (any::<u32>(), any::<u32>(), any::<bool>(), ".{0,30}", vec(any::<u8>(), 0..64)).prop_map(
-        |(register, kind, second, name, payload)| {
-            let digest_version = if second { DigestVersion::V2 } else { DigestVersion::V1 };
+    (any::<u32>(), any::<u32>(), 0..3u8, ".{0,30}", vec(any::<u8>(), 0..64)).prop_map(
+        |(register, kind, form, name, payload)| {
+            let digest_version = match form {
+                0 => DigestVersion::Boot([kind.to_be_bytes()[3]; 48]),
+                1 => DigestVersion::V1,
+                _ => DigestVersion::V2,
+            };
             Event { register, kind, digest_version, name, payload }
         },
     )

@@ -4,11 +4,18 @@
 
 mod common;
 
-use std::{path::PathBuf, process::Command};
+use std::collections::BTreeSet;
 
-use common::{guest, minted, pki};
-use mandate_attestation::{Collateral, QuoteError, TrustAnchors, dev_pki::Defect, tdx::verify_quote};
-use serde_json::Value;
+use common::{
+    guest, minted, pki,
+    samples::{IN_TIME_2025_07, IN_TIME_2026_02, IN_TIME_2026_10, Samples},
+};
+use mandate_attestation::{
+    QuoteError, TrustAnchors, Verifier,
+    dev_pki::Defect,
+    tdx::{VerifiedQuote, verify_quote},
+    upstream::UpstreamQuote,
+};
 
 /// Below this length, or with another version, the other library panics.
 const SHORTEST_FOR_TDX_QUOTE: usize = 636;
@@ -40,78 +47,86 @@ fn another_library_refuses_the_tampered_quote_too() {
     assert!(read_by_tdx_quote(&evidence.quote).is_err());
 }
 
-/// `dcap-qvl` ships real quotes with the collateral of their day in its package. They are read from where cargo keeps
-/// the package; nothing of them is kept here.
-struct Samples(PathBuf);
-
-impl Samples {
-    fn of_the_package() -> Self {
-        let host =
-            Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into())).arg("-vV").output().unwrap();
-        let host = String::from_utf8(host.stdout).unwrap();
-        let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-        let metadata = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
-        let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-        let packages = metadata["packages"].as_array().unwrap();
-        let package = packages.iter().find(|package| package["name"] == "dcap-qvl").unwrap();
-        let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
-        Self(manifest.parent().unwrap().join("sample"))
-    }
-
-    fn quote(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.0.join(name)).unwrap()
-    }
-
-    fn collateral(&self, name: &str) -> Collateral {
-        let text = std::fs::read(self.0.join(format!("{name}_collateral.json"))).unwrap();
-        Collateral::from(serde_json::from_slice::<dcap_qvl::QuoteCollateralV3>(&text).unwrap())
-    }
-
-    fn verify(&self, name: &str, anchors: &TrustAnchors, now: u64) -> Result<String, QuoteError> {
-        let verified = verify_quote(&self.quote(name), &self.collateral(name), anchors, now)?;
-        Ok(verified.tcb_status().to_owned())
+#[test]
+fn another_library_accepts_every_real_version_4_quote() {
+    let samples = Samples::of_the_package();
+    let upstream = [
+        UpstreamQuote::from_get_quote(include_bytes!("fixtures/dstack/getquote-0.5.json")),
+        UpstreamQuote::from_get_quote(include_bytes!("fixtures/dstack/getquote-0.6.json")),
+        UpstreamQuote::from_attestation(include_bytes!("fixtures/dstack/attestation-v0.bin")),
+    ];
+    let mut quotes: Vec<_> = upstream.into_iter().map(|read| read.unwrap().quote).collect();
+    quotes.extend(["tdx_quote", "quote-from-tappd.hex", "tdx-quote.hex"].map(|name| samples.quote(name)));
+    for (index, quote) in quotes.iter().enumerate() {
+        assert!(read_by_tdx_quote(quote).is_ok(), "{index}");
+        let mut tampered = quote.clone();
+        tampered[600] ^= 1;
+        assert!(read_by_tdx_quote(&tampered).is_err(), "{index}");
     }
 }
 
-/// 1 July 2025 and 23 October 2026: inside the collateral's validity.
-const REAL: [(&str, u64); 2] = [("tdx_quote", 1_751_328_000), ("tdx_quote_td15ex", 1_792_713_600)];
+/// What a sample must come to.
+type Expected = fn(&Result<VerifiedQuote, QuoteError>) -> bool;
+
+/// Every quote of the package, the collateral that goes with it, a time that is the collateral's, and what it comes to. The
+/// two in hex have no collateral of their own and take that of a sample of their platform family.
+const SAMPLES: [(&str, &str, u64, Expected); 6] = [
+    ("tdx_quote", "tdx_quote", IN_TIME_2025_07, |r| is_rated(r, "UpToDate")),
+    ("tdx_quote_td15ex", "tdx_quote_td15ex", IN_TIME_2026_10, |r| is_rated(r, "UpToDate")),
+    // Below every level of its TCB info, as the package's own tests say.
+    ("tdx_quote_outdated", "tdx_quote_outdated", IN_TIME_2026_02, |r| {
+        matches!(r, Err(QuoteError::TcbUnlisted(_)))
+    }),
+    ("quote-from-tappd.hex", "tdx_quote", IN_TIME_2025_07, |r| is_rated(r, "UpToDate")),
+    ("tdx-quote.hex", "tdx_quote", IN_TIME_2025_07, |r| is_rated(r, "UpToDate")),
+    // An enclave's, not a TD's.
+    ("sgx_quote", "sgx_quote", IN_TIME_2025_07, |r| *r == Err(QuoteError::Version(3))),
+];
+
+fn is_rated(verified: &Result<VerifiedQuote, QuoteError>, status: &str) -> bool {
+    verified.as_ref().is_ok_and(|quote| quote.tcb_status() == status)
+}
 
 #[test]
-fn g1_real_quotes_verify_under_the_vendors_root_in_their_time() {
-    let (samples, production) = (Samples::of_the_package(), TrustAnchors::production());
-    for (name, then) in REAL {
-        assert_eq!(samples.verify(name, &production, then), Ok("UpToDate".to_owned()), "{name}");
+fn g1_every_real_sample_verifies_or_fails_for_the_known_reason_in_its_time() {
+    let samples = Samples::of_the_package();
+    let warm = Verifier::new(TrustAnchors::production());
+    for (name, collateral, then, expected) in SAMPLES {
+        let (quote, collateral) = (samples.quote(name), samples.collateral(collateral));
+        let cold = verify_quote(&quote, &collateral, &TrustAnchors::production(), then);
+        assert!(expected(&cold), "{name}: {cold:?}");
+        for _ in 0..2 {
+            assert_eq!(warm.verify_quote(&quote, &collateral, then), cold, "{name}");
+        }
     }
+}
+
+#[test]
+fn every_file_of_the_samples_is_among_those() {
+    let listed = SAMPLES.iter().flat_map(|(name, collateral, ..)| {
+        [(*name).to_owned(), format!("{collateral}_collateral.json")]
+    });
+    let listed: BTreeSet<_> = listed.collect();
+    assert_eq!(Samples::of_the_package().names().into_iter().collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]
 fn g1_real_quotes_are_refused_at_other_times_and_under_other_roots() {
     let samples = Samples::of_the_package();
-    for (name, then) in REAL {
-        let late = samples.verify(name, &TrustAnchors::production(), then + 120 * 86_400);
-        assert!(matches!(late, Err(QuoteError::Expired(_))), "{name}: {late:?}");
-        let elsewhere = samples.verify(name, &pki().trust_anchors(), then);
+    for (name, collateral, then, _) in SAMPLES.into_iter().filter(|(name, ..)| *name != "sgx_quote") {
+        let (quote, collateral) = (samples.quote(name), samples.collateral(collateral));
+        for now in [then + 120 * 86_400, then - 120 * 86_400] {
+            let refused = verify_quote(&quote, &collateral, &TrustAnchors::production(), now);
+            assert!(matches!(refused, Err(QuoteError::Expired(_))), "{name}: {refused:?}");
+        }
+        let elsewhere = verify_quote(&quote, &collateral, &pki().trust_anchors(), then);
         assert!(matches!(elsewhere, Err(QuoteError::Untrusted(_))), "{name}: {elsewhere:?}");
     }
 }
 
 #[test]
-fn an_sgx_quote_is_not_taken_for_a_td() {
-    let samples = Samples::of_the_package();
-    let refused = samples.verify("sgx_quote", &TrustAnchors::production(), REAL[0].1);
-    assert_eq!(refused, Err(QuoteError::Version(3)));
-}
-
-#[test]
 fn the_vendors_root_given_as_a_file_is_no_development_root() {
-    let samples = Samples::of_the_package();
-    let root = std::fs::read(samples.0.join("../src/TrustedRootCA.der")).unwrap();
-    let anchors = TrustAnchors::from_roots(root).unwrap();
+    let anchors = TrustAnchors::from_roots(Samples::of_the_package().intel_root()).unwrap();
     assert_eq!(anchors, TrustAnchors::production());
     assert!(!anchors.is_development());
 }

@@ -165,7 +165,7 @@ impl World {
             node: keys.address(),
             chain_id: CHAIN,
             kms_auth: KMS_AUTH,
-            anchors: pki.trust_anchors(),
+            verifier: pki.trust_anchors().into(),
             ambient,
             nonces: NonceLimits { ttl: Duration::from_secs(30), capacity: 100, per_peer: 100 },
             judge: judge.clone(),

@@ -17,6 +17,10 @@ pub(super) const PCE_SVN: u16 = 13;
 /// Its platform family.
 pub(super) const FMSPC: [u8; 6] = [0xde, 0x7e, 0x10, 0, 0, 0];
 
+pub(super) const ROOT_SERIAL: u64 = 1;
+pub(super) const PLATFORM_SERIAL: u64 = 2;
+pub(super) const TCB_SIGNER_SERIAL: u64 = 4;
+
 const NOT_BEFORE: i64 = 1_577_836_800;
 const NOT_AFTER: i64 = 4_102_444_800;
 /// rcgen refuses parameters for reasons (names, times, key kinds) that the constants here rule out.
@@ -32,14 +36,14 @@ pub(super) struct Ca {
 impl Ca {
     /// A self-signed one.
     pub(super) fn root(seed: &[u8; 32], name: &str) -> Self {
-        let (key, params) = (DevKey::derive(seed, name), ca_params(name, 1, 1));
+        let (key, params) = (DevKey::derive(seed, name), ca_params(name, ROOT_SERIAL, 1));
         let certificate = params.self_signed(&key).expect(FIXED);
         Self { der: certificate.der().to_vec(), pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
     /// One below `parent`.
     pub(super) fn intermediate(seed: &[u8; 32], name: &str, parent: &Self) -> Self {
-        let (key, params) = (DevKey::derive(seed, name), ca_params(name, 2, 0));
+        let (key, params) = (DevKey::derive(seed, name), ca_params(name, PLATFORM_SERIAL, 0));
         let certificate = params.signed_by(&key, &parent.issuer).expect(FIXED);
         Self { der: certificate.der().to_vec(), pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
@@ -65,9 +69,22 @@ impl Ca {
 }
 
 /// An end-entity certificate with its key.
+#[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) pem: String,
     pub(super) key: DevKey,
+}
+
+/// When a certificate holds, in seconds since the epoch.
+#[derive(Clone, Copy)]
+pub(super) struct Validity {
+    pub(super) from: i64,
+    pub(super) until: i64,
+}
+
+impl Validity {
+    /// For as long as the CAs hold.
+    pub(super) const LONG: Self = Self { from: NOT_BEFORE, until: NOT_AFTER };
 }
 
 impl Leaf {
@@ -76,14 +93,27 @@ impl Leaf {
         name: &str,
         serial: u64,
         parent: &Ca,
+        validity: Validity,
         extension: Option<CustomExtension>,
     ) -> Self {
         let mut params = params(name, serial);
+        params.not_before = at(validity.from);
+        params.not_after = at(validity.until);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment];
         params.custom_extensions.extend(extension);
         let certificate = params.signed_by(&key, &parent.issuer).expect(FIXED);
         Self { pem: certificate.pem(), key }
     }
+}
+
+/// A self-signed certificate with evidence in it.
+#[cfg(feature = "x509")]
+pub(super) fn attested(key: &DevKey, extension: Vec<u8>, now: i64) -> Vec<u8> {
+    let mut params = params("Mandate Development App", 5);
+    (params.not_before, params.not_after) = (at(now - 3_600), at(now + 3_600));
+    params.use_authority_key_identifier_extension = false;
+    params.custom_extensions = vec![CustomExtension::from_oid_content(&crate::x509::CMW_OID, extension)];
+    params.self_signed(key).expect(FIXED).der().to_vec()
 }
 
 fn ca_params(name: &str, serial: u64, path_length: u8) -> CertificateParams {
@@ -112,7 +142,7 @@ pub(super) fn at(unix: i64) -> OffsetDateTime {
 }
 
 /// Intel's SGX extension (1.2.840.113741.1.13.1) as a platform CA's PCK certificate carries it.
-pub(super) fn sgx_extension(ppid: &[u8; 16]) -> CustomExtension {
+pub(super) fn sgx_extension(ppid: &[u8], device: &[u8; 16]) -> CustomExtension {
     let der = yasna::construct_der(|writer| {
         writer.write_sequence(|list| {
             field(list.next(), &[1], |value| value.write_bytes(ppid));
@@ -120,7 +150,7 @@ pub(super) fn sgx_extension(ppid: &[u8; 16]) -> CustomExtension {
             field(list.next(), &[3], |value| value.write_bytes(&[0, 0]));
             field(list.next(), &[4], |value| value.write_bytes(&FMSPC));
             field(list.next(), &[5], |value| value.write_enum(1));
-            field(list.next(), &[6], |value| value.write_bytes(ppid));
+            field(list.next(), &[6], |value| value.write_bytes(device));
             field(list.next(), &[7], write_configuration);
         });
     });

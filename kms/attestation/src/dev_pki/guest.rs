@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A guest as development describes it.
 
-use alloy::primitives::{Address, B256, FixedBytes};
+use alloy::primitives::{Address, B256};
 use sha2::{Digest, Sha256, Sha384};
 
 use super::{Defect, quote::td_report};
@@ -9,6 +9,7 @@ use crate::{
     event_log::{self, DigestVersion, Event},
     image::{ImageMeasurements, OsImage},
     measurements,
+    tdx::config_id::second_form,
 };
 
 /// Hardware shapes of every development image; guests boot on the first.
@@ -31,12 +32,18 @@ pub struct DevGuest {
     pub device: [u8; 16],
     /// What the OS records about its key provider.
     pub key_provider: Vec<u8>,
+    /// Whether its log has the firmware's and boot loader's events too.
+    pub logs_boot_events: bool,
     /// Format of the quote.
     pub quote_version: QuoteVersion,
     /// How digests of events are made.
     pub digest_version: DigestVersion,
     /// How Intel rates the platform.
     pub tcb: DevTcb,
+    /// How Intel rates its TDX module.
+    pub module_tcb: DevTcb,
+    /// How Intel rates its quoting enclave.
+    pub qe_tcb: DevTcb,
     /// Events that the app extends after `system-ready`.
     pub app_events: Vec<Event>,
     /// What is wrong, if anything.
@@ -52,20 +59,34 @@ pub struct DevTcb {
     pub advisories: Vec<String>,
 }
 
+impl Default for DevTcb {
+    /// Nothing to complain about.
+    fn default() -> Self {
+        Self { status: "UpToDate".to_owned(), advisories: Vec::new() }
+    }
+}
+
 /// Format of a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuoteVersion {
-    /// With a TDX 1.0 report.
+    /// Version 4, with a TDX 1.0 report.
     V4,
-    /// With a TDX 1.5 report.
+    /// Version 5, with a TDX 1.5 report.
     V5,
+    /// Version 5, with a TDX 1.0 report.
+    V5Td10,
+    /// Version 5, with an extended TDX 1.5 report.
+    V5Ex,
 }
 
 impl QuoteVersion {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::V4, Self::V5, Self::V5Td10, Self::V5Ex];
+
     pub(super) const fn number(self) -> u16 {
         match self {
             Self::V4 => 4,
-            Self::V5 => 5,
+            Self::V5 | Self::V5Td10 | Self::V5Ex => 5,
         }
     }
 }
@@ -88,18 +109,27 @@ impl DevGuest {
             instance_id: Self::instance_id_of(app_id, b"0"),
             os_image: "dev-os".to_owned(),
             device: [1; 16],
-            key_provider: br#"{"name":"mandate","id":"development"}"#.to_vec(),
+            key_provider: br#"{"name":"mandate","id":"de7e10"}"#.to_vec(),
+            logs_boot_events: false,
             quote_version: QuoteVersion::V4,
             digest_version: DigestVersion::V1,
-            tcb: DevTcb { status: "UpToDate".to_owned(), advisories: Vec::new() },
+            tcb: DevTcb::default(),
+            module_tcb: DevTcb::default(),
+            qe_tcb: DevTcb::default(),
             app_events: Vec::new(),
             defect: None,
         }
     }
 
-    /// The same guest with a defect.
+    /// The same guest with a defect, and with the format of quote or log that can have it.
     pub fn with_defect(self, defect: Defect) -> Self {
-        Self { defect: Some(defect), ..self }
+        let quote_version = match defect {
+            Defect::ServiceTd => QuoteVersion::V5,
+            Defect::ServiceTdLater => QuoteVersion::V5Ex,
+            _ => self.quote_version,
+        };
+        let logs_boot_events = self.logs_boot_events || defect == Defect::ForgedBootLog;
+        Self { defect: Some(defect), quote_version, logs_boot_events, ..self }
     }
 
     /// SHA-256(seed ‖ app id)[..20].
@@ -133,13 +163,25 @@ impl DevGuest {
         measurements::mr_aggregated(&td_report(self, [0; 64]))
     }
 
-    /// What it extends into RTMR3.
+    /// What its log shows.
     pub(super) fn event_log(&self) -> Vec<Event> {
+        let mut events = if self.logs_boot_events { firmware_events(&self.os_image, SHAPES[0]) } else { Vec::new() };
+        if self.defect == Some(Defect::ForgedBootLog) {
+            events.swap(0, 1);
+        }
+        events.extend(self.runtime_events());
+        events
+    }
+
+    /// What it extends into RTMR3.
+    fn runtime_events(&self) -> Vec<Event> {
         let mut events = self.boot_events();
         match self.defect {
             Some(Defect::DuplicateEvent) => events.insert(3, self.event("compose-hash", &[9; 32])),
             Some(Defect::EventOrder) => events.swap(1, 2),
             Some(Defect::NoSystemReady) => events.retain(|event| event.name != "system-ready"),
+            Some(Defect::NoImageHash) => events.retain(|event| event.name != "os-image-hash"),
+            Some(Defect::AmbiguousName) => events.insert(3, self.event("vendor:extra", b"x")),
             _ => {}
         }
         events.extend(self.app_events.iter().cloned());
@@ -173,7 +215,7 @@ impl DevGuest {
     }
 
     pub(super) fn rtmr3(&self) -> [u8; 48] {
-        event_log::replay(&self.event_log())
+        event_log::replay(&self.runtime_events())
     }
 
     pub(super) fn image_manifest(&self) -> Vec<u8> {
@@ -190,8 +232,13 @@ impl DevGuest {
 
     pub(super) fn config_id(&self) -> [u8; 48] {
         let mut config_id = [0; 48];
-        if self.defect == Some(Defect::OtherConfigId) {
-            config_id[0] = 1;
+        match self.defect {
+            Some(Defect::OtherConfigId) => config_id[0] = 1,
+            Some(Defect::OtherConfigIdApp) => {
+                let other = Address::repeat_byte(0xee);
+                return second_form(self.compose_hash, other, &self.key_provider).unwrap_or(config_id);
+            }
+            _ => {}
         }
         config_id
     }
@@ -202,14 +249,27 @@ fn manifest(image: &str) -> Vec<u8> {
 }
 
 fn row(image: &str, shape: &str) -> ImageMeasurements {
-    let register = |name: &str, of: &str| {
-        let digest = Sha384::new().chain_update(name).chain_update(b":").chain_update(of).finalize();
-        FixedBytes::<48>::from_slice(&digest)
-    };
+    let events = firmware_events(image, shape);
+    let register = |register| event_log::replay(events.iter().filter(|e| e.register == register)).into();
     ImageMeasurements {
-        mrtd: register("mrtd", image),
-        rtmr0: register("rtmr0", shape),
-        rtmr1: register("rtmr1", image),
-        rtmr2: register("rtmr2", image),
+        mrtd: digest("mrtd", image).into(),
+        rtmr0: register(0),
+        rtmr1: register(1),
+        rtmr2: register(2),
     }
+}
+
+/// What firmware and boot loader extend: the hardware's shape, then the kernel, its command line and its initrd.
+fn firmware_events(image: &str, shape: &str) -> Vec<Event> {
+    vec![
+        Event::boot(0, 0x8000_000b, digest("hand-off", image)),
+        Event::boot(0, 10, digest("tables", shape)),
+        Event::boot(1, 0x8000_0003, digest("kernel", image)),
+        Event::boot(2, 6, digest("command line", image)),
+        Event::boot(2, 6, digest("initrd", image)),
+    ]
+}
+
+fn digest(name: &str, of: &str) -> [u8; 48] {
+    Sha384::new().chain_update(name).chain_update(b":").chain_update(of).finalize().into()
 }

@@ -32,6 +32,12 @@ impl DevKey {
         Self { secret, public }
     }
 
+    /// DER of the SubjectPublicKeyInfo.
+    #[cfg(feature = "x509")]
+    pub(super) fn spki(&self) -> Vec<u8> {
+        self.subject_public_key_info()
+    }
+
     /// x ‖ y.
     pub(super) fn public_point(&self) -> [u8; 64] {
         match self.public.as_slice() {

@@ -5,14 +5,20 @@ use dcap_qvl::{
     INTEL_QE_VENDOR_ID,
     quote::{
         AuthData, AuthDataV4, CertificationData, Data, EnclaveReport, Header, QEReportCertificationData,
-        Quote, Report, TDReport10, TDReport15,
+        Quote, Report, TDReport10, TDReport15, TDReport15Ex,
     },
 };
 use parity_scale_codec::Encode;
 use sha2::{Digest, Sha256};
 
-use super::{Defect, DevGuest, DevPki, QuoteVersion, certs::CPU_SVN, certs::Leaf};
+use super::{
+    Defect, DevGuest, DevPki, QuoteVersion,
+    certs::{CPU_SVN, Leaf},
+    keys::DevKey,
+};
 
+/// A signer of TDX modules who is not Intel.
+pub(super) const OTHER_SEAM_SIGNER: [u8; 48] = [0x5e; 48];
 /// Signer of the development quoting enclave.
 pub(super) const QE_MR_SIGNER: [u8; 32] = [0xd0; 32];
 /// Its product id.
@@ -27,33 +33,48 @@ const QE_REPORT: u16 = 6;
 const SEPT_VE_DISABLE: u64 = 1 << 28;
 
 impl DevPki {
-    pub(super) fn quote(&self, guest: &DevGuest, report_data: [u8; 64]) -> Vec<u8> {
-        let mut auth = self.auth_data(&self.pck(guest), guest);
+    pub(super) fn quote(&self, guest: &DevGuest, report_data: [u8; 64], now: u64) -> Vec<u8> {
+        let mut auth = self.auth_data(&self.pck(guest, now), guest);
         let mut quote = Quote {
-            header: header(guest.quote_version),
+            header: header(guest),
             report: report(guest, report_data),
             auth_data: AuthData::V4(auth.clone()),
         };
         let signed = quote.signed_length();
         let bytes = quote.encode();
-        auth.ecdsa_signature = self.attestation_key.sign_raw(bytes.get(..signed).unwrap_or_default());
+        let key = self.quoting_key(guest);
+        auth.ecdsa_signature = key.sign_raw(bytes.get(..signed).unwrap_or_default());
         quote.auth_data = AuthData::V4(auth);
         quote.encode()
     }
 
+    fn quoting_key(&self, guest: &DevGuest) -> DevKey {
+        match guest.defect {
+            Some(Defect::OtherAttestationKey) => DevKey::derive(&self.seed, "another attestation key"),
+            _ => self.attestation_key.clone(),
+        }
+    }
+
     fn auth_data(&self, pck: &Leaf, guest: &DevGuest) -> AuthDataV4 {
-        let attestation_key = self.attestation_key.public_point();
-        let qe_report = qe_report(&attestation_key, guest);
+        let signed_report = qe_report(&self.attestation_key.public_point(), guest);
+        let mut qe_report = signed_report;
+        if guest.defect == Some(Defect::TamperedQeReport) {
+            qe_report[0] ^= 1;
+        }
+        let mut qe_auth_data = QE_AUTH_DATA.to_vec();
+        if guest.defect == Some(Defect::ShortQeAuthData) {
+            qe_auth_data.pop();
+        }
         let chain = format!("{}{}{}", pck.pem, self.platform.pem, self.root.pem);
         AuthDataV4 {
             ecdsa_signature: [0; 64],
-            ecdsa_attestation_key: attestation_key,
+            ecdsa_attestation_key: self.quoting_key(guest).public_point(),
             // The body is filled in by the encoding from `qe_report_data`.
             certification_data: CertificationData { cert_type: QE_REPORT, body: Data::new(Vec::new()) },
             qe_report_data: QEReportCertificationData {
                 qe_report,
-                qe_report_signature: pck.key.sign_raw(&qe_report),
-                qe_auth_data: Data::new(QE_AUTH_DATA.to_vec()),
+                qe_report_signature: pck.key.sign_raw(&signed_report),
+                qe_auth_data: Data::new(qe_auth_data),
                 certification_data: CertificationData {
                     cert_type: PCK_CHAIN,
                     body: Data::new(chain.into_bytes()),
@@ -63,14 +84,15 @@ impl DevPki {
     }
 }
 
-fn header(version: QuoteVersion) -> Header {
+fn header(guest: &DevGuest) -> Header {
+    let vendor = if guest.defect == Some(Defect::OtherQeVendor) { [0; 16] } else { INTEL_QE_VENDOR_ID };
     Header {
-        version: version.number(),
+        version: guest.quote_version.number(),
         attestation_key_type: ECDSA_P256,
         tee_type: TEE_TYPE_TDX,
         qe_svn: 0,
         pce_svn: 0,
-        qe_vendor_id: INTEL_QE_VENDOR_ID,
+        qe_vendor_id: vendor,
         user_data: [0; 20],
     }
 }
@@ -82,7 +104,7 @@ fn qe_report(attestation_key: &[u8; 64], guest: &DevGuest) -> [u8; 384] {
         *to = from;
     }
     let mut attributes = [0; 16];
-    attributes[0] = 0x11;
+    attributes[0] = if guest.defect == Some(Defect::DebugQuotingEnclave) { 0x13 } else { 0x11 };
     let report = EnclaveReport {
         cpu_svn: CPU_SVN,
         misc_select: 0,
@@ -92,7 +114,7 @@ fn qe_report(attestation_key: &[u8; 64], guest: &DevGuest) -> [u8; 384] {
         reserved2: [0; 32],
         mr_signer: if guest.defect == Some(Defect::ForeignQuotingEnclave) { [0; 32] } else { QE_MR_SIGNER },
         reserved3: [0; 96],
-        isv_prod_id: QE_PRODUCT,
+        isv_prod_id: if guest.defect == Some(Defect::OtherQeProduct) { QE_PRODUCT + 1 } else { QE_PRODUCT },
         isv_svn: QE_SVN,
         reserved4: [0; 60],
         report_data,
@@ -103,24 +125,52 @@ fn qe_report(attestation_key: &[u8; 64], guest: &DevGuest) -> [u8; 384] {
 fn report(guest: &DevGuest, report_data: [u8; 64]) -> Report {
     let base = td_report(guest, report_data);
     match guest.quote_version {
-        QuoteVersion::V4 => Report::TD10(base),
-        QuoteVersion::V5 => Report::TD15(TDReport15 {
-            base,
-            tee_tcb_svn2: base.tee_tcb_svn,
-            mr_service_td: if guest.defect == Some(Defect::ServiceTd) { [7; 48] } else { [0; 48] },
-        }),
+        QuoteVersion::V4 | QuoteVersion::V5Td10 => Report::TD10(base),
+        QuoteVersion::V5 => Report::TD15(td15(guest, base)),
+        QuoteVersion::V5Ex => Report::TD15Ex(td15_ex(guest, base)),
+    }
+}
+
+fn td15(guest: &DevGuest, base: TDReport10) -> TDReport15 {
+    let bound = guest.defect == Some(Defect::ServiceTd);
+    TDReport15 {
+        base,
+        tee_tcb_svn2: base.tee_tcb_svn,
+        mr_service_td: if bound { [7; 48] } else { [0; 48] },
+    }
+}
+
+fn td15_ex(guest: &DevGuest, base: TDReport10) -> TDReport15Ex {
+    let bound_later = guest.defect == Some(Defect::ServiceTdLater);
+    TDReport15Ex {
+        base: td15(guest, base),
+        vmid: 0,
+        td_id: [8; 32],
+        dev_info: [0; 48],
+        init_service_td_hash: [0; 48],
+        init_service_td_attributes: [0; 8],
+        init_cpu_svn: [0; 16],
+        init_tee_tcb_svn: [0; 16],
+        init_tee_fmspc: [0; 12],
+        cur_service_td_hash: if bound_later { [7; 48] } else { [0; 48] },
+        cur_service_td_attributes: [0; 8],
     }
 }
 
 pub(super) fn td_report(guest: &DevGuest, report_data: [u8; 64]) -> TDReport10 {
     let mut tee_tcb_svn = [5; 16];
-    tee_tcb_svn[1] = 1; // module version, for the identity TDX_01
+    // Module version: 1 for the identity TDX_01.
+    tee_tcb_svn[1] = if guest.defect == Some(Defect::UnlistedModule) { 9 } else { 1 };
+    let mr_signer_seam = match guest.defect {
+        Some(Defect::SeamSigner | Defect::ListedSeamSigner) => OTHER_SEAM_SIGNER,
+        _ => [0; 48],
+    };
     let registers = guest.booted();
     TDReport10 {
         tee_tcb_svn,
         mr_seam: [0; 48],
-        mr_signer_seam: [0; 48],
-        seam_attributes: [0; 8],
+        mr_signer_seam,
+        seam_attributes: [u8::from(guest.defect == Some(Defect::SeamAttributes)), 0, 0, 0, 0, 0, 0, 0],
         td_attributes: attributes(guest.defect).to_le_bytes(),
         xfam: [0xe7, 2, 6, 0, 0, 0, 0, 0],
         mr_td: registers.mrtd.into(),

@@ -4,7 +4,7 @@
 //! ```text
 //! "MNDE" ‖ version (1) ‖ TEE kind (1) ‖ the kind's own fields
 //! TDX = quote ‖ number of events (u32) ‖ events ‖ image ‖ the ten collateral fields
-//! event = register (u32) ‖ type (u32) ‖ digest version (u8) ‖ name ‖ payload
+//! event = register (u32) ‖ type (u32) ‖ digest version (u8) [‖ digest (48), for version 0] ‖ name ‖ payload
 //! ```
 //! Integers are big-endian; every byte string is preceded by its length as u32. Lengths are checked against their cap
 //! before anything is allocated, and a value has exactly one encoding.
@@ -34,6 +34,9 @@ pub(crate) fn put_tdx(out: &mut Vec<u8>, tdx: &TdxEvidence) {
         out.extend_from_slice(&event.register.to_be_bytes());
         out.extend_from_slice(&event.kind.to_be_bytes());
         out.push(event.digest_version.code());
+        if let DigestVersion::Boot(digest) = event.digest_version {
+            out.extend_from_slice(&digest);
+        }
         put(out, event.name.as_bytes());
         put(out, &event.payload);
     }
@@ -108,7 +111,10 @@ fn take_event(input: &mut Reader<'_>) -> Result<Event, EvidenceError> {
     Ok(Event {
         register: u32::from_be_bytes(input.array(Part::EventLog)?),
         kind: u32::from_be_bytes(input.array(Part::EventLog)?),
-        digest_version: DigestVersion::try_from(u8::from_be_bytes(input.array(Part::EventLog)?))?,
+        digest_version: match u8::from_be_bytes(input.array(Part::EventLog)?) {
+            0 => DigestVersion::Boot(input.array(Part::EventLog)?),
+            version => DigestVersion::try_from(version)?,
+        },
         name: input.text(Part::EventName, cap::EVENT_NAME)?,
         payload: input.bytes(Part::EventPayload, cap::EVENT_PAYLOAD)?,
     })

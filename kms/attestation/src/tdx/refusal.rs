@@ -20,22 +20,30 @@ pub(super) fn text(error: &impl Display) -> String {
 type Named = fn(String) -> QuoteError;
 
 /// Fragments of the library's texts, the first match counts.
-const NAMES: [(&[&str], Named); 9] = [
+const NAMES: [(&[&str], Named); 10] = [
     (&["TCB status is invalid: Revoked"], |_| QuoteError::TcbRevoked),
     (&["CertRevoked"], QuoteError::CertificateRevoked),
     (&["expired", "Expired", "NotValidYet", "in the future"], QuoteError::Expired),
     (
-        &["UnknownIssuer", "root CA CRL", "UnknownRevocationStatus", "InvalidCrl", "InvalidSignature"],
+        &[
+            "UnknownIssuer",
+            "root CA CRL",
+            "UnknownRevocationStatus",
+            "InvalidCrl",
+            "InvalidSignature",
+            "issued directly by the root",
+        ],
         QuoteError::Untrusted,
     ),
-    (&["No matching TCB level", "TDX module ISVSVN"], QuoteError::TcbUnlisted),
+    (&["No matching TCB level"], QuoteError::TcbUnlisted),
+    (&["TDX module"], QuoteError::TdxModule),
     (
-        &["QE MRSIGNER", "QE ISV", "QE MISCSELECT", "QE ATTRIBUTES", "QE report validation"],
+        &["QE MRSIGNER", "QE ISV", "QE MISCSELECT", "QE ATTRIBUTES", "QE report validation", "QE vendor"],
         QuoteError::QuotingEnclave,
     ),
     (&["ignature is invalid", "QE report hash", "QE auth data", "key length"], QuoteError::Signature),
-    (&["Fmspc mismatch", "non-TDX TCB info", "QE Identity id", "TDX module"], QuoteError::WrongCollateral),
-    (&["Failed to decode", "Failed to parse", "too short"], QuoteError::Malformed),
+    (&["Fmspc mismatch", "non-TDX TCB info", "QE Identity id"], QuoteError::WrongCollateral),
+    (&["Failed to decode", "Failed to parse", "too short", "Unsupported DCAP"], QuoteError::Malformed),
 ];
 
 pub(super) fn classify(error: &impl Display) -> QuoteError {

@@ -2,6 +2,8 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod samples;
+
 use alloy::primitives::{Address, B256};
 use mandate_attestation::{
     Evidence, EvidenceError, TdxEvidence, TrustAnchors, Verified,
