@@ -100,11 +100,8 @@ pub(crate) fn quote_under(
     collateral: &Collateral,
     now_unix: u64,
 ) -> Result<VerifiedQuote, QuoteError> {
-    check_version(quote)?;
+    check_header(quote)?;
     let parsed = Quote::parse(quote).map_err(|e| QuoteError::Malformed(refusal::text(&e)))?;
-    if parsed.header.tee_type != TEE_TYPE_TDX {
-        return Err(QuoteError::NotTdx(parsed.header.tee_type));
-    }
     // Before the signatures, for an error that names the attribute; after them, because only then it is proven.
     report::check(&parsed.report)?;
     let verified = dcap_verify(trust, quote, &QuoteCollateralV3::from(collateral), now_unix)?;
@@ -209,11 +206,15 @@ fn prove_image(
     Ok(hash)
 }
 
-/// Versions 4 and 5 carry TD reports; 3 is SGX's, and later ones have layouts that nobody here has read.
-fn check_version(quote: &[u8]) -> Result<(), QuoteError> {
-    match quote.first_chunk().map(|version| u16::from_le_bytes(*version)) {
-        Some(4 | 5) => Ok(()),
-        Some(version) => Err(QuoteError::Version(version)),
-        None => Err(QuoteError::Malformed("it is empty".to_owned())),
+/// Versions 4 and 5 carry TD reports; 3 is SGX's, and later ones have layouts that nobody here has read. The TEE's type
+/// decides how the rest is read, so it is looked at before that.
+fn check_header(quote: &[u8]) -> Result<(), QuoteError> {
+    let Some(&[v0, v1, _, _, t0, t1, t2, t3]) = quote.first_chunk() else {
+        return Err(QuoteError::Malformed("it ends inside its header".to_owned()));
+    };
+    match (u16::from_le_bytes([v0, v1]), u32::from_le_bytes([t0, t1, t2, t3])) {
+        (4 | 5, TEE_TYPE_TDX) => Ok(()),
+        (4 | 5, tee) => Err(QuoteError::NotTdx(tee)),
+        (version, _) => Err(QuoteError::Version(version)),
     }
 }
