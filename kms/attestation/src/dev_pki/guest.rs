@@ -109,7 +109,7 @@ impl DevGuest {
             instance_id: Self::instance_id_of(app_id, b"0"),
             os_image: "dev-os".to_owned(),
             device: [1; 16],
-            key_provider: br#"{"name":"mandate","id":"de7e10"}"#.to_vec(),
+            key_provider: br#"{"name":"kms","id":"de7e10"}"#.to_vec(),
             logs_boot_events: false,
             quote_version: QuoteVersion::V4,
             digest_version: DigestVersion::V1,

@@ -80,7 +80,8 @@ fn version_1(bytes: &[u8]) -> Result<UpstreamQuote, EvidenceError> {
         let digest_version = DigestVersion::try_from(e.version)?;
         Ok(Event::runtime(digest_version, e.event, e.event_payload.into_vec()))
     };
-    Ok(UpstreamQuote { quote: quote.into_vec(), event_log: runtime.map(event).collect::<Result<_, _>>()? })
+    let event_log = runtime.map(event).collect::<Result<_, EvidenceError>>()?;
+    Ok(UpstreamQuote { quote: quote.into_vec(), event_log })
 }
 
 fn is_runtime(register: u32, kind: u32) -> bool {

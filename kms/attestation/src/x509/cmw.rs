@@ -40,7 +40,7 @@ pub(super) fn unwrap(extension: &[u8]) -> Result<Vec<u8>, CertificateError> {
     if !rest.is_empty() || !cbor.is_empty() {
         return Err(bad("bytes follow the record"));
     }
-    match record.into_array().map(TryInto::try_into) {
+    match record.into_array().map(<[Value; 2]>::try_from) {
         Ok(Ok([Value::Text(kind), Value::Bytes(value)])) if kind == MEDIA_TYPE => Ok(value),
         Ok(Ok([Value::Text(_) | Value::Integer(_), _])) => Err(bad("another media type")),
         _ => Err(bad("not a record of type and value")),
