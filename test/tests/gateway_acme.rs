@@ -83,7 +83,7 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
     let parts = Parts {
         ambient,
         chain: Arc::new(Permissive),
-        anchors: pki.trust_anchors(),
+        verifier: pki.trust_anchors().into(),
         keys,
         issuer: Box::new(move |challenges| {
             Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
