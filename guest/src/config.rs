@@ -228,7 +228,9 @@ mod tests {
             .replace("https://10.0.0.3", "ftp://10.0.0.3")
             + "speed = 3";
         let text = read(&bad, &[]).unwrap_err();
-        for field in ["relayers.0", "chain.kms_auth", "retry.longest", "evidence.collateral.pccs_url", "speed"] {
+        for field in
+            ["relayers.0", "chain.kms_auth", "retry.longest", "evidence.collateral.pccs_url", "speed"]
+        {
             assert!(text.contains(field), "{field} is not in {text}");
         }
     }

@@ -62,7 +62,10 @@ impl World {
             report_dir: self.dir.path().to_owned(),
             event_log: self.at("events.json"),
             image: Some(self.at("image.json")),
-            collateral: CollateralConfig { dir: Some(self.dir.path().to_owned()), ..CollateralConfig::default() },
+            collateral: CollateralConfig {
+                dir: Some(self.dir.path().to_owned()),
+                ..CollateralConfig::default()
+            },
         };
         let ambient = Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() };
         TsmQuoter { create: appears, ..TsmQuoter::new(&ambient, sources).unwrap() }

@@ -83,7 +83,9 @@ pub enum EvidenceError {
     ConfigIdMismatch,
 
     /// An event whose register, type and form of digest do not go together.
-    #[error("event {index} is neither a runtime event of RTMR3 nor a boot event of RTMR0-2 (register {register}, type {kind:#010x})")]
+    #[error(
+        "event {index} is neither a runtime event of RTMR3 nor a boot event of RTMR0-2 (register {register}, type {kind:#010x})"
+    )]
     ForeignEvent {
         /// Position in the log.
         index: usize,
@@ -155,7 +157,9 @@ pub enum EvidenceError {
     )]
     UnknownImage,
     /// Two images with one set of registers.
-    #[error("the images {first} and {second} are given the same registers: a quote could not tell them apart")]
+    #[error(
+        "the images {first} and {second} are given the same registers: a quote could not tell them apart"
+    )]
     AmbiguousImage {
         /// One hash.
         first: B256,

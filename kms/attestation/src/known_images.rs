@@ -130,7 +130,10 @@ mod tests {
     fn files_are_read_strictly_and_capped() {
         let mut known = KnownImages::default();
         let mut refused = |image: KnownImage| known.add(&image).unwrap_err();
-        assert!(matches!(refused(KnownImage { version: 2, ..image(1, &[1]) }), EvidenceError::BadImage { .. }));
+        assert!(matches!(
+            refused(KnownImage { version: 2, ..image(1, &[1]) }),
+            EvidenceError::BadImage { .. }
+        ));
         assert!(matches!(refused(image(1, &[])), EvidenceError::BadImage { .. }));
         let rows = refused(image(1, &[1; MAX_ROWS + 1]));
         assert!(matches!(rows, EvidenceError::TooLarge { part: Part::ImageRows, .. }), "{rows}");

@@ -17,12 +17,7 @@ mod fetch;
 mod files;
 mod https;
 
-use std::{
-    fmt,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use dcap_qvl::{intel, quote::Quote};
 use lru::LruCache;
@@ -90,7 +85,9 @@ pub enum CollateralError {
         what: String,
     },
     /// The service has no answer.
-    #[error("{url}: HTTP status {status}; the PCCS may not know this platform family yet, or not serve this path")]
+    #[error(
+        "{url}: HTTP status {status}; the PCCS may not know this platform family yet, or not serve this path"
+    )]
     Status {
         /// Whom we asked.
         url: String,
@@ -219,7 +216,8 @@ impl CollateralClient {
     async fn fresh(&self, platform: Platform, now_unix: u64) -> Result<Entry, CollateralError> {
         let failed = match &self.service {
             None => None,
-            Some(service) => match service.fetch(platform).await.and_then(|c| in_time(platform, c, now_unix)) {
+            Some(service) => match service.fetch(platform).await.and_then(|c| in_time(platform, c, now_unix))
+            {
                 Ok(entry) => {
                     self.keep(platform, &entry.collateral);
                     return Ok(entry);
@@ -252,10 +250,8 @@ impl fmt::Debug for CollateralClient {
 }
 
 fn in_time(platform: Platform, collateral: Collateral, now_unix: u64) -> Result<Entry, CollateralError> {
-    let expires = expiry::of(&collateral).map_err(|what| CollateralError::Malformed {
-        url: platform.to_string(),
-        what: shortened(&what),
-    })?;
+    let expires = expiry::of(&collateral)
+        .map_err(|what| CollateralError::Malformed { url: platform.to_string(), what: shortened(&what) })?;
     if now_unix > expires {
         return Err(CollateralError::Expired { platform, expired: expires });
     }

@@ -137,7 +137,9 @@ fn bytes(field: &str, hex: &str) -> Result<Vec<u8>, EvidenceError> {
 
 fn not_upstream(reason: &impl std::fmt::Display) -> EvidenceError {
     let reason = reason.to_string();
-    EvidenceError::NotUpstream { reason: reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect() }
+    EvidenceError::NotUpstream {
+        reason: reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +147,8 @@ mod tests {
     use super::*;
 
     const BOOT: &str = r#"{"imr":0,"event_type":10,"digest":"DD","event":"","event_payload":"414350"}"#;
-    const RUNTIME: &str = r#"{"imr":3,"event_type":134217729,"digest":"","event":"app-id","event_payload":"0a"}"#;
+    const RUNTIME: &str =
+        r#"{"imr":3,"event_type":134217729,"digest":"","event":"app-id","event_payload":"0a"}"#;
 
     fn log(events: &[String]) -> Result<Vec<Event>, EvidenceError> {
         event_log(format!("[{}]", events.join(",")).as_bytes())

@@ -23,12 +23,7 @@ use x509_parser::{
 
 pub use tls::{AttestedPeers, Policy};
 
-use crate::{
-    error::EvidenceError,
-    evidence::Evidence,
-    verified::Verified,
-    verifier::Verifier,
-};
+use crate::{error::EvidenceError, evidence::Evidence, verified::Verified, verifier::Verifier};
 
 /// id-pe-cmw.
 pub const CMW_OID: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 35];

@@ -30,11 +30,9 @@ fn names(defect: Defect, refused: &EvidenceError) -> bool {
         D::TruncatedQuote | D::QuoteVersion(5) | D::OtherKeyType => matches!(quote, Some(Q::Malformed(_))),
         D::QuoteVersion(version) => quote == Some(&Q::Version(version)),
         D::SgxQuote => quote == Some(&Q::NotTdx(0)),
-        D::OtherRoot
-        | D::OtherPlatformCa
-        | D::IndirectTcbSigner
-        | D::ForgedRootCrl
-        | D::ForgedPckCrl => matches!(quote, Some(Q::Untrusted(_))),
+        D::OtherRoot | D::OtherPlatformCa | D::IndirectTcbSigner | D::ForgedRootCrl | D::ForgedPckCrl => {
+            matches!(quote, Some(Q::Untrusted(_)))
+        }
         D::TudBit(bit) => quote == Some(&Q::Debug(1 << bit)),
         D::Migratable => quote == Some(&Q::Migratable),
         D::SeptVeEnabled => quote == Some(&Q::SeptVeEnabled),

@@ -106,9 +106,9 @@ fn g1_every_real_sample_verifies_or_fails_for_the_known_reason_in_its_time() {
 
 #[test]
 fn every_file_of_the_samples_is_among_those() {
-    let listed = SAMPLES.iter().flat_map(|(name, collateral, ..)| {
-        [(*name).to_owned(), format!("{collateral}_collateral.json")]
-    });
+    let listed = SAMPLES
+        .iter()
+        .flat_map(|(name, collateral, ..)| [(*name).to_owned(), format!("{collateral}_collateral.json")]);
     let listed: BTreeSet<_> = listed.collect();
     assert_eq!(Samples::of_the_package().names().into_iter().collect::<BTreeSet<_>>(), listed);
 }

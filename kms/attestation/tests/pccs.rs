@@ -182,13 +182,18 @@ async fn every_wrong_answer_is_refused_by_name() {
     let pccs = Pccs::start().await;
     let faults: [(Fault, &str); 8] = [
         (|_| Some(StatusCode::NOT_FOUND.into_response()), "HTTP status 404"),
-        (|path| path.contains("pckcrl").then(|| StatusCode::INTERNAL_SERVER_ERROR.into_response()), "pckcrl?ca=platform"),
+        (
+            |path| path.contains("pckcrl").then(|| StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+            "pckcrl?ca=platform",
+        ),
         (|path| path.contains("tcb?").then(|| "{}".into_response()), "not collateral"),
         (|path| path.contains("identity").then(|| "not json".into_response()), "not collateral"),
         (|path| path.contains("rootcacrl").then(|| "abc".into_response()), "not collateral: Odd"),
         (|path| path.contains("rootcacrl").then(|| "0011".into_response()), "root CA CRL"),
         (
-            |path| path.contains("tcb?").then(|| r#"{"tcbInfo":{"fmspc":"00"},"signature":""}"#.into_response()),
+            |path| {
+                path.contains("tcb?").then(|| r#"{"tcbInfo":{"fmspc":"00"},"signature":""}"#.into_response())
+            },
             "it is of platform family 00",
         ),
         (|path| path.contains("identity").then(|| "x".repeat(1 << 20).into_response()), "length limit"),
@@ -244,7 +249,8 @@ async fn a_service_that_never_answers_is_given_up() {
 #[test]
 fn configurations_that_cannot_work_are_refused() {
     let refused = |pccs_url: Option<&str>| {
-        let config = CollateralConfig { pccs_url: pccs_url.map(str::to_owned), ..CollateralConfig::default() };
+        let config =
+            CollateralConfig { pccs_url: pccs_url.map(str::to_owned), ..CollateralConfig::default() };
         CollateralClient::new(&config, Arc::new(Https::with_public_roots().unwrap())).unwrap_err()
     };
     assert!(matches!(refused(None), CollateralError::NoSource));

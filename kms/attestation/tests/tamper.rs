@@ -98,8 +98,18 @@ fn collateral_cut_at_any_length_is_refused_without_panic() {
         }
         assert!(length > 32);
     };
-    let text = |text: &mut String, length| length + 1 < text.len() && { text.truncate(length); true };
-    let blob = |blob: &mut Vec<u8>, length| length < blob.len() && { blob.truncate(length); true };
+    let text = |text: &mut String, length| {
+        length + 1 < text.len() && {
+            text.truncate(length);
+            true
+        }
+    };
+    let blob = |blob: &mut Vec<u8>, length| {
+        length < blob.len() && {
+            blob.truncate(length);
+            true
+        }
+    };
     cut(&|c, n| blob(&mut c.root_ca_crl, n));
     cut(&|c, n| blob(&mut c.pck_crl, n));
     cut(&|c, n| text(&mut c.tcb_info, n));

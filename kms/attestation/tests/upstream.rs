@@ -8,8 +8,7 @@ use alloy::primitives::{B256, address, b256};
 use common::samples::{IN_TIME_2026_02, IN_TIME_2026_10, Samples};
 use mandate_attestation::{
     DigestVersion, Evidence, EvidenceError, KnownImage, KnownImages, QuoteError, TrustAnchors, Verifier,
-    tdx::VerifiedQuote,
-    upstream::UpstreamQuote,
+    tdx::VerifiedQuote, upstream::UpstreamQuote,
 };
 
 const GETQUOTE_0_5: &[u8] = include_bytes!("fixtures/dstack/getquote-0.5.json");

@@ -41,7 +41,8 @@ fn certificate(key: &KeyPair, extensions: &[(&[u64], Vec<u8>)]) -> Vec<u8> {
     let mut params = CertificateParams::new(vec!["app.example".to_owned()]).unwrap();
     let at = |offset: i64| OffsetDateTime::from_unix_timestamp(NOW as i64 + offset).unwrap();
     (params.not_before, params.not_after) = (at(-3600), at(3600));
-    let extensions = extensions.iter().map(|(oid, value)| CustomExtension::from_oid_content(oid, value.clone()));
+    let extensions =
+        extensions.iter().map(|(oid, value)| CustomExtension::from_oid_content(oid, value.clone()));
     params.custom_extensions = extensions.collect();
     params.self_signed(key).unwrap().der().to_vec()
 }
@@ -142,7 +143,10 @@ fn json(events: &[Event]) -> String {
         let version = if e.digest_version == DigestVersion::V2 { 2 } else { 1 };
         format!(
             r#"{{"imr":{},"event_type":{},"digest":"","event":"{}","event_payload":"{}","version":{version}}}"#,
-            e.register, e.kind, e.name, hex::encode(&e.payload)
+            e.register,
+            e.kind,
+            e.name,
+            hex::encode(&e.payload)
         )
     };
     format!("[{}]", events.iter().map(event).collect::<Vec<_>>().join(","))
@@ -236,7 +240,12 @@ fn only(guest: &DevGuest) -> Policy {
 }
 
 /// A handshake in memory; the client's error or the server's, whichever comes first.
-fn handshake(client: Side, server: Side, policy: &Policy, versions: &[&'static rustls::SupportedProtocolVersion]) -> Result<(), rustls::Error> {
+fn handshake(
+    client: Side,
+    server: Side,
+    policy: &Policy,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<(), rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(Then));
     let config = config.with_protocol_versions(versions).unwrap();
@@ -285,7 +294,8 @@ fn why(refused: &rustls::Error) -> String {
     }
 }
 
-const VERSIONS: [&[&rustls::SupportedProtocolVersion]; 2] = [&[&rustls::version::TLS13], &[&rustls::version::TLS12]];
+const VERSIONS: [&[&rustls::SupportedProtocolVersion]; 2] =
+    [&[&rustls::version::TLS13], &[&rustls::version::TLS12]];
 
 #[test]
 fn g1_peers_that_run_the_expected_app_talk() {

@@ -48,7 +48,9 @@ impl DevPki {
         let qe_identity = qe_identity(guest, &Dates::of(guest, now, Defect::ExpiredQeIdentity));
         let signer = self.signer(guest, now);
         let chain = match guest.defect {
-            Some(Defect::IndirectTcbSigner) => format!("{}{}{}", signer.pem, self.platform.pem, self.root.pem),
+            Some(Defect::IndirectTcbSigner) => {
+                format!("{}{}{}", signer.pem, self.platform.pem, self.root.pem)
+            }
             _ => format!("{}{}", signer.pem, self.root.pem),
         };
         Collateral {

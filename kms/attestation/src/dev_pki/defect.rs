@@ -184,7 +184,9 @@ impl Defect {
             Self::QuoteVersion(version) => put(&mut evidence.quote, 0, &version.to_le_bytes()),
             Self::OtherKeyType => put(&mut evidence.quote, 2, &[3]),
             Self::SgxQuote => put(&mut evidence.quote, 4, &[0]),
-            Self::TamperedTcbInfo => collateral.tcb_info = collateral.tcb_info.replace("UpToDate", "OutOfDate"),
+            Self::TamperedTcbInfo => {
+                collateral.tcb_info = collateral.tcb_info.replace("UpToDate", "OutOfDate")
+            }
             Self::TamperedQeIdentity => {
                 collateral.qe_identity = collateral.qe_identity.replace("UpToDate", "OutOfDate");
             }

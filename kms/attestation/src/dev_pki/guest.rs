@@ -165,7 +165,8 @@ impl DevGuest {
 
     /// What its log shows.
     pub(super) fn event_log(&self) -> Vec<Event> {
-        let mut events = if self.logs_boot_events { firmware_events(&self.os_image, SHAPES[0]) } else { Vec::new() };
+        let mut events =
+            if self.logs_boot_events { firmware_events(&self.os_image, SHAPES[0]) } else { Vec::new() };
         if self.defect == Some(Defect::ForgedBootLog) {
             events.swap(0, 1);
         }

@@ -133,11 +133,7 @@ fn report(guest: &DevGuest, report_data: [u8; 64]) -> Report {
 
 fn td15(guest: &DevGuest, base: TDReport10) -> TDReport15 {
     let bound = guest.defect == Some(Defect::ServiceTd);
-    TDReport15 {
-        base,
-        tee_tcb_svn2: base.tee_tcb_svn,
-        mr_service_td: if bound { [7; 48] } else { [0; 48] },
-    }
+    TDReport15 { base, tee_tcb_svn2: base.tee_tcb_svn, mr_service_td: if bound { [7; 48] } else { [0; 48] } }
 }
 
 fn td15_ex(guest: &DevGuest, base: TDReport10) -> TDReport15Ex {

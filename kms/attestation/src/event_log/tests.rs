@@ -183,7 +183,8 @@ fn gpu_events_keep_their_place() {
 
 /// Firmware's events first, as upstream logs them.
 fn whole() -> Vec<Event> {
-    let firmware = [(0, 0x8000_000b, 1), (0, 10, 2), (1, 0x8000_0003, 3), (0, 4, 4), (2, 6, 5), (1, 0x8000_0007, 6)];
+    let firmware =
+        [(0, 0x8000_000b, 1), (0, 10, 2), (1, 0x8000_0003, 3), (0, 4, 4), (2, 6, 5), (1, 0x8000_0007, 6)];
     let firmware = firmware.map(|(register, kind, byte)| Event::boot(register, kind, [byte; 48]));
     firmware.into_iter().chain(boot()).collect()
 }
@@ -239,6 +240,9 @@ fn g1_a_logged_digest_never_stands_in_for_a_recomputed_one() {
         with(0, &|e| e.register = 3),
     ];
     for (refused, expected) in cases {
-        assert!(matches!(refused, Err(EvidenceError::ForeignEvent { index, .. }) if index == expected), "{refused:?}");
+        assert!(
+            matches!(refused, Err(EvidenceError::ForeignEvent { index, .. }) if index == expected),
+            "{refused:?}"
+        );
     }
 }

@@ -48,11 +48,16 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(url: &str, root_crl: Option<&str>, http: Arc<dyn Http>) -> Result<Self, CollateralError> {
+    pub(super) fn new(
+        url: &str,
+        root_crl: Option<&str>,
+        http: Arc<dyn Http>,
+    ) -> Result<Self, CollateralError> {
         let base = url.trim_end_matches('/');
         let base = base.trim_end_matches("/sgx/certification/v4").trim_end_matches("/tdx/certification/v4");
         check_url(base)?;
-        let root_crl = root_crl.map_or_else(|| format!("{base}/sgx/certification/v4/rootcacrl"), str::to_owned);
+        let root_crl =
+            root_crl.map_or_else(|| format!("{base}/sgx/certification/v4/rootcacrl"), str::to_owned);
         check_url(&root_crl)?;
         Ok(Self { base: base.to_owned(), root_crl, http })
     }
@@ -91,8 +96,8 @@ impl Service {
 
     async fn get(&self, url: &str, max_body: usize) -> Result<Fetched, CollateralError> {
         let answer = self.http.get(url, max_body).await;
-        let answer =
-            answer.map_err(|what| CollateralError::Unreachable { url: url.to_owned(), what: shortened(&what) })?;
+        let answer = answer
+            .map_err(|what| CollateralError::Unreachable { url: url.to_owned(), what: shortened(&what) })?;
         match answer.status {
             200 => Ok(Fetched { url: url.to_owned(), answer }),
             status => Err(CollateralError::Status { url: url.to_owned(), status }),
@@ -120,7 +125,9 @@ fn check_family(fetched: &Fetched, tcb_info: &str, fmspc: &str) -> Result<(), Co
     let got: Family = serde_json::from_str(tcb_info).map_err(|e| fetched.malformed(&e))?;
     match got.fmspc.eq_ignore_ascii_case(fmspc) {
         true => Ok(()),
-        false => Err(fetched.malformed(&format_args!("it is of platform family {}, {fmspc} was asked", got.fmspc))),
+        false => {
+            Err(fetched.malformed(&format_args!("it is of platform family {}, {fmspc} was asked", got.fmspc)))
+        }
     }
 }
 
@@ -144,7 +151,8 @@ impl Fetched {
     /// A PEM chain, which services put into a header, URL-encoded.
     fn chain(&self, names: &[&str]) -> Result<String, CollateralError> {
         let header = names.iter().find_map(|name| self.answer.header(name));
-        let header = header.ok_or_else(|| self.malformed(&format_args!("no header {}", names.join(" or "))))?;
+        let header =
+            header.ok_or_else(|| self.malformed(&format_args!("no header {}", names.join(" or "))))?;
         Ok(urlencoding::decode(header).map_err(|e| self.malformed(&e))?.into_owned())
     }
 

@@ -45,9 +45,7 @@ impl Https {
     ///
     /// # Errors
     /// When one of them is no certificate.
-    pub fn with_roots(
-        roots: impl IntoIterator<Item = CertificateDer<'static>>,
-    ) -> Result<Self, HttpsError> {
+    pub fn with_roots(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Self, HttpsError> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root)?;
@@ -60,7 +58,8 @@ impl Https {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).http1_max_buf_size(MAX_HEADERS).build(connector);
         Ok(Self { client, timeout: TIMEOUT })
     }
@@ -87,7 +86,8 @@ impl Https {
 impl Http for Https {
     fn get<'a>(&'a self, url: &'a str, max_body: usize) -> BoxFuture<'a, Result<Answer, String>> {
         let exchange = tokio::time::timeout(self.timeout, self.exchange(url, max_body));
-        async move { exchange.await.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout))) }.boxed()
+        async move { exchange.await.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout))) }
+            .boxed()
     }
 }
 

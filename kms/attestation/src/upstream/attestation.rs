@@ -20,7 +20,9 @@ const TDX: u8 = 0;
 pub(super) fn read(bytes: &[u8]) -> Result<UpstreamQuote, EvidenceError> {
     match bytes {
         [VERSION_0, TDX, rest @ ..] => version_0(rest),
-        [VERSION_0, kind, ..] => Err(not_upstream(&format_args!("attestations of kind {kind} are not of TDX"))),
+        [VERSION_0, kind, ..] => {
+            Err(not_upstream(&format_args!("attestations of kind {kind} are not of TDX")))
+        }
         // fixmap, map 16, map 32
         [0x80..=0x8f | 0xde | 0xdf, ..] => version_1(bytes),
         _ => Err(not_upstream(&"not an attestation of version 0 or 1")),
@@ -38,8 +40,7 @@ struct ScaleEvent {
 
 /// SCALE vectors are read only as far as there is input for them.
 fn version_0(mut input: &[u8]) -> Result<UpstreamQuote, EvidenceError> {
-    let (quote, events) =
-        <(Vec<u8>, Vec<ScaleEvent>)>::decode(&mut input).map_err(|e| not_upstream(&e))?;
+    let (quote, events) = <(Vec<u8>, Vec<ScaleEvent>)>::decode(&mut input).map_err(|e| not_upstream(&e))?;
     let runtime = events.into_iter().filter(|e| is_runtime(e.imr, e.event_type));
     // This encoding has no field for the version: such guests log version 1 alone.
     let event_log = runtime.map(|e| Event::runtime(DigestVersion::V1, e.event, e.event_payload)).collect();

@@ -38,7 +38,8 @@ impl AttestedPeers {
     }
 
     fn judge(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-        let peer = verify_certificate(certificate, &self.verifier, now.as_secs()).map_err(|e| refused(e.into()))?;
+        let peer =
+            verify_certificate(certificate, &self.verifier, now.as_secs()).map_err(|e| refused(e.into()))?;
         (self.policy)(peer.facts()).map_err(|why| refused(why.into()))
     }
 

@@ -38,8 +38,7 @@ impl Samples {
     /// Names of all files.
     pub fn names(&self) -> Vec<String> {
         let files = std::fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> =
-            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -48,7 +47,9 @@ impl Samples {
     pub fn quote(&self, name: &str) -> Vec<u8> {
         let bytes = std::fs::read(self.0.join(name)).unwrap();
         match name.ends_with(".hex") {
-            true => hex::decode(std::str::from_utf8(&bytes).unwrap().trim().trim_start_matches("0x")).unwrap(),
+            true => {
+                hex::decode(std::str::from_utf8(&bytes).unwrap().trim().trim_start_matches("0x")).unwrap()
+            }
             false => bytes,
         }
     }
