@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p mandate-relayer --bench apply [-- EVENTS]`; in PostgreSQL when `MANDATE_TEST_POSTGRES` is set.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, non_snake_case)]
 
 use std::{sync::Arc, time::Instant};
 
