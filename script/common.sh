@@ -33,12 +33,25 @@ need_toolchain() {
   apt_for cc:build-essential c++:build-essential git:git || fail "a C compiler and git are needed"
 }
 
-# The analysers of the contracts come from PyPI, each into an environment of its own.
+# Some tools come from PyPI, each into an environment of its own.
 need_python() {
   apt_for python3:python3 || fail "python3 is missing: install Python 3.11 or newer"
   python3 -c 'import ensurepip, venv' 2>/dev/null && return 0
   have apt-get || fail "python3 has no venv: install the package that holds it"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+}
+
+# Puts a tool and everything it needs, in exactly the versions listed, into a directory of its own.
+need_python_tool() {
+  local name=$1 list=script/requirements/$1.txt
+  tool=target/tools/$name
+  cmp -s "$list" "$tool/installed.txt" && return 0
+  need_python
+  say "installing $name from PyPI"
+  rm -rf "$tool"
+  python3 -m venv "$tool"
+  "$tool/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+  cp "$list" "$tool/installed.txt"
 }
 
 # The demo and some tests use Let's Encrypt's test CA when it is there; there is an embedded issuer for when it is not.

@@ -8,25 +8,31 @@
 //! | `GET /v1/mailbox/{node}?after=N&wait=SECONDS` | letters for a node, waiting for the next |
 //! | `POST /v1/submissions` | what a node wants on chain |
 //! | `POST /v1/approvals` | a council member's approval |
-//! | `GET /v1/committee` | who the nodes are and the group key, as of the finalised block |
+//! | `GET /v1/committee` | who the nodes are and the group key |
+//! | `GET /v1/{apps,versions,proposals,domains,events}` | what the contracts hold and said, by page |
 //! | `GET /v1/status` | how far the chain was followed |
-//! | `GET /v1/apps`, `/v1/domains`, `/v1/events?from=N` | what the contracts hold and said |
 //! | `POST /bootAuth/app`, `/bootAuth/kms`, `GET /` | upstream dstack's webhook |
-//! | `GET /healthz`, `/metrics` | for operators |
+//! | `GET /healthz`, `/readyz`, `/metrics` | for operators |
+//! | `GET /openapi.json` | all of this, for machines |
+//!
+//! What is read of the contracts is of the finalised block, and every answer names it.
 
 use std::{sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, providers::DynProvider};
 use axum::{
-    Router,
-    extract::{Path, Query, State},
-    routing::{get, post},
+    Extension, Router,
+    extract::State,
+    routing::{MethodRouter, get, post},
 };
 use mandate_model::wire::relayer::{
-    Accepted, Approval, CommitteeView, Delivered, Letter, RelayerStatus, Submission, WitnessRequest,
-    WitnessResponse,
+    Accepted, Approval, Delivered, Letter, RelayerStatus, Submission, WitnessRequest, WitnessResponse,
 };
-use mandate_runtime::http::{ApiError, ApiJson, Health, operations_router};
+use mandate_runtime::{
+    Clock,
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, Caps, Health, PeerKey, guarded},
+    net::Peer,
+};
 use mandate_witness::BuildError;
 use serde::Deserialize;
 
@@ -35,20 +41,33 @@ use crate::{
     chain::Contracts,
     mailbox::{Mailbox, PostError},
     redact::Redact,
-    store::{AppRecord, Store, StoreError, StoredLog},
+    store::{Store, StoreError},
     submissions::{Submissions, SubmitError},
     witness::{WitnessError, Witnesses},
 };
 
+mod apps;
 mod boot_auth;
 mod committee;
 mod domains;
+mod events;
+mod observe;
+mod openapi;
+mod page;
+mod proposals;
+mod ready;
+mod time;
 
+pub use apps::{AppState, AppView, VersionView};
 pub use boot_auth::{BootAnswer, BootInfo, DeploymentInfo};
-pub use domains::DomainView;
+pub use domains::{CertificateView, DomainView};
+pub use events::EventView;
+pub use page::Page;
+pub use proposals::{ApprovalsView, CallView, GovernorKind, ProposalState, ProposalView, VotesView};
+pub use ready::{Readiness, Reason};
 
-/// Events per answer.
-const EVENTS: u32 = 1_000;
+pub(crate) use proposals::Proposals;
+pub(crate) use time::BlockTime;
 
 /// What the handlers share.
 pub struct Api {
@@ -59,42 +78,86 @@ pub struct Api {
     pub(crate) submissions: Submissions,
     pub(crate) approvals: Approvals,
     pub(crate) witnesses: Witnesses,
-    pub(crate) committee: committee::CommitteeCache,
+    pub(crate) proposals: Proposals,
+    pub(crate) time: BlockTime,
+    pub(crate) health: Health,
     pub(crate) redact: Redact,
 }
-
-pub(crate) use committee::CommitteeCache;
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<ApiJson<T>, ApiError>;
 
-/// Every route.
-pub fn router(api: Arc<Api>, health: Health) -> Router {
-    Router::new()
-        .route("/v1/witness", post(witness))
-        .route("/v1/mailbox", post(post_letter))
-        .route("/v1/mailbox/{node}", get(letters))
-        .route("/v1/submissions", post(submit))
-        .route("/v1/approvals", post(approve))
-        .route("/v1/committee", get(committee_view))
-        .route("/v1/status", get(status))
-        .route("/v1/apps", get(apps))
-        .route("/v1/domains", get(domains::domains))
-        .route("/v1/events", get(events))
-        .route("/bootAuth/app", post(boot_auth::app))
-        .route("/bootAuth/kms", post(boot_auth::kms))
-        .route("/", get(boot_auth::deployment))
-        .with_state(api)
-        .merge(operations_router(health))
+/// Every route, behind the caps; what operators ask is in front of them, so that a busy relayer still answers it.
+pub fn router(api: Arc<Api>, caps: Caps, clock: Arc<dyn Clock>) -> Router {
+    let add = |router: Router<Arc<Api>>, (path, methods)| router.route(path, methods);
+    let public = routes().into_iter().fold(Router::new(), add);
+    let public = public.fallback(no_route).method_not_allowed_fallback(no_method);
+    let operations = operations().into_iter().fold(Router::new(), add);
+    let all = guarded(public, caps).merge(operations).with_state(api);
+    observe::observed(all, clock)
 }
 
-async fn witness(State(api): Shared, ApiJson(request): ApiJson<WitnessRequest>) -> Answer<WitnessResponse> {
-    let witness = api.witnesses.witness(&request).await.map_err(|e| unproven(&api, e))?;
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/", get(boot_auth::deployment)),
+        ("/bootAuth/app", post(boot_auth::app)),
+        ("/bootAuth/kms", post(boot_auth::kms)),
+        ("/openapi.json", get(openapi::document)),
+        ("/v1/approvals", post(approve)),
+        ("/v1/apps", get(apps::apps)),
+        ("/v1/committee", get(committee::committee)),
+        ("/v1/domains", get(domains::domains)),
+        ("/v1/events", get(events::events)),
+        ("/v1/mailbox", post(post_letter)),
+        ("/v1/mailbox/{node}", get(letters)),
+        ("/v1/proposals", get(proposals::proposals)),
+        ("/v1/status", get(status)),
+        ("/v1/submissions", post(submit)),
+        ("/v1/versions", get(apps::versions)),
+        ("/v1/witness", post(witness)),
+    ]
+}
+
+fn operations() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/healthz", get(ready::healthz)),
+        ("/metrics", get(ready::metrics)),
+        ("/readyz", get(ready::readyz)),
+    ]
+}
+
+/// The path of every route.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().chain(operations()).map(|(path, _)| path).collect()
+}
+
+async fn no_route() -> ApiError {
+    ApiError::not_found("there is nothing here; /openapi.json lists what there is")
+}
+
+async fn no_method() -> ApiError {
+    ApiError::new(http::StatusCode::METHOD_NOT_ALLOWED, "not with this method; see the Allow header")
+}
+
+/// Who asks, for caps per peer.
+type Asker = Option<Extension<Peer>>;
+
+fn key_of(asker: &Asker) -> PeerKey {
+    asker.as_ref().map_or(PeerKey::Others, |Extension(peer)| PeerKey::from(peer))
+}
+
+async fn witness(
+    State(api): Shared,
+    asker: Asker,
+    ApiJson(request): ApiJson<WitnessRequest>,
+) -> Answer<WitnessResponse> {
+    let witness = api.witnesses.witness(&request, key_of(&asker)).await.map_err(|e| unproven(&api, e))?;
     Ok(ApiJson(WitnessResponse { witness }))
 }
 
 fn unproven(api: &Api, error: WitnessError) -> ApiError {
     match error {
+        WitnessError::TooOften(wait) => ApiError::too_many(error).retry_after(wait),
         WitnessError::TooLong(_)
         | WitnessError::Known
         | WitnessError::Build(BuildError::TooMuch | BuildError::BlockHash(_)) => ApiError::bad_request(error),
@@ -126,9 +189,13 @@ struct After {
 
 async fn letters(
     State(api): Shared,
-    Path(node): Path<Address>,
-    Query(query): Query<After>,
+    ApiPath(node): ApiPath<Address>,
+    ApiQuery(query): ApiQuery<After>,
 ) -> Answer<Vec<Delivered>> {
+    // The database counts to 2^63.
+    if [query.after, query.wait].into_iter().any(|n| i64::try_from(n).is_err()) {
+        return Err(ApiError::bad_request("after and wait are below 2^63"));
+    }
     let letters = api.mailbox.read(node, query.after, Duration::from_secs(query.wait)).await;
     letters.map(ApiJson).map_err(ApiError::internal)
 }
@@ -158,10 +225,6 @@ async fn approve(State(api): Shared, ApiJson(approval): ApiJson<Approval>) -> An
     Ok(ApiJson(accepted))
 }
 
-async fn committee_view(State(api): Shared) -> Answer<CommitteeView> {
-    committee::view(&api).await.map(ApiJson)
-}
-
 async fn status(State(api): Shared) -> Answer<RelayerStatus> {
     let read = async {
         let progress = api.store.progress().await?;
@@ -175,19 +238,5 @@ async fn status(State(api): Shared) -> Answer<RelayerStatus> {
     read.await.map(ApiJson).map_err(ApiError::internal)
 }
 
-async fn apps(State(api): Shared) -> Answer<Vec<AppRecord>> {
-    api.store.apps().await.map(ApiJson).map_err(ApiError::internal)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct From {
-    #[serde(default)]
-    from: u64,
-    limit: Option<u32>,
-}
-
-async fn events(State(api): Shared, Query(query): Query<From>) -> Answer<Vec<StoredLog>> {
-    let limit = query.limit.unwrap_or(EVENTS).min(EVENTS);
-    api.store.logs(query.from, u64::MAX, limit).await.map(ApiJson).map_err(ApiError::internal)
-}
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,10 @@ use crate::effects::{
     webhook::{self, WebhookConfig, WebhookError, Webhooks},
 };
 
+mod api;
 mod effects;
 
+pub use api::ApiConfig;
 pub use effects::{ApprovalsConfig, EffectsConfig, GovernanceConfig, SenderConfig};
 
 /// The prefix of environment overrides.
@@ -197,33 +199,6 @@ impl Default for MailboxConfig {
     }
 }
 
-/// The API's bounds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiConfig {
-    /// Witnesses that are built at a time.
-    pub witness_concurrency: usize,
-    /// How long one may take.
-    #[serde(with = "duration")]
-    pub witness_timeout: Duration,
-    /// Witnesses that are kept, since all nodes ask the same.
-    pub witness_cache: usize,
-    /// How long running requests may take after the signal to stop.
-    #[serde(with = "duration")]
-    pub drain: Duration,
-}
-
-impl Default for ApiConfig {
-    fn default() -> Self {
-        Self {
-            witness_concurrency: 8,
-            witness_timeout: Duration::from_secs(20),
-            witness_cache: 256,
-            drain: Duration::from_secs(5),
-        }
-    }
-}
-
 /// Log lines.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -318,8 +293,7 @@ impl Validate for Config {
         problems.require(!self.store.lease.is_zero(), "store.lease", "must be above 0");
         effects::validate(&self.effects, &self.sender, &self.approvals, problems);
         webhook::validate(&self.webhooks, problems);
-        let some = self.api.witness_concurrency > 0;
-        problems.require(some, "api.witness_concurrency", "must be above 0");
+        self.api.validate(self.mailbox.max_wait, problems);
     }
 }
 

@@ -11,7 +11,7 @@ use alloy::{
 use futures::future::FutureExt;
 use mandate_runtime::{
     Ambient,
-    http::{Client, Health, ServeOptions, serve_with},
+    http::{Client, Health, serve_with},
     net::Listener,
 };
 use thiserror::Error;
@@ -28,6 +28,7 @@ use crate::{
         webhook::{WebhookError, Webhooks},
     },
     mailbox::Mailbox,
+    metrics,
     periodic::Periodic,
     redact::Redact,
     sender::Sender,
@@ -160,8 +161,11 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) {
         tracing::info!(address = %self.address, payer = %self.payer(), chain = self.contracts.chain_id, "relayer runs");
         let (http_bell, chain_bell) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let router = api::router(Arc::new(self.api(&chain_bell, &stop)), self.health.clone());
-        let options = ServeOptions { drain: self.config.api.drain, ..ServeOptions::default() };
+        metrics::describe();
+        let clock = || Arc::clone(&self.ambient.clock);
+        let caps = self.config.api.caps(clock());
+        let router = api::router(Arc::new(self.api(&chain_bell, &stop)), caps, clock());
+        let options = self.config.api.serve_options();
         let dispatcher = self.dispatcher(&http_bell, &chain_bell);
         let following = Following {
             follower: self.follower(),
@@ -263,8 +267,15 @@ impl Service {
                 mailbox,
                 Arc::clone(chain_bell),
             ),
-            witnesses: Witnesses::new(self.provider.clone(), contracts.chain_id, self.config.api.clone()),
-            committee: api::CommitteeCache::default(),
+            witnesses: Witnesses::new(
+                self.provider.clone(),
+                contracts.chain_id,
+                self.config.api.clone(),
+                clock(),
+            ),
+            proposals: api::Proposals::default(),
+            time: api::BlockTime::default(),
+            health: self.health.clone(),
             redact: self.redact.clone(),
         }
     }
@@ -353,7 +364,7 @@ impl Following {
 
     fn judge_age(&self, head_time: u64) {
         let age = self.ambient.clock.unix().saturating_sub(head_time);
-        metrics::gauge!("mandate_relayer_head_age_seconds").set(age as f64);
+        metrics::HEAD_AGE.set(age as f64, []);
         match age > self.stall_after.as_secs() {
             true => self.health.fail("chain", format!("the newest header is {age} s old")),
             false => self.health.ok("chain"),

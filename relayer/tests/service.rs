@@ -24,8 +24,7 @@ use mandate_model::{
 };
 use mandate_relayer::{
     Config, Service, StartError,
-    api::{BootAnswer, DeploymentInfo, DomainView},
-    store::AppRecord,
+    api::{AppView, BootAnswer, DeploymentInfo, DomainView, Page},
 };
 use mandate_runtime::{
     Ambient,
@@ -179,8 +178,13 @@ async fn an_approved_domain_gets_its_certificate_recorded_and_its_account_pinned
     })
     .await;
     assert_eq!(gateway.orders.lock().unwrap().len(), 3);
-    let listed: Vec<DomainView> = running.get("/v1/domains").await;
-    assert_eq!((listed[0].name.as_str(), listed[0].issuer.as_str()), ("shop.example", "ca.example"));
+    eventually("the record is final", || async {
+        let listed: Page<DomainView> = running.get("/v1/domains").await;
+        let domain = &listed.items[0];
+        domain.issuer == "ca.example"
+            && domain.certificate.as_ref().is_some_and(|c| c.fingerprint == B256::repeat_byte(0xf1))
+    })
+    .await;
     running.end().await;
 }
 
@@ -208,8 +212,8 @@ async fn the_api_answers() {
 
     let view: CommitteeView = running.get("/v1/committee").await;
     assert_eq!((view.chain_id, view.epoch, view.kms_auth), (31_337, 0, world.deployment.kms_auth));
-    assert_eq!(running.get::<Vec<AppRecord>>("/v1/apps").await[0].app, world.app);
-    assert!(running.get::<Vec<serde_json::Value>>("/v1/events?from=1").await.len() > 3);
+    assert_eq!(running.get::<Page<AppView>>("/v1/apps").await.items[0].app, world.app);
+    assert!(running.get::<Page<serde_json::Value>>("/v1/events?fromBlock=1").await.items.len() > 3);
 
     let block = world.chain.head();
     let owner = KmsAuth::new(world.deployment.kms_auth, &world.wallet);
@@ -318,6 +322,10 @@ async fn upstreams_webhook_is_answered_from_the_finalised_block() {
     world.chain.mine(8);
     let running = start(&world, world.config(dir.path(), &[])).await;
     running.caught_up(&world).await;
+    eventually("a block is final", || async {
+        running.get::<RelayerStatus>("/v1/status").await.finalized + 4 >= world.chain.head().number()
+    })
+    .await;
     let ask = |code: B256, image: B256| {
         serde_json::json!({
             "appId": format!("{:x}", world.app), "composeHash": code, "instanceId": world.app, "deviceId": code,

@@ -22,6 +22,7 @@ use mandate_model::{
     receipt::Receipt,
     signed,
     wire::{
+        BlockRef,
         kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
         relayer::{CommitteeView, Member},
     },
@@ -175,6 +176,7 @@ impl World {
             members.push(Member { node: signer, dealing_key: keys[i].public().into(), url });
         }
         let view = CommitteeView {
+            block: BlockRef { number: 1, hash: B256::repeat_byte(1) },
             chain_id: CHAIN,
             kms_auth: KMS_AUTH,
             committee: COMMITTEE,

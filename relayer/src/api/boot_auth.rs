@@ -10,18 +10,21 @@
 //! Each answer rests on one finalised block, executed on state that is proven against that block's header. Whoever asks
 //! trusts this relayer for the header: the suite's own nodes do not, and ask for witnesses instead.
 
-use alloy::primitives::{Address, B256};
+use alloy::{
+    primitives::{Address, B256},
+    sol_types::SolCall,
+};
 use axum::extract::State;
 use mandate_model::{
     bindings::{AppBootInfo, KmsAuth},
     wire::BlockRef,
 };
-use mandate_runtime::http::{ApiError, ApiJson};
+use mandate_runtime::http::{ApiError, ApiJson, PeerKey};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{Answer, Api, Shared, unproven};
+use super::{Answer, Api, Asker, Shared, key_of, page, ready::must_decide, unproven};
 
-/// The longest text, and the most advisories, of a request.
+/// The longest text in characters, and the most advisories, of a request.
 const MAX_TEXT: usize = 256;
 const MAX_ADVISORIES: usize = 256;
 
@@ -84,51 +87,74 @@ pub struct DeploymentInfo {
     pub app_implementation: Address,
 }
 
-pub(super) async fn app(State(api): Shared, ApiJson(info): ApiJson<BootInfo>) -> Answer<BootAnswer> {
-    let block = finalized(&api).await?;
+pub(super) async fn app(
+    State(api): Shared,
+    asker: Asker,
+    ApiJson(info): ApiJson<BootInfo>,
+) -> Answer<BootAnswer> {
     let call = KmsAuth::isAppAllowedCall { bootInfo: info.checked()? };
-    let read = api.witnesses.read(block, api.contracts.kms_auth, &call).await;
-    let answer = read.map_err(|e| unproven(&api, e))?;
-    answered(&api, block, answer.isAllowed, answer.reason).await
+    let reader = Reader::new(&api, &asker).await?;
+    let answer = reader.read(&call).await?;
+    reader.answered(answer.isAllowed, answer.reason).await
 }
 
-pub(super) async fn kms(State(api): Shared, ApiJson(info): ApiJson<BootInfo>) -> Answer<BootAnswer> {
-    let block = finalized(&api).await?;
+pub(super) async fn kms(
+    State(api): Shared,
+    asker: Asker,
+    ApiJson(info): ApiJson<BootInfo>,
+) -> Answer<BootAnswer> {
     let call = KmsAuth::isKmsAllowedCall { bootInfo: info.checked()? };
-    let read = api.witnesses.read(block, api.contracts.kms_auth, &call).await;
-    let answer = read.map_err(|e| unproven(&api, e))?;
-    answered(&api, block, answer.isAllowed, answer.reason).await
+    let reader = Reader::new(&api, &asker).await?;
+    let answer = reader.read(&call).await?;
+    reader.answered(answer.isAllowed, answer.reason).await
 }
 
-pub(super) async fn deployment(State(api): Shared) -> Answer<DeploymentInfo> {
-    let block = finalized(&api).await?;
-    let call = KmsAuth::appImplementationCall {};
-    let implementation = api.witnesses.read(block, api.contracts.kms_auth, &call).await;
-    let implementation = implementation.map_err(|e| unproven(&api, e))?;
+pub(super) async fn deployment(State(api): Shared, asker: Asker) -> Answer<DeploymentInfo> {
+    let reader = Reader::new(&api, &asker).await?;
+    let implementation = reader.read(&KmsAuth::appImplementationCall {}).await?;
     Ok(ApiJson(DeploymentInfo {
         status: "ok".to_owned(),
         kms_contract_addr: api.contracts.kms_auth,
         eth_rpc_url: String::new(),
-        gateway_app_id: gateway_app(&api, block).await?,
+        gateway_app_id: reader.gateway_app().await?,
         chain_id: api.contracts.chain_id,
         app_auth_implementation: implementation,
         app_implementation: implementation,
     }))
 }
 
-async fn answered(api: &Api, block: BlockRef, is_allowed: bool, reason: String) -> Answer<BootAnswer> {
-    let gateway_app_id = gateway_app(api, block).await?;
-    Ok(ApiJson(BootAnswer { is_allowed, gateway_app_id, reason }))
+/// Reads of one answer: all of one finalised block.
+struct Reader<'a> {
+    api: &'a Api,
+    block: BlockRef,
+    asker: PeerKey,
 }
 
-async fn gateway_app(api: &Api, block: BlockRef) -> Result<String, ApiError> {
-    let read = api.witnesses.read(block, api.contracts.kms_auth, &KmsAuth::gatewayAppCall {});
-    read.await.map(|app| app.to_string()).map_err(|e| unproven(api, e))
-}
+impl<'a> Reader<'a> {
+    /// At the newest finalised block, unless what is allowed cannot be known now.
+    async fn new(api: &'a Api, asker: &Asker) -> Result<Self, ApiError> {
+        must_decide(api).await?;
+        let progress = api.store.progress().await.map_err(ApiError::internal)?;
+        let block = progress.finalized.ok_or_else(page::none_yet)?;
+        Ok(Self { api, block, asker: key_of(asker) })
+    }
 
-async fn finalized(api: &Api) -> Result<BlockRef, ApiError> {
-    let progress = api.store.progress().await.map_err(ApiError::internal)?;
-    progress.finalized.ok_or_else(|| ApiError::unavailable("no finalised block was processed yet"))
+    async fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, ApiError> {
+        let Self { api, block, asker } = self;
+        let read = api.witnesses.read(*block, api.contracts.kms_auth, call, *asker).await;
+        read.map_err(|e| unproven(api, e))
+    }
+
+    async fn gateway_app(&self) -> Result<String, ApiError> {
+        self.read(&KmsAuth::gatewayAppCall {}).await.map(|app| app.to_string())
+    }
+
+    /// A latch that was set while the contracts were read holds back what they said.
+    async fn answered(&self, is_allowed: bool, reason: String) -> Answer<BootAnswer> {
+        let gateway_app_id = self.gateway_app().await?;
+        must_decide(self.api).await?;
+        Ok(ApiJson(BootAnswer { is_allowed, gateway_app_id, reason }))
+    }
 }
 
 impl BootInfo {
@@ -139,13 +165,13 @@ impl BootInfo {
                 format!("teeVariant {variant:?}: upstream's question cannot name it; only TDX is judged");
             return Err(ApiError::bad_request(text));
         }
-        let long = |text: &String| text.len() > MAX_TEXT;
+        let long = |text: &String| text.chars().count() > MAX_TEXT;
         if long(&self.tcb_status)
             || self.advisory_ids.len() > MAX_ADVISORIES
             || self.advisory_ids.iter().any(long)
         {
             return Err(ApiError::bad_request(format!(
-                "tcbStatus and each advisory have at most {MAX_TEXT} bytes, and there are at most {MAX_ADVISORIES}"
+                "tcbStatus and each advisory have at most {MAX_TEXT} characters, and there are at most {MAX_ADVISORIES}"
             )));
         }
         Ok(AppBootInfo {

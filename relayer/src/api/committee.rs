@@ -1,58 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The committee as of the finalised block.
+//! `GET /v1/committee`: who the nodes are and the group key, from the folded state.
 
-use std::sync::{Mutex, PoisonError};
-
-use alloy::primitives::B256;
+use alloy::primitives::Address;
+use axum::extract::State;
 use mandate_model::{
-    bindings::{Epoch, KmsCommittee, Node},
-    wire::relayer::{CommitteeView, Member},
+    state::Committee,
+    wire::{
+        BlockRef,
+        relayer::{CommitteeView, Member},
+    },
 };
-use mandate_runtime::http::ApiError;
+use mandate_runtime::http::{ApiError, ApiJson};
 
-use super::Api;
+use super::{Answer, Shared, page};
 use crate::chain::Contracts;
 
-/// The view of the newest finalised block that was asked about.
-#[derive(Debug, Default)]
-pub(crate) struct CommitteeCache(Mutex<Option<(B256, CommitteeView)>>);
-
-pub(super) async fn view(api: &Api) -> Result<CommitteeView, ApiError> {
-    let progress = api.store.progress().await.map_err(ApiError::internal)?;
-    let block =
-        progress.finalized.ok_or_else(|| ApiError::unavailable("no finalised block was processed yet"))?.hash;
-    if let Some((at, view)) = &*api.committee.0.lock().unwrap_or_else(PoisonError::into_inner)
-        && *at == block
-    {
-        return Ok(view.clone());
-    }
-    let contract = KmsCommittee::new(api.contracts.committee, &api.provider);
-    let (epoch, nodes) = (contract.currentEpoch().block(block.into()), contract.nodes().block(block.into()));
-    let read = futures::future::try_join(async { epoch.call().await }, async { nodes.call().await }).await;
-    let (epoch, nodes) = read.map_err(|e| ApiError::bad_gateway(api.redact.text(e)))?;
-    let view = assemble(&api.contracts, epoch, &nodes);
-    *api.committee.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((block, view.clone()));
-    Ok(view)
+pub(super) async fn committee(State(api): Shared) -> Answer<CommitteeView> {
+    let read = api.store.folded_committee().await.map_err(ApiError::internal)?;
+    let block = read.at.ok_or_else(page::none_yet)?;
+    Ok(ApiJson(assemble(&api.contracts, block, &read.value)))
 }
 
-fn assemble(contracts: &Contracts, epoch: Epoch, nodes: &[Node]) -> CommitteeView {
+fn assemble(contracts: &Contracts, block: BlockRef, committee: &Committee) -> CommitteeView {
     // An evicted member keeps its place, which fixes the others' indices, but cannot be reached.
-    let member = |key: &_| {
-        let known = nodes.iter().find(|node| node.nodeKey == *key);
+    let member = |key: &Address| {
+        let known = committee.nodes.get(key);
         Member {
             node: *key,
-            dealing_key: known.map(|node| node.dealingKey).unwrap_or_default(),
+            dealing_key: known.map(|node| node.dealing_key).unwrap_or_default(),
             url: known.map(|node| node.url.clone()).unwrap_or_default(),
         }
     };
+    let current = committee.current_epoch();
+    let ceremony = current.and_then(|(_, epoch)| committee.ceremonies.get(&epoch.round));
     CommitteeView {
+        block,
         chain_id: contracts.chain_id,
         kms_auth: contracts.kms_auth,
         committee: contracts.committee,
-        epoch: epoch.number,
-        quorum: epoch.quorum,
-        members: epoch.members.iter().map(member).collect(),
-        group_key: epoch.groupKey,
-        polynomial: epoch.polynomial,
+        epoch: current.map_or(0, |(number, _)| number),
+        quorum: ceremony.map_or(0, |ceremony| ceremony.quorum),
+        members: ceremony.map_or_else(Vec::new, |ceremony| ceremony.players.iter().map(member).collect()),
+        group_key: current.map(|(_, epoch)| epoch.group_key.clone()).unwrap_or_default(),
+        polynomial: current.map(|(_, epoch)| epoch.polynomial.clone()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, Bytes};
+    use mandate_model::state::{Ceremony, Epoch, Node};
+
+    use super::*;
+
+    #[test]
+    fn members_keep_the_ceremonys_order_and_an_evicted_one_its_place() {
+        let keys = [Address::repeat_byte(9), Address::repeat_byte(1), Address::repeat_byte(5)];
+        let mut committee = Committee::default();
+        for key in [keys[0], keys[2]] {
+            let url = format!("http://{key}");
+            committee.nodes.insert(key, Node { url, dealing_key: B256::repeat_byte(3), ..Node::default() });
+        }
+        let ceremony = Ceremony { quorum: 2, players: keys.to_vec(), ..Ceremony::default() };
+        committee.ceremonies.insert(4, ceremony);
+        let epoch = |round, key: u8| Epoch {
+            round,
+            started_at: 1,
+            valid_until: 2,
+            group_key: Bytes::from(vec![key; 48]),
+            polynomial: Bytes::new(),
+        };
+        committee.epochs.insert(1, epoch(3, 1));
+        committee.epochs.insert(2, epoch(4, 2));
+        let block = BlockRef { number: 7, hash: B256::repeat_byte(7) };
+        let view = assemble(&Contracts::for_tests(), block, &committee);
+        assert_eq!((view.block, view.epoch, view.quorum), (block, 2, 2));
+        assert_eq!(view.group_key, vec![2; 48]);
+        assert_eq!(view.members.iter().map(|m| m.node).collect::<Vec<_>>(), keys);
+        assert_eq!((view.members[1].url.as_str(), view.members[1].dealing_key), ("", B256::ZERO));
+        let none = assemble(&Contracts::for_tests(), block, &Committee::default());
+        assert_eq!((none.epoch, none.members.len()), (0, 0));
     }
 }

@@ -243,3 +243,38 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+impl World {
+    /// The configuration of the real program, as an operator writes it.
+    pub fn program_config(&self, rpc: &str, port: u16, database: &Path) -> String {
+        let d = &self.deployment;
+        format!(
+            r#"listen = "127.0.0.1:{port}"
+[chain]
+rpc = "{rpc}"
+poll = "50ms"
+[store]
+path = {database:?}
+[mailbox]
+max_wait = "10ms"
+[log]
+filter = "warn"
+[deployment]
+chain_id = {}
+genesis_block = {}
+kms_auth = "{}"
+committee = "{}"
+domain_registry = "{}"
+app_implementation = "{}"
+role_council = "{}"
+"#,
+            d.chain_id,
+            d.genesis_block,
+            d.kms_auth,
+            d.committee,
+            d.domain_registry,
+            d.app_implementation,
+            d.role_council
+        )
+    }
+}

@@ -5,7 +5,7 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
-use super::ViewCall;
+use super::{BlockRef, ViewCall};
 
 /// Most hashes that a witness may be asked to leave out.
 pub const MAX_KNOWN: usize = 1024;
@@ -150,6 +150,8 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitteeView {
+    /// The finalised block that this is of.
+    pub block: BlockRef,
     /// Chain id.
     pub chain_id: u64,
     /// The policy contract.

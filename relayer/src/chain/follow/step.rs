@@ -20,6 +20,7 @@ use super::{FollowError, Follower, Ticked};
 use crate::{
     chain::ReadError,
     effects::{self, NewEffect, Targets, decoded},
+    metrics,
     store::{AppRecord, EventQuery, Lock, Progress, Step, StoreError, StoredLog},
 };
 
@@ -145,8 +146,9 @@ impl Follower {
         self.store.extend(Lock::Follow).await?;
         let new_owners: Vec<Address> = owners(&step.logs).filter(|_| self.plan.discover).collect();
         let (head, effects, blocks) = (step.blocks.last().copied(), step.effects.len(), step.blocks.len());
-        let now_final = step.finalized;
+        let (now_final, events) = (step.finalized, step.logs.len());
         self.store.apply(step).await?;
+        metrics::EVENTS.add(events as u64, []);
         if let Some(nodes) = nodes {
             self.view.set_nodes(nodes, self.clock.monotonic());
         }
