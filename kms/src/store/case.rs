@@ -202,24 +202,33 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_bounded_and_receipts_are_not() {
+    fn oldest_cases_make_room_and_receipts_stay() {
         let store = store();
-        let judged = |sequence| Receipt { request_hash: B256::repeat_byte(1), ..receipt(sequence) };
-        let long = ReleaseRequest { evidence: vec![7; 400 << 10].into(), ..asked(1) };
+        let shelf = Shelf { budget: 1000, ..REFUSED };
+        for n in 0..10 {
+            store.put_receipt(&receipt(n), None, None).unwrap();
+            let txn = store.0.db.begin_write().unwrap();
+            shelf.put(&txn, n, &[b' '; 300]).unwrap();
+            txn.commit().unwrap();
+        }
+        let kept = |n| store.get(REFUSALS, n).unwrap().is_some();
+        assert_eq!((0..10).filter(|n| kept(*n)).collect::<Vec<u64>>(), [7, 8, 9]);
+        assert_eq!(store.receipts(0, 100).unwrap().len(), 10);
+    }
+
+    /// Anybody can send evidence that does not verify; it lies on a shelf of its own.
+    #[test]
+    fn refused_evidence_does_not_crowd_out_decisions_and_what_is_too_long_is_not_kept() {
+        let store = store();
         let none = Witnesses::default();
         let put = |receipt: Receipt, asked: &ReleaseRequest| {
             store.put_receipt(&receipt, None, Some((asked, &none))).unwrap();
         };
-        put(judged(0), &asked(0));
-        // Some 800 KB each: the shelf of what anybody can send holds twenty.
-        (1..=25).for_each(|n| put(receipt(n), &long));
-        let kept = |n| store.bundle(n, Address::ZERO).unwrap().is_some();
-        let refusals: Vec<u64> = (1..=25).filter(|n| kept(*n)).collect();
-        assert!(refusals.len() <= 20 && refusals.len() > 10 && refusals.contains(&25), "{refusals:?}");
-        assert!(kept(0), "refused evidence crowded out a decision");
-        let longer = ReleaseRequest { evidence: vec![7; 600 << 10].into(), ..asked(1) };
-        put(receipt(26), &longer);
-        assert!(!kept(26) && kept(25));
-        assert_eq!(store.receipts(0, 100).unwrap().len(), 27);
+        put(Receipt { request_hash: B256::repeat_byte(1), ..receipt(0) }, &asked(0));
+        put(receipt(1), &asked(1));
+        put(receipt(2), &ReleaseRequest { evidence: vec![7; 600 << 10].into(), ..asked(2) });
+        let on = |table, n| store.get(table, n).unwrap().is_some();
+        assert!(on(CASES, 0) && on(REFUSALS, 1) && !on(CASES, 1) && !on(REFUSALS, 2));
+        assert_eq!(store.receipts(0, 100).unwrap().len(), 3);
     }
 }

@@ -225,14 +225,12 @@ struct Builder<'a> {
     known: &'a Known,
     state: ProvenState,
     asked: BTreeSet<Touch>,
-    /// Which account has a code, to ask for it.
-    owners: HashMap<B256, Address>,
 }
 
 impl<'a> Builder<'a> {
     fn new(provider: &'a DynProvider, block_hash: B256, root: B256, known: &'a Known) -> Self {
-        let (state, asked, owners) = (ProvenState::new(root, known.clone()), BTreeSet::new(), HashMap::new());
-        Self { provider, block_hash, known, state, asked, owners }
+        let (state, asked) = (ProvenState::new(root, known.clone()), BTreeSet::new());
+        Self { provider, block_hash, known, state, asked }
     }
 
     /// The target is needed in any case, and so are likely the accounts that were needed before: asking at once saves
@@ -264,9 +262,10 @@ impl<'a> Builder<'a> {
                     (want.account, want.code) = (true, true);
                 }
                 Touch::Slot(address, slot) => wanted.entry(address).or_default().slots.push(slot),
+                // The account is known, or it was proven by the way: where another one would be, if there were one.
                 Touch::Code(hash) => {
-                    let owner = self.owners.get(&hash).ok_or(BuildError::NotProven(touch))?;
-                    wanted.entry(*owner).or_default().code = true;
+                    let owner = self.state.owner(hash).ok_or(BuildError::NotProven(touch))?;
+                    wanted.entry(owner).or_default().code = true;
                 }
             }
         }
@@ -293,7 +292,6 @@ impl<'a> Builder<'a> {
         let account =
             self.state.account(address).map_err(|_| BuildError::NotProven(Touch::Account(address)))?;
         let Some(account) = account else { return Ok(()) };
-        self.owners.insert(account.code_hash, address);
         match code {
             Some(code) if keccak256(&code) == account.code_hash => self.state.insert_code(code),
             Some(_) => return Err(BuildError::NotProven(Touch::Code(account.code_hash))),

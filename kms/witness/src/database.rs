@@ -68,6 +68,12 @@ impl ProvenState {
         self.accounts.keys()
     }
 
+    /// An account that was looked at and has this code.
+    pub(crate) fn owner(&self, code_hash: B256) -> Option<Address> {
+        let has_it = |account: &Option<TrieAccount>| account.is_some_and(|a| a.code_hash == code_hash);
+        self.accounts.iter().find(|(_, account)| has_it(account)).map(|(address, _)| *address)
+    }
+
     /// A node or code that was given and that nothing needed.
     pub(crate) fn superfluous(&self) -> Option<B256> {
         let code = || self.codes.keys().find(|hash| !self.used_codes.contains_key(*hash)).copied();
