@@ -7,11 +7,13 @@ use anyhow::{Context, Result};
 mod demo;
 mod evidence;
 mod figure;
+mod relayer;
 mod release;
 mod revocation;
 mod witness;
 
 pub use figure::{Figure, Times};
+pub use relayer::{RELAYER_ROLE, relayer_role};
 
 /// One benchmark: some figures that are measured together.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +27,19 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 5] = [
+pub const BENCHES: [Bench; 9] = [
+    Bench {
+        name: "backfill",
+        about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
+        samples: 200,
+    },
+    Bench { name: "day", about: "a relayer follows hours of blocks at 12 s, as fast as it can", samples: 24 },
     Bench { name: "demo", about: "the whole demo in one process, from nothing to the last step", samples: 5 },
+    Bench {
+        name: "effect-latency",
+        about: "from a block with a revocation to the gateway that is told of it",
+        samples: 300,
+    },
     Bench {
         name: "release",
         about: "a guest's whole fetch of its secret from four nodes on loopback, warm",
@@ -36,6 +49,11 @@ pub const BENCHES: [Bench; 5] = [
         name: "revocation",
         about: "from the block with the guardian's transaction to the closed connection at the gateway",
         samples: 30,
+    },
+    Bench {
+        name: "ten-relayers",
+        about: "ten relayers on one PostgreSQL tell a gateway and a node of revocations, each once; so many blocks",
+        samples: 200,
     },
     Bench {
         name: "verify-quote",
@@ -93,6 +111,10 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
     let bench = BENCHES.iter().find(|bench| bench.name == name).context("there is no such benchmark")?;
     let samples = samples.unwrap_or(bench.samples);
     let figures = match bench.name {
+        "backfill" => relayer::backfill(samples).await,
+        "day" => relayer::day(samples).await,
+        "effect-latency" => relayer::latency(samples).await,
+        "ten-relayers" => relayer::fleet(samples).await,
         "demo" => demo::measure(samples).await,
         "release" => release::measure(samples).await,
         "revocation" => revocation::measure(samples).await,

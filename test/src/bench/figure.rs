@@ -9,14 +9,39 @@ pub struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
-    at_most: Option<f64>,
+    target: Option<Target>,
     peer: Option<(&'static str, f64)>,
+}
+
+/// What a value should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Target {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "<={most}"),
+            Self::AtLeast(least) => write!(f, ">={least}"),
+        }
+    }
 }
 
 impl Figure {
     /// A value without a target.
     pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, at_most: None, peer: None }
+        Self { name: name.into(), value, unit, target: None, peer: None }
     }
 
     /// In milliseconds.
@@ -24,10 +49,16 @@ impl Figure {
         Self::new(name, value.as_secs_f64() * 1e3, "ms")
     }
 
-    /// Its target.
+    /// Its target: no more than this.
     #[must_use]
     pub fn at_most(self, target: f64) -> Self {
-        Self { at_most: Some(target), ..self }
+        Self { target: Some(Target::AtMost(target)), ..self }
+    }
+
+    /// Its target: no less than this.
+    #[must_use]
+    pub fn at_least(self, target: f64) -> Self {
+        Self { target: Some(Target::AtLeast(target)), ..self }
     }
 
     /// What `peer` took in the same run, in the same unit.
@@ -39,9 +70,9 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = self.at_most.map_or_else(|| "-".to_owned(), |most| format!("<={most}"));
+        let target = self.target.map_or_else(|| "-".to_owned(), |target| target.to_string());
         // What has no target falls short of none.
-        let verdict = if self.at_most.is_none_or(|most| self.value <= most) { "ok" } else { "short" };
+        let verdict = if self.target.is_none_or(|target| target.holds(self.value)) { "ok" } else { "short" };
         write!(f, "{} {} {} {target} {verdict}", self.name, digits(self.value), self.unit)?;
         match self.peer {
             Some((peer, value)) => write!(f, " {peer}={}", digits(value)),
@@ -105,6 +136,9 @@ mod tests {
         let figure = Figure::ms("release.p99", Duration::from_micros(24_500)).at_most(25.0);
         assert_eq!(figure.to_string(), "release.p99 24.5 ms <=25 ok");
         assert_eq!(figure.at_most(24.0).to_string(), "release.p99 24.5 ms <=24 short");
+        let rate = Figure::new("backfill.rate", 60_000.0, "events/s").at_least(50_000.0);
+        assert_eq!(rate.to_string(), "backfill.rate 60000 events/s >=50000 ok");
+        assert!(rate.at_least(70_000.0).to_string().ends_with("short"));
         assert_eq!(Figure::new("witness.size", 12_345.0, "B").to_string(), "witness.size 12345 B - ok");
         let beside = Figure::new("x", 1.5, "ms").beside("peer", 0.75);
         assert_eq!(beside.to_string(), "x 1.50 ms - ok peer=0.75");

@@ -2,7 +2,7 @@
 //! Measures and prints one line per figure; see `script/bench`. Exit codes: 0 measured, 1 could not be measured, 64 no such
 //! benchmark. A figure that falls short of its target is measured all the same.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use mandate_test::bench::{self, BENCHES, Plan};
 
@@ -16,6 +16,11 @@ fn main() -> ExitCode {
             println!("{:<14}{}", bench.name, bench.about);
         }
         return ExitCode::SUCCESS;
+    }
+    if let [role, config] = arguments.as_slice()
+        && role == bench::RELAYER_ROLE
+    {
+        return relayer(config.as_ref());
     }
     let plan = match Plan::parse(&arguments) {
         Ok(plan) => plan,
@@ -31,6 +36,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A benchmark started this program again to be the relayer.
+fn relayer(config: &Path) -> ExitCode {
+    match run_relayer(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: relayer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run_relayer(config: &Path) -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    bench::relayer_role(config).await
 }
 
 #[tokio::main]
