@@ -231,6 +231,9 @@ async fn start_relayer(
         governance: Default::default(),
         webhooks: Vec::new(),
         sender: Default::default(),
+        approvals: Default::default(),
+        governance: Default::default(),
+        webhooks: Default::default(),
         mailbox: Default::default(),
         api: Default::default(),
         log: Default::default(),
@@ -284,8 +287,13 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
     let mut settings = Settings::new(tls, ANY_PORT, BASE_DOMAIN.parse().map_err(CliError::data)?);
     settings.review = Duration::from_secs(1);
     let chain = Arc::new(verified_chain(world, deployment)?);
-    let parts =
-        Parts { ambient: world.ambient.clone(), chain, verifier: world.pki.trust_anchors().into(), keys, issuer };
+    let parts = Parts {
+        ambient: world.ambient.clone(),
+        chain,
+        verifier: world.pki.trust_anchors().into(),
+        keys,
+        issuer,
+    };
     let gateway = Gateway::start(settings, parts).await.map_err(CliError::unavailable)?;
     Ok((gateway, authority, root_pem, pebble))
 }

@@ -60,8 +60,10 @@ pub(super) fn measure(samples: usize) -> Result<Vec<Figure>> {
         Figure::ms("verify-quote.p50", ours.p50()).beside("dcap-qvl", theirs.p50().as_secs_f64() * 1e3),
         Figure::ms("verify-quote.p99", ours.p99()).beside("dcap-qvl", theirs.p99().as_secs_f64() * 1e3),
         Figure::new("verify-quote.ratio", ratio(&ours), "x").at_most(1.15).beside("dcap-qvl", 1.0),
-        Figure::ms("verify-quote.warm.p50", warmed.p50()).beside("dcap-qvl", theirs.p50().as_secs_f64() * 1e3),
-        Figure::ms("verify-quote.warm.p99", warmed.p99()).beside("dcap-qvl", theirs.p99().as_secs_f64() * 1e3),
+        Figure::ms("verify-quote.warm.p50", warmed.p50())
+            .beside("dcap-qvl", theirs.p50().as_secs_f64() * 1e3),
+        Figure::ms("verify-quote.warm.p99", warmed.p99())
+            .beside("dcap-qvl", theirs.p99().as_secs_f64() * 1e3),
         Figure::new("verify-quote.warm.ratio", ratio(&warmed), "x").at_most(0.4).beside("dcap-qvl", 1.0),
         Figure::new("verify-quote.size", bytes.len() as f64, "B").beside("quote", tdx.quote.len() as f64),
     ])

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use alloy::{
-    providers::{Provider, ProviderBuilder},
+    providers::{Provider, ProviderBuilder, RootProvider},
     rpc::types::Filter,
     signers::local::PrivateKeySigner,
 };
@@ -65,7 +65,7 @@ pub(in crate::bench) async fn measure(samples: usize) -> Result<Vec<Figure>> {
 
 /// How long the chain alone takes to tell all its logs to a client that does nothing with them.
 async fn chain_alone(town: &Town, url: &str) -> Result<Duration> {
-    let provider = ProviderBuilder::default().connect(url).await?;
+    let provider: RootProvider = ProviderBuilder::default().connect(url).await?;
     let head = town.chain.head().number();
     let addresses = watched(town);
     let started = Instant::now();
