@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The command line, as `mandate --help` shows it.
 
+mod image;
 mod judging;
 
 use std::{path::PathBuf, time::Duration};
@@ -8,6 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
 pub(crate) use judging::{BundleArgs, ReplayArgs, VerifyEvidenceArgs};
 
 const AFTER_HELP: &str = "\
@@ -88,6 +90,9 @@ pub(crate) enum Command {
     /// Domains and their certificates
     #[command(subcommand)]
     Domain(DomainCommand),
+    /// OS images: what their files measure to
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// The deployment at a glance
     Status,
     /// Verify a guest's evidence, or a deployment, against the chain

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use mandate_runtime::telemetry;
 
 use crate::{
-    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand, VerifyCommand},
+    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand, ImageCommand, VerifyCommand},
     context::Context,
     error::{CliError, Result},
 };
@@ -20,6 +20,7 @@ mod deploy;
 mod domain;
 mod evidence;
 mod governance;
+mod image;
 mod judged;
 mod query;
 mod replay;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
             domain::add(&context, name, *app, route).await
         }
         Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
+        Command::Image(ImageCommand::Measure(args)) => image::measure(&context, args),
         Command::Status => status::run(&context).await,
         Command::Verify(VerifyCommand::Deployment(args)) => verify::deployment(&context, args).await,
         Command::Verify(VerifyCommand::Evidence(args)) => evidence::run(&context, args).await,

@@ -98,6 +98,12 @@ impl<'a> Context<'a> {
             .map_err(|e| CliError::unavailable(format!("cannot write to stdout: {e}")))
     }
 
+    /// Prints `value`, which has nothing to do with a chain.
+    pub(crate) fn print_plain(&self, value: &Value) -> Result<()> {
+        output::print(self.format(), "", value, None)
+            .map_err(|e| CliError::unavailable(format!("cannot write to stdout: {e}")))
+    }
+
     /// A connection for reading, on the deployment's chain.
     pub(crate) async fn reader(&self) -> Result<(DynProvider, Deployment)> {
         let file = ConfigFile::load(&self.global.config)?;

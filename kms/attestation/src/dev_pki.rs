@@ -8,13 +8,33 @@
 //! All keys come from the seed and all signatures are RFC 6979, so a seed, a guest, report data and a time give the same
 //! evidence, byte for byte. Knowing the seed is being the root: never put its anchors where real keys are released.
 
+/// An enum with a list of its variants, so that a test can go through all of them.
+macro_rules! defects {
+    ($(#[doc = $about:literal])+ $defect:ident { $($(#[doc = $doc:literal])+ $name:ident,)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $defect {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl $defect {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+use defects;
+
 mod certs;
 mod collateral;
 mod defect;
 mod guest;
 mod keys;
+mod nitro;
 mod pccs;
 mod quote;
+mod snp;
 
 use sha2::{Digest, Sha256};
 
@@ -25,7 +45,9 @@ use crate::{
 
 pub use defect::Defect;
 pub use guest::{DevGuest, DevTcb, QuoteVersion};
+pub use nitro::{DevEnclave, DevNitroPki, NitroDefect};
 pub use pccs::PccsAnswer;
+pub use snp::{DevSnpGuest, DevSnpPki, DevSnpTcb, SnpDefect};
 
 use certs::{Ca, Leaf, TCB_SIGNER_SERIAL, Validity};
 use collateral::DAY;

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Why evidence was refused.
 
-use std::fmt;
+use std::fmt::{self, Display};
+
+use crate::{nitro::NitroError, snp::SnpError};
+
+/// Longest text that is taken over from a library: parts of it may come from whoever made the evidence.
+const MAX_TEXT: usize = 200;
+
+/// A library's words in one bounded line.
+pub(crate) fn bounded(text: &impl Display) -> String {
+    text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
 
 use alloy::primitives::B256;
 
@@ -69,15 +79,33 @@ pub enum EvidenceError {
     },
 
     /// A trust anchor is not a certificate.
-    #[error("the TDX root is not a DER certificate; give the root CA certificate in DER")]
+    #[error("a root is not a DER certificate; give the root CA certificate in DER")]
     BadAnchor,
 
     /// The quote, its certificates or its collateral did not verify.
     #[error("TDX quote refused: {0}")]
     Quote(#[from] QuoteError),
     /// The quote was made for something else.
-    #[error("the quote binds other report data than was asked for: it was made for another request")]
+    #[error("it binds other report data than was asked for: it was made for another request")]
     ReportDataMismatch,
+    /// The report, its certificates or its CRL did not verify.
+    #[error("SEV-SNP report refused: {0}")]
+    Snp(#[from] SnpError),
+    /// The guest was launched with another configuration than the one given.
+    #[error("the report's HOST_DATA is not the digest of the launch configuration")]
+    HostDataMismatch,
+    /// The document or its certificates did not verify.
+    #[error("Nitro document refused: {0}")]
+    Nitro(#[from] NitroError),
+    /// The enclave was started with another configuration than the one given.
+    #[error("PCR16 is not the digest of the launch configuration")]
+    ConfigPcrMismatch,
+    /// The launch configuration is not one.
+    #[error("the launch configuration cannot be read: {reason}")]
+    BadConfig {
+        /// What the parser said.
+        reason: String,
+    },
     /// The host launched the TD for other code than it booted.
     #[error("MR_CONFIG_ID commits to another compose hash, app or key provider than the event log")]
     ConfigIdMismatch,
@@ -148,7 +176,7 @@ pub enum EvidenceError {
     #[error("the OS image manifest hashes to another value than the event log's os-image-hash")]
     ImageHashMismatch,
     /// What booted is not the image it claims to be.
-    #[error("MRTD and RTMR0-2 are in no row of the OS image's manifest: another image was booted")]
+    #[error("what was measured at boot is in no row of the OS image's manifest: another image was booted")]
     ImageNotBooted,
     /// Evidence without a manifest, of an image that the verifier does not know.
     #[error(
@@ -267,6 +295,14 @@ pub enum Part {
     QeIdentity,
     /// A signature of the collateral.
     Signature,
+    /// The SEV-SNP report.
+    Report,
+    /// A DER certificate.
+    Certificate,
+    /// The Nitro document.
+    Document,
+    /// The launch configuration.
+    Config,
 }
 
 impl fmt::Display for Part {
@@ -285,6 +321,10 @@ impl fmt::Display for Part {
             Self::TcbInfo => "TCB info",
             Self::QeIdentity => "QE identity",
             Self::Signature => "collateral signature",
+            Self::Report => "report",
+            Self::Certificate => "certificate",
+            Self::Document => "Nitro document",
+            Self::Config => "launch configuration",
         })
     }
 }

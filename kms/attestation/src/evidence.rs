@@ -11,6 +11,8 @@ use crate::{
     error::{EvidenceError, Part},
     event_log::Event,
     kind::Kind,
+    nitro::NitroEvidence,
+    snp::SnpEvidence,
     verified::{Tee, Verified},
     verifier::Trust,
 };
@@ -27,6 +29,7 @@ pub(crate) mod cap {
     pub(crate) const EVENT_NAME: usize = 128;
     pub(crate) const EVENT_PAYLOAD: usize = 4 * 1024;
     pub(crate) const IMAGE: usize = 64 * 1024;
+    pub(crate) const CONFIG: usize = 16 * 1024;
     pub(crate) const CHAIN: usize = 16 * 1024;
     pub(crate) const CRL: usize = 64 * 1024;
     pub(crate) const TCB_INFO: usize = 64 * 1024;
@@ -40,6 +43,10 @@ pub(crate) mod cap {
 pub enum Evidence {
     /// Intel TDX.
     Tdx(Box<TdxEvidence>),
+    /// AMD SEV-SNP.
+    Snp(Box<SnpEvidence>),
+    /// AWS Nitro Enclaves.
+    Nitro(Box<NitroEvidence>),
 }
 
 /// The one place that goes from a value's variant to its kind.
@@ -47,6 +54,8 @@ macro_rules! of_its_kind {
     ($evidence:expr, $kind:ident => $body:expr) => {
         match $evidence {
             Evidence::Tdx($kind) => $body,
+            Evidence::Snp($kind) => $body,
+            Evidence::Nitro($kind) => $body,
         }
     };
 }
@@ -120,7 +129,8 @@ impl Evidence {
     fn take(tee: Tee, input: &mut Reader<'_>) -> Result<Self, EvidenceError> {
         match tee {
             Tee::Tdx => Ok(Self::Tdx(Box::new(Kind::take(input)?))),
-            other => Err(EvidenceError::UnsupportedTee { got: other.code() }),
+            Tee::Snp => Ok(Self::Snp(Box::new(Kind::take(input)?))),
+            Tee::Nitro => Ok(Self::Nitro(Box::new(Kind::take(input)?))),
         }
     }
 

@@ -5,6 +5,7 @@
 //! extend the hash of an approved image there. What it cannot do is boot into that image's MRTD and RTMR0-2. So the OS
 //! image hash that is approved on chain is the SHA-256 of a manifest which lists these registers for every hardware
 //! shape that the image supports, the evidence carries the manifest, and the quote's registers must be one of its rows.
+//! Other kinds of TEE have rows of their own in the same manifest.
 
 use alloy::primitives::{B256, FixedBytes};
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,15 @@ pub struct OsImage {
     pub version: u32,
     /// For people.
     pub name: String,
-    /// One row per hardware shape.
+    /// TDX: one row per hardware shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurements: Vec<ImageMeasurements>,
+    /// SEV-SNP: one row per number and kind of virtual CPUs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snp: Vec<SnpMeasurement>,
+    /// Nitro Enclaves: one row per enclave image file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nitro: Vec<NitroMeasurement>,
 }
 
 /// What booting the image on one hardware shape leaves.
@@ -47,10 +55,42 @@ pub struct ImageMeasurements {
     pub rtmr2: FixedBytes<48>,
 }
 
+/// What launching the image on one shape of virtual machine leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnpMeasurement {
+    /// The launch digest, MEASUREMENT: firmware, kernel, initrd, command line and virtual CPUs.
+    pub measurement: FixedBytes<48>,
+}
+
+/// What starting the image as an enclave leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NitroMeasurement {
+    /// The enclave image file.
+    pub pcr0: FixedBytes<48>,
+    /// Its kernel and boot ramdisk.
+    pub pcr1: FixedBytes<48>,
+    /// The rest of it.
+    pub pcr2: FixedBytes<48>,
+}
+
 impl OsImage {
-    /// A manifest of these rows.
+    /// A manifest of these rows for TDX.
     pub fn new(name: impl Into<String>, measurements: Vec<ImageMeasurements>) -> Self {
-        Self { version: VERSION, name: name.into(), measurements }
+        Self { version: VERSION, name: name.into(), measurements, snp: Vec::new(), nitro: Vec::new() }
+    }
+
+    /// The same image for SEV-SNP too.
+    #[must_use]
+    pub fn with_snp(self, snp: Vec<SnpMeasurement>) -> Self {
+        Self { snp, ..self }
+    }
+
+    /// The same image for Nitro Enclaves too.
+    #[must_use]
+    pub fn with_nitro(self, nitro: Vec<NitroMeasurement>) -> Self {
+        Self { nitro, ..self }
     }
 
     /// The bytes that evidence carries.
@@ -75,6 +115,8 @@ impl OsImage {
             return Err(bad(&format!("version {} is not known, {VERSION} is", image.version)));
         }
         within(Part::ImageRows, image.measurements.len(), MAX_ROWS)?;
+        within(Part::ImageRows, image.snp.len(), MAX_ROWS)?;
+        within(Part::ImageRows, image.nitro.len(), MAX_ROWS)?;
         Ok(image)
     }
 }
@@ -88,6 +130,24 @@ pub(crate) fn prove(manifest: &[u8], hash: B256, booted: &ImageMeasurements) -> 
         return Err(EvidenceError::ImageNotBooted);
     }
     Ok(())
+}
+
+/// The hash of the image whose manifest this is, when it lists the launch digest. Nothing else names the image here: which
+/// hashes are images is for the contracts to say.
+pub(crate) fn prove_snp(manifest: &[u8], measurement: FixedBytes<48>) -> Result<B256, EvidenceError> {
+    let image = OsImage::parse(manifest)?;
+    match image.snp.iter().any(|row| row.measurement == measurement) {
+        true => Ok(OsImage::hash(manifest)),
+        false => Err(EvidenceError::ImageNotBooted),
+    }
+}
+
+/// The same for an enclave's registers.
+pub(crate) fn prove_nitro(manifest: &[u8], measured: &NitroMeasurement) -> Result<B256, EvidenceError> {
+    match OsImage::parse(manifest)?.nitro.contains(measured) {
+        true => Ok(OsImage::hash(manifest)),
+        false => Err(EvidenceError::ImageNotBooted),
+    }
 }
 
 fn bad(reason: &str) -> EvidenceError {
@@ -127,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn g1_a_launch_digest_proves_the_image_that_lists_it() {
+        let row = |byte| SnpMeasurement { measurement: FixedBytes::repeat_byte(byte) };
+        let manifest = OsImage::new("two shapes", vec![]).with_snp(vec![row(1), row(2)]).to_bytes();
+        let hash = Ok(OsImage::hash(&manifest));
+        assert_eq!(prove_snp(&manifest, FixedBytes::repeat_byte(1)), hash);
+        assert_eq!(prove_snp(&manifest, FixedBytes::repeat_byte(2)), hash);
+        assert_eq!(prove_snp(&manifest, FixedBytes::repeat_byte(3)), Err(EvidenceError::ImageNotBooted));
+    }
+
+    #[test]
     fn manifests_are_read_strictly() {
         let reject = |text: &str| {
             assert!(matches!(OsImage::parse(text.as_bytes()), Err(EvidenceError::BadImage { .. })))
@@ -143,5 +213,11 @@ mod tests {
         assert!(matches!(OsImage::parse(&long), Err(EvidenceError::TooLarge { part: Part::Image, .. })));
         let rows = OsImage::new("x", vec![row(1); MAX_ROWS + 1]).to_bytes();
         assert!(matches!(OsImage::parse(&rows), Err(EvidenceError::TooLarge { part: Part::ImageRows, .. })));
+        let snp = SnpMeasurement { measurement: FixedBytes::ZERO };
+        let with =
+            |rows| OsImage::new("x", vec![row(1); MAX_ROWS]).with_snp(vec![snp.clone(); rows]).to_bytes();
+        assert!(OsImage::parse(&with(MAX_ROWS)).is_ok());
+        let refused = OsImage::parse(&with(MAX_ROWS + 1));
+        assert!(matches!(refused, Err(EvidenceError::TooLarge { part: Part::ImageRows, .. })));
     }
 }

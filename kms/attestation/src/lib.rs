@@ -10,6 +10,7 @@
 //! [`TrustAnchors`] differ.
 
 mod anchors;
+mod config;
 #[cfg(feature = "dev-pki")]
 pub mod dev_pki;
 mod error;
@@ -18,9 +19,13 @@ pub mod evidence;
 pub mod image;
 mod kind;
 mod known_images;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod measurements;
+pub mod nitro;
 #[cfg(feature = "pccs")]
 pub mod pccs;
+pub mod snp;
 pub mod tdx;
 pub mod upstream;
 mod verified;
@@ -29,11 +34,14 @@ mod verifier;
 pub mod x509;
 
 pub use anchors::TrustAnchors;
+pub use config::{KeyProvider, LaunchConfig, host_data};
 pub use error::{EvidenceError, Part, QuoteError};
 pub use event_log::{DigestVersion, Event};
 pub use evidence::{Collateral, Evidence, MAX_EVIDENCE, TdxEvidence};
-pub use image::{ImageMeasurements, OsImage};
+pub use image::{ImageMeasurements, NitroMeasurement, OsImage, SnpMeasurement};
 pub use known_images::{KnownImage, KnownImages};
+pub use nitro::{NitroError, NitroEvidence};
+pub use snp::{Endorsement, SnpError, SnpEvidence};
 pub use verified::{Tee, Verified};
 pub use verifier::Verifier;
 

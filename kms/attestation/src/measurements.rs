@@ -28,7 +28,7 @@ pub(crate) fn mr_aggregated(td: &TDReport10) -> B256 {
     sha256(&parts)
 }
 
-fn sha256(parts: &[&[u8]]) -> B256 {
+pub(crate) fn sha256(parts: &[&[u8]]) -> B256 {
     let digest = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
     B256::from(<[u8; 32]>::from(digest))
 }

@@ -11,6 +11,7 @@ use crate::{
     evidence::{Collateral, Evidence},
     image::ImageMeasurements,
     known_images::KnownImages,
+    snp::Chains,
     tdx::{self, VerifiedQuote, memory::SignatureMemory},
     verified::Verified,
 };
@@ -21,12 +22,13 @@ pub(crate) struct Trust<'a> {
     pub(crate) anchors: &'a TrustAnchors,
     images: Option<&'a KnownImages>,
     pub(crate) signatures: Option<&'a Arc<SignatureMemory>>,
+    pub(crate) chains: Option<&'a Chains>,
 }
 
 impl<'a> Trust<'a> {
     /// The roots alone: nothing is known or remembered.
     pub(crate) fn cold(anchors: &'a TrustAnchors) -> Self {
-        Self { anchors, images: None, signatures: None }
+        Self { anchors, images: None, signatures: None, chains: None }
     }
 
     /// The hash of the known image that boots into these registers.
@@ -35,19 +37,20 @@ impl<'a> Trust<'a> {
     }
 }
 
-/// Verifies evidence again and again: it remembers which signatures were right, so that what many quotes share is checked
-/// once. It accepts exactly what [`crate::verify`] accepts, at any time and in any order. Clones share the memory.
+/// Verifies evidence again and again: it remembers which signatures and chains were right, so that what many quotes or
+/// reports share is checked once. It accepts exactly what [`crate::verify`] accepts, at any time and in any order. Clones share the memory.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     anchors: TrustAnchors,
     images: Arc<KnownImages>,
     signatures: Arc<SignatureMemory>,
+    chains: Arc<Chains>,
 }
 
 impl Verifier {
     /// A verifier that believes these roots and knows no image.
     pub fn new(anchors: TrustAnchors) -> Self {
-        Self { anchors, images: Arc::default(), signatures: SignatureMemory::new() }
+        Self { anchors, images: Arc::default(), signatures: SignatureMemory::new(), chains: Arc::default() }
     }
 
     /// The same verifier, which also knows the images of guests that bring no manifest.
@@ -93,7 +96,12 @@ impl Verifier {
     }
 
     fn trust(&self) -> Trust<'_> {
-        Trust { anchors: &self.anchors, images: Some(&self.images), signatures: Some(&self.signatures) }
+        Trust {
+            anchors: &self.anchors,
+            images: Some(&self.images),
+            signatures: Some(&self.signatures),
+            chains: Some(&self.chains),
+        }
     }
 }
 

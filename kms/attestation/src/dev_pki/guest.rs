@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256};
 use sha2::{Digest, Sha256, Sha384};
 
-use super::{Defect, quote::td_report};
+use super::{Defect, nitro, quote::td_report, snp};
 use crate::{
     event_log::{self, DigestVersion, Event},
     image::{ImageMeasurements, OsImage},
@@ -246,7 +246,8 @@ impl DevGuest {
 }
 
 fn manifest(image: &str) -> Vec<u8> {
-    OsImage::new(image, SHAPES.iter().map(|shape| row(image, shape)).collect()).to_bytes()
+    let rows = SHAPES.iter().map(|shape| row(image, shape)).collect();
+    OsImage::new(image, rows).with_snp(vec![snp::row(image)]).with_nitro(vec![nitro::row(image)]).to_bytes()
 }
 
 fn row(image: &str, shape: &str) -> ImageMeasurements {
