@@ -25,7 +25,7 @@ use std::fmt::{self, Display};
 use alloy::primitives::{B256, FixedBytes};
 use coset::{CborSerializable, CoseSign1, iana::Algorithm};
 use p384::ecdsa::Signature;
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha384};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, ring::ECDSA_P384_SHA384};
 
@@ -139,7 +139,6 @@ fn check_signature(
     anchors: &TrustAnchors,
     now_unix: u64,
 ) -> Result<(), NitroError> {
-    const ALGORITHM: &dyn SignatureVerificationAlgorithm = ECDSA_P384_SHA384;
     let root = CertificateDer::from(anchors.nitro_root());
     let trusted = [anchor_from_trusted_cert(&root).map_err(|e| refused(&e))?];
     let leaf = CertificateDer::from(document.certificate.as_slice());
@@ -147,10 +146,18 @@ fn check_signature(
     let own = document.bundle.iter().filter(|der| der.as_slice() != root.as_ref());
     let intermediates: Vec<_> = own.map(|der| CertificateDer::from(der.as_slice())).collect();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_unix));
-    leaf.verify_for_usage(&[ALGORITHM], &trusted, &intermediates, now, KeyUsage::client_auth(), None, None)
-        .map_err(|e| refused(&e))?;
+    leaf.verify_for_usage(
+        &[ECDSA_P384_SHA384],
+        &trusted,
+        &intermediates,
+        now,
+        KeyUsage::client_auth(),
+        None,
+        None,
+    )
+    .map_err(|e| refused(&e))?;
     let signature = Signature::from_slice(&signed.signature).map_err(|_| NitroError::Signature)?;
-    leaf.verify_signature(ALGORITHM, &signed.tbs_data(&[]), signature.to_der().as_bytes())
+    leaf.verify_signature(ECDSA_P384_SHA384, &signed.tbs_data(&[]), signature.to_der().as_bytes())
         .map_err(|_| NitroError::Signature)
 }
 

@@ -100,6 +100,13 @@ pub struct DevEnclave {
     pub defect: Option<NitroDefect>,
 }
 
+impl Default for DevEnclave {
+    /// Some app's enclave, for tests that do not care which.
+    fn default() -> Self {
+        Self::new(Address::repeat_byte(0xa1), B256::repeat_byte(0xc0))
+    }
+}
+
 impl DevEnclave {
     /// An enclave without defects, with image `dev-os`.
     pub fn new(app_id: Address, compose_hash: B256) -> Self {

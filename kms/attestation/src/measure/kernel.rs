@@ -137,7 +137,7 @@ fn authenticode<D: Digest>(image: &[u8]) -> Result<sha2::digest::Output<D>, Meas
     let signature_len = if signed { u32_at(security + 4)? } else { 0 };
 
     let mut hash = D::new();
-    let mut update = |from: usize, until: usize| {
+    let mut update = |from: usize, until: usize| -> Result<(), MeasureError> {
         hash.update(image.get(from..until).ok_or(NO_PE)?);
         Ok(())
     };

@@ -128,16 +128,22 @@ fn fields(chain: &Chain, enclave: &DevEnclave, report_data: [u8; 64], now: u64) 
         (text("cabundle"), Value::Array(bundle)),
         (text("public_key"), Value::Null),
         (text("user_data"), user_data(defect, report_data)),
-        (text("nonce"), Value::Null),
+        (text("nonce"), nonce(defect)),
     ];
     match defect {
         Some(NitroDefect::UnknownField) => fields.push((text("signature"), Value::Null)),
         Some(NitroDefect::DoubleField) => fields.push((text("digest"), text("SHA384"))),
         Some(NitroDefect::MissingField) => drop(fields.remove(0)),
-        Some(NitroDefect::LongNonce) => fields[8].1 = Value::Bytes(vec![0; 1025]),
         _ => {}
     }
     fields
+}
+
+fn nonce(defect: Option<NitroDefect>) -> Value {
+    match defect {
+        Some(NitroDefect::LongNonce) => Value::Bytes(vec![0; 1025]),
+        _ => Value::Null,
+    }
 }
 
 fn user_data(defect: Option<NitroDefect>, report_data: [u8; 64]) -> Value {
