@@ -5,4 +5,5 @@
 mod commands;
 mod failures;
 mod replay;
+mod image;
 mod shell;

@@ -7,7 +7,7 @@
 //!                                  ├─ SEV-VLEK-… ── VLEK ── signs reports
 //!                                  └─ CRL
 //! ```
-//! RSA keys have 2048 bits, AMD's 4096. Keys and salts come from the seed: a seed, a guest, report data and a time give
+//! RSA keys have 2048 bits unless asked for AMD's 4096, which take some seconds to make. Keys and salts come from the seed: a seed, a guest, report data and a time give
 //! the same evidence, byte for byte.
 
 mod certs;
@@ -36,6 +36,7 @@ use keys::{EcKey, RsaKey};
 /// second or so in a build that is not optimised.
 pub struct DevSnpPki {
     seed: [u8; 32],
+    bits: usize,
     authorities: OnceLock<Authorities>,
 }
 
@@ -48,7 +49,12 @@ struct Authorities {
 impl DevSnpPki {
     /// The PKI of a seed.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { seed, authorities: OnceLock::new() }
+        Self { seed, bits: 2048, authorities: OnceLock::new() }
+    }
+
+    /// The same with RSA keys of AMD's size, for whoever measures time.
+    pub fn of_full_size(seed: [u8; 32]) -> Self {
+        Self { bits: 4096, ..Self::from_seed(seed) }
     }
 
     /// Anchors under which this PKI's evidence verifies. They call themselves a development's.
@@ -118,15 +124,16 @@ impl DevSnpPki {
 
     fn authorities(&self) -> &Authorities {
         self.authorities.get_or_init(|| Authorities {
-            ark: RsaKey::derive(&self.seed, "ark"),
-            ask: RsaKey::derive(&self.seed, "ask"),
-            asvk: RsaKey::derive(&self.seed, "asvk"),
+            ark: RsaKey::derive(&self.seed, "ark", self.bits),
+            ask: RsaKey::derive(&self.seed, "ask", self.bits),
+            asvk: RsaKey::derive(&self.seed, "asvk", self.bits),
         })
     }
 
     /// Another PKI with the same names.
     fn stranger(&self) -> Self {
-        Self::from_seed(Sha256::new().chain_update(b"stranger").chain_update(self.seed).finalize().into())
+        let seed = Sha256::new().chain_update(b"stranger").chain_update(self.seed).finalize().into();
+        Self { bits: self.bits, ..Self::from_seed(seed) }
     }
 }
 

@@ -16,7 +16,6 @@ use x509_cert::{
     },
 };
 
-const BITS: usize = 2048;
 /// Encoders refuse keys for reasons that keys made here rule out.
 const FIXED: &str = "a key that was just made is whole";
 
@@ -28,9 +27,9 @@ pub(super) struct RsaKey {
 
 impl RsaKey {
     /// The key of a label.
-    pub(super) fn derive(seed: &[u8; 32], label: &str) -> Self {
+    pub(super) fn derive(seed: &[u8; 32], label: &str, bits: usize) -> Self {
         let mut rng = ChaCha20Rng::from_seed(digest(seed, label, 0));
-        let secret = RsaPrivateKey::new(&mut rng, BITS).expect("2048 bits are enough for an RSA key");
+        let secret = RsaPrivateKey::new(&mut rng, bits).expect("that many bits are enough for an RSA key");
         Self { secret, salt: digest(seed, label, 1) }
     }
 
