@@ -56,7 +56,7 @@ pub struct ImageMeasurements {
 }
 
 /// What launching the image on one shape of virtual machine leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SnpMeasurement {
     /// The launch digest, MEASUREMENT: firmware, kernel, initrd, command line and virtual CPUs.

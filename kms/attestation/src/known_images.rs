@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{EvidenceError, Part},
     evidence::{cap, within},
-    image::{ImageMeasurements, MAX_ROWS},
+    image::{ImageMeasurements, MAX_ROWS, SnpMeasurement},
 };
 
 /// The file format that this build reads.
@@ -24,7 +24,10 @@ const MAX_REASON: usize = 160;
 
 /// Registers of images that bring no manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KnownImages(HashMap<ImageMeasurements, B256>);
+pub struct KnownImages {
+    tdx: HashMap<ImageMeasurements, B256>,
+    snp: HashMap<SnpMeasurement, B256>,
+}
 
 /// One image as a file tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +39,12 @@ pub struct KnownImage {
     pub os_image_hash: B256,
     /// For people.
     pub name: String,
-    /// One row per hardware shape.
+    /// TDX: one row per hardware shape.
+    #[serde(default)]
     pub measurements: Vec<ImageMeasurements>,
+    /// SEV-SNP: one row per number and kind of virtual CPUs.
+    #[serde(default)]
+    pub snp: Vec<SnpMeasurement>,
 }
 
 impl KnownImages {
@@ -50,16 +57,19 @@ impl KnownImages {
         if image.version != VERSION {
             return Err(bad(&format!("version {} is not known, {VERSION} is", image.version)));
         }
-        if image.measurements.is_empty() {
+        if image.measurements.is_empty() && image.snp.is_empty() {
             return Err(bad("it has no measurements"));
         }
         within(Part::ImageRows, image.measurements.len(), MAX_ROWS)?;
+        within(Part::ImageRows, image.snp.len(), MAX_ROWS)?;
         let second = image.os_image_hash;
-        let taken = image.measurements.iter().filter_map(|row| self.0.get(row));
-        if let Some(first) = taken.copied().find(|first| *first != second) {
+        let tdx = image.measurements.iter().filter_map(|row| self.tdx.get(row));
+        let mut taken = tdx.chain(image.snp.iter().filter_map(|row| self.snp.get(row)));
+        if let Some(first) = taken.find(|first| **first != second).copied() {
             return Err(EvidenceError::AmbiguousImage { first, second });
         }
-        self.0.extend(image.measurements.iter().map(|row| (row.clone(), second)));
+        self.tdx.extend(image.measurements.iter().map(|row| (row.clone(), second)));
+        self.snp.extend(image.snp.iter().map(|row| (row.clone(), second)));
         Ok(())
     }
 
@@ -75,7 +85,12 @@ impl KnownImages {
 
     /// The hash of the image that boots into these registers.
     pub(crate) fn hash_of(&self, booted: &ImageMeasurements) -> Option<B256> {
-        self.0.get(booted).copied()
+        self.tdx.get(booted).copied()
+    }
+
+    /// The hash of the image that launches into this measurement.
+    pub(crate) fn hash_of_launch(&self, launched: &SnpMeasurement) -> Option<B256> {
+        self.snp.get(launched).copied()
     }
 }
 
@@ -100,6 +115,7 @@ mod tests {
             os_image_hash: B256::repeat_byte(hash),
             name: "upstream".to_owned(),
             measurements: rows.iter().map(|n| row(*n)).collect(),
+            snp: Vec::new(),
         }
     }
 
@@ -113,6 +129,21 @@ mod tests {
         assert_eq!(hashes, [hash(1), hash(1), hash(2), None]);
         let almost = ImageMeasurements { rtmr2: FixedBytes::ZERO, ..row(1) };
         assert_eq!(known.hash_of(&almost), None);
+    }
+
+    #[test]
+    fn launch_digests_name_the_image_too_and_only_one() {
+        let launched = |n| SnpMeasurement { measurement: FixedBytes::repeat_byte(n) };
+        let image = |hash, rows: &[u8]| KnownImage {
+            snp: rows.iter().map(|n| launched(*n)).collect(),
+            ..image(hash, &[])
+        };
+        let mut known = KnownImages::default();
+        known.add(&image(1, &[7, 8])).unwrap();
+        assert_eq!(known.hash_of_launch(&launched(8)), Some(B256::repeat_byte(1)));
+        assert_eq!(known.hash_of_launch(&launched(9)), None);
+        assert!(matches!(known.add(&image(2, &[9, 7])), Err(EvidenceError::AmbiguousImage { .. })));
+        assert_eq!(known.hash_of_launch(&launched(9)), None);
     }
 
     #[test]

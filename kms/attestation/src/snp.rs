@@ -27,7 +27,7 @@ use crate::{
     config::{self, LaunchConfig},
     error::{EvidenceError, bounded},
     evidence::Reader,
-    image,
+    image::{self, SnpMeasurement},
     kind::Kind,
     measurements::sha256,
     verified::{Tee, Verified},
@@ -190,7 +190,7 @@ impl Kind for SnpEvidence {
             return Err(EvidenceError::HostDataMismatch);
         }
         let config = LaunchConfig::parse(&self.config)?;
-        let os_image_hash = image::prove_snp(&self.image, report.measurement())?;
+        let os_image_hash = prove_image(trust, &self.image, report.measurement())?;
         Ok(Verified {
             app_id: config.app_id,
             compose_hash: config.compose_hash,
@@ -206,5 +206,17 @@ impl Kind for SnpEvidence {
             advisories: report.advisories,
             development: trust.anchors.is_development(),
         })
+    }
+}
+
+/// A manifest names the image by its own hash. Without one the verifier must know the launch digest itself.
+fn prove_image(
+    trust: &Trust<'_>,
+    manifest: &[u8],
+    measurement: FixedBytes<48>,
+) -> Result<B256, EvidenceError> {
+    match manifest.is_empty() {
+        true => trust.image_of_launch(&SnpMeasurement { measurement }).ok_or(EvidenceError::UnknownImage),
+        false => image::prove_snp(manifest, measurement),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     anchors::TrustAnchors,
     error::{EvidenceError, QuoteError},
     evidence::{Collateral, Evidence},
-    image::ImageMeasurements,
+    image::{ImageMeasurements, SnpMeasurement},
     known_images::KnownImages,
     snp::Chains,
     tdx::{self, VerifiedQuote, memory::SignatureMemory},
@@ -34,6 +34,11 @@ impl<'a> Trust<'a> {
     /// The hash of the known image that boots into these registers.
     pub(crate) fn image_of(&self, booted: &ImageMeasurements) -> Option<B256> {
         self.images?.hash_of(booted)
+    }
+
+    /// The hash of the known image that launches into this measurement.
+    pub(crate) fn image_of_launch(&self, launched: &SnpMeasurement) -> Option<B256> {
+        self.images?.hash_of_launch(launched)
     }
 }
 

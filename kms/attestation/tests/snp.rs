@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use alloy::primitives::{Address, B256};
 use common::{NOW, REPORT_DATA};
 use mandate_attestation::{
-    Evidence, EvidenceError, SnpError, SnpEvidence, Tee, TrustAnchors, Verified, Verifier,
+    Evidence, EvidenceError, KnownImage, KnownImages, SnpError, SnpEvidence, SnpMeasurement, Tee,
+    TrustAnchors, Verified, Verifier,
     dev_pki::{DevSnpGuest, DevSnpPki, DevSnpTcb, SnpDefect},
     snp::{Endorser, KeyKind, Product, verify_report},
     verify,
@@ -245,6 +246,32 @@ fn g1_a_vlek_speaks_for_no_chip_and_a_vcek_for_one() {
     let neighbour = DevSnpGuest { chip: [0x77; 64], ..guest() };
     let mixed = SnpEvidence { endorsement: GOOD.endorsement.clone(), ..minted(&neighbour) };
     assert_eq!(check(mixed), Err(SnpError::Chip.into()));
+}
+
+/// Guests of unmodified upstream bring no manifest: the verifier's own list says what a launch digest stands for.
+#[test]
+fn g1_an_image_without_manifest_is_known_by_its_launch_digest_or_not_at_all() {
+    let mut evidence = minted(&guest());
+    evidence.image.clear();
+    assert_eq!(check(evidence.clone()), Err(EvidenceError::UnknownImage));
+    let measurement =
+        verify_report(&evidence.report, &evidence.endorsement, &ANCHORS, NOW).unwrap().measurement();
+    let mut known = KnownImages::default();
+    let os_image_hash = B256::repeat_byte(0x55);
+    let image = |snp| KnownImage {
+        version: 1,
+        os_image_hash,
+        name: "upstream".to_owned(),
+        measurements: vec![],
+        snp,
+    };
+    known.add(&image(vec![SnpMeasurement { measurement }])).unwrap();
+    let verifier = Verifier::new(ANCHORS.clone()).with_images(known);
+    let evidence = Evidence::Snp(Box::new(evidence));
+    assert_eq!(verifier.verify(&evidence, NOW, &REPORT_DATA).unwrap().os_image_hash(), os_image_hash);
+    let other = PKI.evidence(&guest().with_defect(SnpDefect::OtherOsLaunched), REPORT_DATA, NOW);
+    let other = Evidence::Snp(Box::new(SnpEvidence { image: vec![], ..snp(other) }));
+    assert_eq!(verifier.verify(&other, NOW, &REPORT_DATA), Err(EvidenceError::UnknownImage));
 }
 
 /// The attack: one line's key, certified below another line's root of the same development.

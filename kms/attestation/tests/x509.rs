@@ -171,6 +171,7 @@ fn knows_the_image() -> Verifier {
         os_image_hash: alloy::primitives::B256::repeat_byte(0x0f),
         name: String::new(),
         measurements: manifest.measurements,
+        snp: Vec::new(),
     };
     images.add(&image).unwrap();
     verifier().with_images(images)
