@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
+use mandate_attestation::AnchorFiles;
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
     telemetry,
@@ -172,9 +173,9 @@ pub struct KeysConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttestationConfig {
-    /// DER file of another TDX root than Intel's. For development.
+    /// Roots of development PKIs in place of the vendors' own.
     #[serde(default)]
-    pub tdx_root: Option<PathBuf>,
+    pub trust_anchors: AnchorFiles,
     /// Files with the registers of OS images whose guests bring no manifest.
     #[serde(default)]
     pub known_images: Vec<PathBuf>,

@@ -137,8 +137,7 @@ async fn listen(ambient: &Ambient, addr: SocketAddr) -> Result<(Listener, Socket
 
 fn warn_of_development(anchors: &TrustAnchors) {
     if anchors.is_development() {
-        let root = anchors.tdx_fingerprint();
-        tracing::warn!(%root, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware");
+        tracing::warn!(?anchors, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware");
     }
 }
 

@@ -8,7 +8,7 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
 };
 use futures::future::{BoxFuture, FutureExt};
-use mandate_attestation::{EvidenceError, KnownImages, TrustAnchors, Verifier};
+use mandate_attestation::{AnchorFileError, KnownImages, Verifier};
 use mandate_runtime::Ambient;
 use mandate_witness::{
     ChainSpec, Endpoint, Known, ProofCache, Quorum, QuorumConfigError, RpcWitnessSource, SourceError,
@@ -47,9 +47,9 @@ pub enum SetupError {
         /// Why.
         source: BoxError,
     },
-    /// The root is no certificate.
-    #[error("attestation.tdx_root: {0}")]
-    Anchor(#[from] EvidenceError),
+    /// A root cannot be had.
+    #[error("attestation.trust_anchors: {0}")]
+    Anchor(#[from] AnchorFileError),
     /// The keys cannot be used.
     #[error("keys: {0}")]
     Keys(#[from] KeyError),
@@ -138,13 +138,7 @@ fn verifier(config: &AttestationConfig) -> Result<Verifier, SetupError> {
         let text = std::fs::read(path).map_err(|e| file(FIELD, path, e))?;
         images.read(&text).map_err(|e| file(FIELD, path, e))?;
     }
-    Ok(Verifier::new(anchors(config)?).with_images(images))
-}
-
-fn anchors(config: &AttestationConfig) -> Result<TrustAnchors, SetupError> {
-    let Some(path) = &config.tdx_root else { return Ok(TrustAnchors::production()) };
-    let unread = |e: std::io::Error| file("attestation.tdx_root", path, e);
-    Ok(TrustAnchors::from_roots(std::fs::read(path).map_err(unread)?)?)
+    Ok(Verifier::new(config.trust_anchors.load()?).with_images(images))
 }
 
 fn keys(config: &KeysConfig, ambient: &Ambient) -> Result<Arc<dyn KeySource>, SetupError> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy::primitives::Address;
-use mandate_attestation::{EvidenceError, KnownImages, TrustAnchors};
+use mandate_attestation::{AnchorFiles, EvidenceError, KnownImages};
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
     telemetry::Format,
@@ -22,8 +22,6 @@ use crate::nonce::NonceLimits;
 /// The prefix of the environment variables that override the file.
 pub const ENV_PREFIX: &str = "MANDATE_KMS";
 
-/// The largest trust anchor that is read, in bytes.
-const MAX_ANCHOR: u64 = 64 * 1024;
 const MAX_IMAGE: u64 = 64 * 1024;
 
 /// Everything that an operator sets.
@@ -47,9 +45,9 @@ pub struct Config {
     pub lease: Duration,
     /// The chain and the contracts.
     pub chain: ChainConfig,
-    /// `production`, or the roots of a development PKI.
+    /// Roots of development PKIs in place of the vendors' own.
     #[serde(default)]
-    pub trust_anchors: Anchors,
+    pub trust_anchors: AnchorFiles,
     /// Files with the registers of OS images whose guests bring no manifest.
     #[serde(default)]
     pub known_images: Vec<PathBuf>,
@@ -99,17 +97,6 @@ pub enum Rules {
     Dev,
 }
 
-/// What evidence must lead to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Anchors {
-    /// The vendors' own roots.
-    #[default]
-    Production,
-    /// The TDX root of a development PKI, in DER.
-    TdxRoot(PathBuf),
-}
-
 /// Limits of nonces for guests.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -144,7 +131,7 @@ impl Config {
             poll: default_poll(),
             lease: default_lease(),
             chain,
-            trust_anchors: Anchors::default(),
+            trust_anchors: AnchorFiles::default(),
             known_images: Vec::new(),
             nonces: NonceConfig::default(),
             log: LogConfig::default(),
@@ -152,10 +139,10 @@ impl Config {
     }
 
     /// Reads the files of known images.
-    pub fn load_images(&self) -> Result<KnownImages, AnchorsError> {
+    pub fn load_images(&self) -> Result<KnownImages, ImagesError> {
         let mut images = KnownImages::default();
         for path in &self.known_images {
-            let content = |source| AnchorsError::Image { path: path.clone(), source };
+            let content = |source| ImagesError::Image { path: path.clone(), source };
             images.read(&read_capped(path, MAX_IMAGE)?).map_err(content)?;
         }
         Ok(images)
@@ -225,9 +212,9 @@ impl Validate for Config {
     }
 }
 
-/// Why trust anchors could not be had.
+/// Why known images could not be had.
 #[derive(Debug, Error)]
-pub enum AnchorsError {
+pub enum ImagesError {
     /// The file.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -254,32 +241,12 @@ pub enum AnchorsError {
         #[source]
         source: EvidenceError,
     },
-    /// Its content.
-    #[error("trust anchor {path}: {source}", path = path.display())]
-    Content {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: EvidenceError,
-    },
 }
 
-impl Anchors {
-    /// Reads them.
-    pub fn load(&self) -> Result<TrustAnchors, AnchorsError> {
-        match self {
-            Self::Production => Ok(TrustAnchors::production()),
-            Self::TdxRoot(path) => TrustAnchors::from_roots(read_capped(path, MAX_ANCHOR)?)
-                .map_err(|source| AnchorsError::Content { path: path.clone(), source }),
-        }
-    }
-}
-
-fn read_capped(path: &Path, max: u64) -> Result<Vec<u8>, AnchorsError> {
-    let io = |source| AnchorsError::Io { path: path.to_owned(), source };
+fn read_capped(path: &Path, max: u64) -> Result<Vec<u8>, ImagesError> {
+    let io = |source| ImagesError::Io { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(io)?.len() > max {
-        return Err(AnchorsError::TooLarge { path: path.to_owned(), max });
+        return Err(ImagesError::TooLarge { path: path.to_owned(), max });
     }
     std::fs::read(path).map_err(io)
 }
@@ -337,16 +304,20 @@ mod tests {
         let config = load(GOOD).unwrap();
         assert_eq!(config.poll, Duration::from_millis(100));
         assert_eq!(config.chain.max_age, Some(Duration::from_secs(3_600)));
-        assert_eq!(config.trust_anchors, Anchors::TdxRoot("root.der".into()));
+        assert_eq!(
+            config.trust_anchors,
+            AnchorFiles { tdx_root: Some("root.der".into()), ..AnchorFiles::default() }
+        );
         assert_eq!(config.key_path(), Path::new("/var/lib/mandate-kms/development.key"));
     }
 
     #[test]
     fn anchors_are_the_vendors_unless_said_otherwise() {
         let config = load(&GOOD.replace("trust_anchors = { tdx_root = \"root.der\" }", "")).unwrap();
-        assert_eq!(config.trust_anchors, Anchors::Production);
-        let named = GOOD.replace("{ tdx_root = \"root.der\" }", "\"production\"");
-        assert_eq!(load(&named).unwrap().trust_anchors, Anchors::Production);
+        assert_eq!(config.trust_anchors, AnchorFiles::default());
+        let amd = GOOD.replace("tdx_root =", "snp_turin_root =");
+        assert_eq!(load(&amd).unwrap().trust_anchors.snp_turin_root, Some("root.der".into()));
+        assert!(load(&GOOD.replace("tdx_root =", "sgx_root =")).unwrap_err().contains("sgx_root"));
     }
 
     #[test]

@@ -348,11 +348,10 @@ async fn check_endpoints(config: &Config, providers: &[DynProvider]) -> Result<(
 
 /// Says under which anchors the node believes evidence, at every start.
 fn announce(node: Address, anchors: &TrustAnchors) {
-    let tdx_root = anchors.tdx_fingerprint();
     if anchors.is_development() {
-        tracing::warn!(%node, %tdx_root, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware; every receipt says so");
+        tracing::warn!(%node, ?anchors, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware; every receipt says so");
     } else {
-        tracing::info!(%node, %tdx_root, "the vendors' own trust anchors");
+        tracing::info!(%node, ?anchors, "the vendors' own trust anchors");
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is trusted at the root.
 
+mod files;
+
 use std::fmt;
 
 use alloy::primitives::{B256, b256};
@@ -10,6 +12,8 @@ use sev::certs::snp::{Certificate, builtin};
 use sha2::{Digest, Sha256};
 
 use crate::{error::EvidenceError, snp::Product};
+
+pub use files::{AnchorFileError, AnchorFiles};
 
 /// SHA-256 of Intel's SGX root CA certificate (DER), which also signs for TDX.
 const INTEL_ROOT_SHA256: B256 = b256!("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3");

@@ -25,6 +25,8 @@ mod measurements;
 pub mod nitro;
 #[cfg(feature = "pccs")]
 pub mod pccs;
+#[cfg(test)]
+mod sev_package;
 pub mod snp;
 pub mod tdx;
 pub mod upstream;
@@ -33,7 +35,7 @@ mod verifier;
 #[cfg(feature = "x509")]
 pub mod x509;
 
-pub use anchors::TrustAnchors;
+pub use anchors::{AnchorFileError, AnchorFiles, TrustAnchors};
 pub use config::{KeyProvider, LaunchConfig, host_data};
 pub use error::{EvidenceError, Part, QuoteError};
 pub use event_log::{DigestVersion, Event};

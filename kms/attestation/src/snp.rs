@@ -220,3 +220,6 @@ fn prove_image(
         false => image::prove_snp(manifest, measurement),
     }
 }
+
+#[cfg(test)]
+mod tests;

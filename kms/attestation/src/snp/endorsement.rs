@@ -122,7 +122,7 @@ fn name_of(endorsement: &Endorsement, anchors: &TrustAnchors) -> B256 {
 }
 
 impl Endorsed {
-    fn check_dates(&self, now_unix: u64) -> Result<(), SnpError> {
+    pub(super) fn check_dates(&self, now_unix: u64) -> Result<(), SnpError> {
         match self.windows.iter().find(|window| now_unix < window.from || window.until < now_unix) {
             Some(window) => Err(SnpError::Expired(window.of)),
             None => Ok(()),
@@ -168,7 +168,22 @@ impl Endorsed {
     }
 }
 
-fn verify(endorsement: &Endorsement, anchors: &TrustAnchors) -> Result<Endorsed, SnpError> {
+pub(super) fn verify(endorsement: &Endorsement, anchors: &TrustAnchors) -> Result<Endorsed, SnpError> {
+    let traced = trace(endorsement, anchors)?;
+    let crl = crl::verify(&endorsement.crl, &traced.root, &traced.authority)?;
+    traced.endorsed(crl)
+}
+
+/// A chain whose names and signatures lead to a root.
+pub(super) struct Traced {
+    product: Product,
+    kind: KeyKind,
+    root: Parsed,
+    authority: Parsed,
+    key: Parsed,
+}
+
+pub(super) fn trace(endorsement: &Endorsement, anchors: &TrustAnchors) -> Result<Traced, SnpError> {
     let key = Parsed::read(Endorser::Key, &endorsement.key)?;
     let authority = Parsed::read(Endorser::Authority, &endorsement.authority)?;
     let (product, root) = root_of(&authority, anchors)?;
@@ -178,11 +193,18 @@ fn verify(endorsement: &Endorsement, anchors: &TrustAnchors) -> Result<Endorsed,
         vek: key.signed.clone(),
     };
     chain.verify().map_err(|e| SnpError::Untrusted(bounded(&e)))?;
-    let crl = crl::verify(&endorsement.crl, &root, &authority)?;
-    let (tcb, chip_id) = (key.tcb()?, key.chip_id()?);
-    check_form(product, kind, &tcb, chip_id.as_deref()).map_err(|what| key.bad(what))?;
-    let windows = [root.window(), authority.window(), key.window(), crl];
-    Ok(Endorsed { product, kind, tcb, chip_id, key: key.signed, windows })
+    Ok(Traced { product, kind, root, authority, key })
+}
+
+impl Traced {
+    /// The key with what it is for; `crl` is when the root's CRL holds that does not name this chain.
+    pub(super) fn endorsed(self, crl: Window) -> Result<Endorsed, SnpError> {
+        let Self { product, kind, root, authority, key } = self;
+        let (tcb, chip_id) = (key.tcb()?, key.chip_id()?);
+        check_form(product, kind, &tcb, chip_id.as_deref()).map_err(|what| key.bad(what))?;
+        let windows = [root.window(), authority.window(), key.window(), crl];
+        Ok(Endorsed { product, kind, tcb, chip_id, key: key.signed, windows })
+    }
 }
 
 /// The one root by whose name the authority names its issuer.

@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Against every vector for QEMU that the `sev` package publishes (`tests/measurement.rs`, Apache-2.0), from its own files.
 
-use std::process::Command;
-
 use alloy::hex;
 
 use super::*;
 
-/// The directory of the `sev` package's test files, wherever cargo keeps it.
 fn files() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let sev =
-        packages.iter().find(|package| package["name"] == "sev" && package["version"] == "8.0.0").unwrap();
-    Path::new(sev["manifest_path"].as_str().unwrap()).parent().unwrap().join("tests/measurement")
+    crate::sev_package::tests().join("measurement")
 }
 
 const AMD_SEV: &str = "ovmf_AmdSev_suffix.bin";
