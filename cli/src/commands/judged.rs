@@ -3,8 +3,7 @@
 
 use std::{error::Error, path::Path};
 
-use mandate_attestation::TrustAnchors;
-use mandate_kms::config::Anchors;
+use mandate_attestation::{AnchorFiles, TrustAnchors};
 use mandate_model::{Outcome, Reason, bindings::BootRequest, outcome::PolicyReason};
 use serde_json::{Value, json};
 
@@ -12,8 +11,8 @@ use crate::error::{CliError, Code, Result};
 
 /// The vendors' anchors, or those of the development PKI whose root is in this file.
 pub(crate) fn anchors(root: Option<&Path>) -> Result<TrustAnchors> {
-    let anchors = root.map_or(Anchors::Production, |path| Anchors::TdxRoot(path.to_owned()));
-    anchors.load().map_err(CliError::config)
+    let files = AnchorFiles { tdx_root: root.map(Path::to_owned), ..AnchorFiles::default() };
+    files.load().map_err(CliError::config)
 }
 
 /// How the anchors are told in an answer.
