@@ -9,7 +9,6 @@ mod evidence;
 mod figure;
 mod relayer;
 mod release;
-mod report;
 mod revocation;
 mod witness;
 
@@ -28,7 +27,7 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 10] = [
+pub const BENCHES: [Bench; 9] = [
     Bench {
         name: "backfill",
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
@@ -60,11 +59,6 @@ pub const BENCHES: [Bench; 10] = [
         name: "verify-quote",
         about: "verification of a TDX guest's whole evidence, beside a bare dcap-qvl verification of its quote",
         samples: 500,
-    },
-    Bench {
-        name: "verify-report",
-        about: "verification of a SEV-SNP guest's whole evidence with RSA keys of AMD's size, cold and with its chain remembered",
-        samples: 300,
     },
     Bench {
         name: "witness",
@@ -125,7 +119,6 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
         "release" => release::measure(samples).await,
         "revocation" => revocation::measure(samples).await,
         "verify-quote" => evidence::measure(samples),
-        "verify-report" => report::measure(samples),
         _ => witness::measure(samples).await,
     };
     figures.with_context(|| format!("cannot measure {name}"))

@@ -5,5 +5,4 @@
 mod commands;
 mod failures;
 mod replay;
-mod image;
 mod shell;
