@@ -14,10 +14,14 @@ use mandate_model::{
     signed,
 };
 
+mod endpoints;
 mod follow;
+mod latches;
 mod reader;
 
+pub use endpoints::{ChainIdError, EndpointSource, Endpoints};
 pub use follow::{Bounds, FollowError, Follower, Ticked};
+pub use latches::{LatchKind, Latches, UnknownLatch, operator};
 pub use reader::{ChainReader, ReadError};
 
 /// The contracts that are watched.

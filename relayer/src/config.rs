@@ -28,6 +28,10 @@ mod effects;
 pub use api::ApiConfig;
 pub use effects::{ApprovalsConfig, EffectsConfig, GovernanceConfig, SenderConfig};
 
+mod chain;
+
+pub use chain::{ChainConfig, EndpointConfig};
+
 /// The prefix of environment overrides.
 pub const ENV_PREFIX: &str = "MANDATE_RELAYER";
 
@@ -42,7 +46,7 @@ pub struct Config {
     pub gateways: Vec<String>,
     /// The contracts.
     pub deployment: Deployment,
-    /// The endpoint and how it is followed.
+    /// The endpoints and how they are followed.
     pub chain: ChainConfig,
     /// The database.
     pub store: StoreConfig,
@@ -73,56 +77,6 @@ pub struct Config {
     /// Log lines.
     #[serde(default)]
     pub log: LogConfig,
-}
-
-/// The endpoint and how it is followed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChainConfig {
-    /// JSON-RPC endpoint: `http(s)://` is polled, `ws(s)://` is subscribed to as well. May hold an access token, so it is
-    /// never shown.
-    pub rpc: Secret,
-    /// How often the head is asked for when no notice comes.
-    #[serde(default = "default_poll", with = "duration")]
-    pub poll: Duration,
-    /// The deepest reorganisation that is followed, in blocks.
-    #[serde(default = "default_window")]
-    pub reorg_window: u64,
-    /// Blocks per request while catching up, at most; halved whenever the endpoint refuses.
-    #[serde(default = "default_range")]
-    pub max_range: u64,
-    /// The newest header may be this old before `/healthz` complains.
-    #[serde(default = "default_stall", with = "duration")]
-    pub stall_after: Duration,
-}
-
-fn default_poll() -> Duration {
-    Duration::from_secs(1)
-}
-
-fn default_window() -> u64 {
-    1_024
-}
-
-fn default_range() -> u64 {
-    5_000
-}
-
-fn default_stall() -> Duration {
-    Duration::from_secs(120)
-}
-
-impl ChainConfig {
-    /// The defaults for an endpoint.
-    pub fn new(rpc: &str) -> Self {
-        Self {
-            rpc: Secret::new(rpc.to_owned()),
-            poll: default_poll(),
-            reorg_window: default_window(),
-            max_range: default_range(),
-            stall_after: default_stall(),
-        }
-    }
 }
 
 /// The database: exactly one of `path` and `url`.
@@ -270,12 +224,7 @@ impl Config {
 
 impl Validate for Config {
     fn validate(&self, problems: &mut Problems) {
-        let rpc = self.chain.rpc.expose();
-        let known = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| rpc.starts_with(scheme));
-        problems.require(known, "chain.rpc", "must be an http, https, ws or wss URL");
-        problems.require(!self.chain.poll.is_zero(), "chain.poll", "must be above 0");
-        problems.require(self.chain.reorg_window > 0, "chain.reorg_window", "must be above 0");
-        problems.require(self.chain.max_range > 0, "chain.max_range", "must be above 0");
+        self.chain.validate(problems);
         for (i, url) in self.gateways.iter().enumerate() {
             problems.require(url.starts_with("http://"), format!("gateways[{i}]"), "must be an http:// URL");
         }

@@ -4,11 +4,11 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use mandate_relayer::{
     Config, Redact, Service,
+    chain::Endpoints,
     operator::{self, Operation, OperatorError},
 };
 use mandate_runtime::{Ambient, config::EX_USAGE, shutdown, telemetry};
@@ -108,16 +108,12 @@ async fn run(config: Config) -> Result<(), String> {
     // Whoever installed one before us did what we want.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stop = shutdown::token().map_err(|e| format!("signals: {e}"))?;
-    let provider = connect(&config).await?;
-    let service = Service::start(config, Ambient::system(), provider).await.map_err(|e| e.to_string())?;
+    let ambient = Ambient::system();
+    let endpoints = Endpoints::new(&config.chain, config.deployment.chain_id, ambient.clone());
+    let endpoints = endpoints.map_err(|e| format!("chain.quorum: {e}"))?;
+    let service = Service::start(config, ambient, endpoints).await.map_err(|e| e.to_string())?;
     service.run(stop).await;
     Ok(())
-}
-
-async fn connect(config: &Config) -> Result<DynProvider, String> {
-    let redact = Redact::new(&config.chain.rpc);
-    let connected = ProviderBuilder::default().connect(config.chain.rpc.expose()).await;
-    connected.map(Provider::erased).map_err(|e| format!("chain.rpc: {}", redact.text(e)))
 }
 
 fn fail(code: u8, why: &str) -> ExitCode {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Api},
     approvals::Approvals,
-    chain::{Bounds, ChainReader, ChainView, Contracts, Follower},
+    chain::{Bounds, ChainIdError, ChainReader, ChainView, Contracts, Endpoints, Follower, Latches, Ticked},
     config::{Config, SignerError},
     effects::{
         Dispatcher, Outside,
@@ -40,13 +40,15 @@ use crate::{
 /// Why a relayer did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The endpoint did not answer.
-    #[error("chain.rpc: {0}")]
+    /// The endpoints did not answer.
+    #[error("chain.endpoints: {0}")]
     Rpc(String),
-    /// The endpoint is of another chain.
-    #[error("chain.rpc serves chain {found}, the deployment is on chain {expected}")]
+    /// An endpoint is of another chain.
+    #[error("chain.endpoints: {name} serves chain {found}, the deployment is on chain {expected}")]
     WrongChain {
-        /// The configured one.
+        /// Which endpoint.
+        name: String,
+        /// The configured chain.
         expected: u64,
         /// The endpoint's.
         found: u64,
@@ -82,15 +84,16 @@ pub enum StartError {
 pub struct Service {
     config: Config,
     ambient: Ambient,
+    endpoints: Endpoints,
     provider: DynProvider,
     contracts: Contracts,
     store: Arc<dyn Store>,
     view: ChainView,
+    latches: Latches,
     sender: Sender,
     webhooks: Webhooks,
     listener: Listener,
     address: SocketAddr,
-    wake: Arc<Notify>,
     redact: Redact,
     health: Health,
 }
@@ -100,11 +103,12 @@ impl Service {
     ///
     /// # Errors
     /// When something that it needs is missing or is not what the configuration says.
-    pub async fn start(config: Config, ambient: Ambient, provider: DynProvider) -> Result<Self, StartError> {
+    pub async fn start(config: Config, ambient: Ambient, endpoints: Endpoints) -> Result<Self, StartError> {
         let signer = config.signer.signer()?;
         let contracts = Contracts::from(&config.deployment);
-        let redact = Redact::new(&config.chain.rpc);
-        check_chain(&provider, &contracts, &redact).await?;
+        let redact = Redact::all(config.chain.endpoints.iter().map(|endpoint| &endpoint.url));
+        check_chain(&endpoints, &contracts, &redact).await?;
+        let provider = endpoints.provider();
         let store = store::open(&config.store, &contracts, Arc::clone(&ambient.clock)).await?;
         let bind = |source| StartError::Bind { addr: config.listen, source };
         let listener = ambient.net.listen(config.listen).await.map_err(bind)?;
@@ -123,15 +127,16 @@ impl Service {
         Ok(Self {
             config,
             ambient,
+            endpoints,
             provider,
             contracts,
             store,
             view: ChainView::default(),
+            latches: Latches::default(),
             sender,
             webhooks,
             listener,
             address,
-            wake: Arc::default(),
             redact,
             health: Health::new(),
         })
@@ -149,7 +154,12 @@ impl Service {
 
     /// Ring it to look at the chain at once.
     pub fn wake(&self) -> Arc<Notify> {
-        Arc::clone(&self.wake)
+        self.endpoints.wake()
+    }
+
+    /// What holds grants back.
+    pub fn latches(&self) -> Latches {
+        self.latches.clone()
     }
 
     /// What `/healthz` shows.
@@ -169,7 +179,7 @@ impl Service {
         let dispatcher = self.dispatcher(&http_bell, &chain_bell);
         let following = Following {
             follower: self.follower(),
-            wake: Arc::clone(&self.wake),
+            wake: self.endpoints.wake(),
             http_bell: Arc::clone(&http_bell),
             chain_bell: Arc::clone(&chain_bell),
             poll: self.config.chain.poll,
@@ -186,14 +196,13 @@ impl Service {
             anchor_every: self.config.effects.anchor_every,
             bell: Arc::clone(&http_bell),
         };
-        let heads = notice_heads(self.provider.clone(), self.wake, self.ambient.clone());
         tokio::join!(
             serve_with(self.listener, router, stop.clone(), options).boxed(),
             following.run(stop.clone()).boxed(),
             dispatcher.run(stop.clone()).boxed(),
             self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()).boxed(),
             periodic.run(stop.clone()).boxed(),
-            stop.clone().run_until_cancelled_owned(heads).boxed(),
+            self.endpoints.watch_heads(stop.clone()).boxed(),
         );
         tracing::info!("relayer stopped");
     }
@@ -203,7 +212,7 @@ impl Service {
             Bounds { reorg_window: self.config.chain.reorg_window, max_range: self.config.chain.max_range };
         Follower::new(
             self.contracts,
-            ChainReader::new(self.provider.clone()),
+            ChainReader::new(self.endpoints.clone()),
             Arc::clone(&self.store),
             self.view.clone(),
             Arc::clone(&self.ambient.clock),
@@ -211,6 +220,7 @@ impl Service {
             bounds,
         )
         .planning(self.config.plan())
+        .with_latches(self.latches.clone())
     }
 
     fn dispatcher(&self, bell: &Arc<Notify>, chain_bell: &Arc<Notify>) -> Dispatcher {
@@ -282,15 +292,16 @@ impl Service {
 }
 
 async fn check_chain(
-    provider: &DynProvider,
+    endpoints: &Endpoints,
     contracts: &Contracts,
     redact: &Redact,
 ) -> Result<(), StartError> {
+    endpoints.check_chain().await.map_err(|error| match error {
+        ChainIdError::Other { name, expected, found } => StartError::WrongChain { name, expected, found },
+        other => StartError::Rpc(redact.text(other)),
+    })?;
+    let provider = endpoints.provider();
     let failed = |e: TransportError| StartError::Rpc(redact.text(e));
-    let found = provider.get_chain_id().await.map_err(failed)?;
-    if found != contracts.chain_id {
-        return Err(StartError::WrongChain { expected: contracts.chain_id, found });
-    }
     for (name, address) in [
         ("kms_auth", contracts.kms_auth),
         ("committee", contracts.committee),
@@ -338,15 +349,25 @@ impl Following {
     }
 
     async fn tick(&mut self, last_error: &mut String) {
-        match self.follower.tick().await {
-            Ok(ticked) => {
-                if ticked.effects > 0 {
+        let ticked = match self.follower.tick_head().await {
+            Ok(mut ticked) => {
+                // Revocations do not wait for what is final.
+                self.ring(&ticked);
+                let finality = self.follower.tick_finality(&mut ticked).await;
+                if ticked.finalized {
                     self.http_bell.notify_one();
-                }
-                if ticked.blocks > 0 || ticked.rolled_back > 0 {
                     self.chain_bell.notify_one();
-                    tracing::debug!(?ticked, "followed");
                 }
+                finality.map(|()| ticked)
+            }
+            Err(error) => {
+                // Some may have been enqueued all the same.
+                self.http_bell.notify_one();
+                Err(error)
+            }
+        };
+        match ticked {
+            Ok(ticked) => {
                 last_error.clear();
                 self.judge_age(ticked.head_time);
             }
@@ -362,6 +383,16 @@ impl Following {
         }
     }
 
+    fn ring(&self, ticked: &Ticked) {
+        if ticked.effects > 0 {
+            self.http_bell.notify_one();
+        }
+        if ticked.blocks > 0 || ticked.rolled_back > 0 {
+            self.chain_bell.notify_one();
+            tracing::debug!(?ticked, "followed");
+        }
+    }
+
     fn judge_age(&self, head_time: u64) {
         let age = self.ambient.clock.unix().saturating_sub(head_time);
         metrics::HEAD_AGE.set(age as f64, []);
@@ -369,23 +400,5 @@ impl Following {
             true => self.health.fail("chain", format!("the newest header is {age} s old")),
             false => self.health.ok("chain"),
         }
-    }
-}
-
-/// Rings `wake` at every new head, where the endpoint can tell.
-async fn notice_heads(provider: DynProvider, wake: Arc<Notify>, ambient: Ambient) {
-    if provider.client().pubsub_frontend().is_none() {
-        return;
-    }
-    loop {
-        match provider.subscribe_blocks().await {
-            Ok(mut heads) => {
-                while heads.recv().await.is_ok() {
-                    wake.notify_one();
-                }
-            }
-            Err(_) => tracing::debug!("no subscription to new heads; polling"),
-        }
-        ambient.clock.sleep(Duration::from_secs(10)).await;
     }
 }

@@ -66,7 +66,7 @@ async fn town(configure: impl FnOnce(&mut Config, Address)) -> Town {
     let dir = tempfile::tempdir().unwrap();
     let mut config = world.config(dir.path(), &[]);
     configure(&mut config, council);
-    let service = Service::start(config, Ambient::system(), world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), world.endpoints()).await.unwrap();
     let url = format!("http://{}/v1/approvals", service.address());
     let stop = CancellationToken::new();
     tokio::spawn(service.run(stop.clone()));
@@ -209,7 +209,7 @@ async fn factorys_council_that_owns_an_app_is_found_and_others_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = town.world.config(dir.path(), &[]);
     config.deployment.governance_factory = Some(*factory.address());
-    let service = Service::start(config, Ambient::system(), town.world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), town.world.endpoints()).await.unwrap();
     town.url = format!("http://{}/v1/approvals", service.address());
     let stop = town.stop.child_token();
     tokio::spawn(service.run(stop));

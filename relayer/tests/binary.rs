@@ -22,8 +22,8 @@ fn words(output: &Output) -> (Option<i32>, String) {
 /// Complete but for the database and the signer.
 const CONFIG: &str = r#"
 listen = "127.0.0.1:8700"
-[chain]
-rpc = "http://127.0.0.1:1/access-token"
+[[chain.endpoints]]
+url = "http://127.0.0.1:1/access-token"
 [deployment]
 chain_id = 31337
 genesis_block = 0
@@ -71,5 +71,5 @@ fn g12_a_missing_endpoint_ends_in_69_without_its_token() {
     let file = config(dir.path());
     let (code, said) = words(&run(&["--config", &file], &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]));
     assert_eq!((code, said.lines().count()), (Some(69), 1), "{said}");
-    assert!(said.contains("chain.rpc") && !said.contains("access-token"), "{said}");
+    assert!(said.contains("chain.endpoints") && !said.contains("access-token"), "{said}");
 }

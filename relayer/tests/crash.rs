@@ -128,7 +128,7 @@ impl<'a> Process<'a> {
         let gateway = self.stage.gateway.clone();
         let follower = Follower::new(
             world.contracts(),
-            ChainReader::new(provider.clone()),
+            ChainReader::new(DyingChain::endpoints(world, life)),
             Arc::clone(&dying),
             ChainView::default(),
             Arc::clone(&ambient.clock),

@@ -63,7 +63,7 @@ impl Many {
 
     async fn add(&mut self, config: &Config) {
         let ambient = Ambient { clock: self.db.clock.clone(), ..Ambient::system() };
-        let service = Service::start(config.clone(), ambient, self.world.provider()).await.unwrap();
+        let service = Service::start(config.clone(), ambient, self.world.endpoints()).await.unwrap();
         let base = format!("http://{}", service.address());
         self.relayers.push((base, tokio::spawn(service.run(self.stop.clone()))));
     }

@@ -76,7 +76,7 @@ fn config(world: &World, rpc: &str, gateway: &str, db: &Database, path: &Path) {
     };
     let text = format!(
         "listen = \"127.0.0.1:0\"\ngateways = [\"{gateway}\"]\n\
-         [chain]\nrpc = \"{rpc}\"\npoll = \"10ms\"\n[store]\n{store}\nlease = \"200ms\"\n\
+         [chain]\npoll = \"10ms\"\n[[chain.endpoints]]\nurl = \"{rpc}\"\n[store]\n{store}\nlease = \"200ms\"\n\
          [effects]\nattempts = 1000\nretry = {{ first = \"5ms\", most = \"50ms\" }}\n\
          [deployment]\nchain_id = {}\nkms_auth = \"{}\"\napp_implementation = \"{}\"\ncommittee = \"{}\"\n\
          domain_registry = \"{}\"\nrole_council = \"{}\"\ngenesis_block = 1\n",

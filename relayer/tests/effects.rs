@@ -291,7 +291,7 @@ async fn motion_that_has_passed_is_executed_by_a_relayer_that_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = world.config(dir.path(), &[]);
     config.governance.execute = true;
-    let service = Service::start(config, Ambient::system(), world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), world.endpoints()).await.unwrap();
     let stop = CancellationToken::new();
     let running = tokio::spawn(service.run(stop.clone()));
 

@@ -54,7 +54,7 @@ async fn shell(world: &World, dir: &Path) -> (Shell, Arc<dyn Store>) {
     let d = &world.deployment;
     let database = dir.join("relayer.sqlite");
     let text = format!(
-        "listen = \"127.0.0.1:0\"\n[chain]\nrpc = \"http://127.0.0.1:1\"\n[store]\npath = \"{}\"\n[deployment]\nchain_id = {}\n\
+        "listen = \"127.0.0.1:0\"\n[[chain.endpoints]]\nurl = \"http://127.0.0.1:1\"\n[store]\npath = \"{}\"\n[deployment]\nchain_id = {}\n\
          genesis_block = 1\nkms_auth = \"{}\"\ncommittee = \"{}\"\ndomain_registry = \"{}\"\napp_implementation = \"{}\"\n\
          role_council = \"{}\"\n",
         database.display(),

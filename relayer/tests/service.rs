@@ -25,6 +25,8 @@ use mandate_model::{
 use mandate_relayer::{
     Config, Service, StartError,
     api::{AppView, BootAnswer, DeploymentInfo, DomainView, Page},
+    chain::Endpoints,
+    config::ChainConfig,
 };
 use mandate_runtime::{
     Ambient,
@@ -93,7 +95,7 @@ struct Running {
 }
 
 async fn start(world: &World, config: Config) -> Running {
-    let service = Service::start(config, Ambient::system(), world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), world.endpoints()).await.unwrap();
     assert_eq!(service.payer(), payer().address());
     let base = format!("http://{}", service.address());
     let stop = CancellationToken::new();
@@ -258,16 +260,19 @@ async fn a_reader_that_waits_does_not_hold_up_the_end() {
 async fn what_is_wrong_is_said_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(2, ["http://node-1:1", "http://node-2:1"]).await;
+    let server = world.chain.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let config = world.config(dir.path(), &[]);
-    let begin = async |config: Config| match Service::start(config, Ambient::system(), world.provider()).await
-    {
-        Ok(_) => panic!("it started"),
-        Err(e) => e,
-    };
+    let begin =
+        async |config: Config| match Service::start(config, Ambient::system(), world.endpoints()).await {
+            Ok(_) => panic!("it started"),
+            Err(e) => e,
+        };
 
     let mut wrong = config.clone();
     wrong.deployment.chain_id = 1;
-    assert!(matches!(begin(wrong).await, StartError::WrongChain { expected: 1, found: 31_337 }));
+    let endpoints = Endpoints::new(&ChainConfig::new(&server.http_url()), 1, Ambient::system()).unwrap();
+    let refused = Service::start(wrong, Ambient::system(), endpoints).await.err().unwrap();
+    assert!(matches!(refused, StartError::WrongChain { expected: 1, found: 31_337, .. }), "{refused}");
     let mut wrong = config.clone();
     wrong.deployment.committee = key(1).address();
     assert!(matches!(begin(wrong).await, StartError::NoContract { name: "committee", .. }));
@@ -283,17 +288,16 @@ async fn what_is_wrong_is_said_before_anything_runs() {
 
 #[tokio::test]
 async fn new_heads_over_websocket_save_the_poll() {
-    use alloy::providers::{Provider, ProviderBuilder};
-
     let dir = tempfile::tempdir().unwrap();
     let gateway = Peer::default();
     let url = gateway.serve().await;
     let world = world(4, ["http://127.0.0.1:1", "http://127.0.0.1:1"]).await;
     let server = world.chain.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let provider = ProviderBuilder::default().connect(&server.ws_url()).await.unwrap().erased();
     let mut config = world.config(dir.path(), &[url]);
+    config.chain = ChainConfig::new(&server.ws_url());
     config.chain.poll = Duration::from_secs(3_600);
-    let service = Service::start(config, Ambient::system(), provider).await.unwrap();
+    let endpoints = Endpoints::new(&config.chain, world.chain.chain_id(), Ambient::system()).unwrap();
+    let service = Service::start(config, Ambient::system(), endpoints).await.unwrap();
     let base = format!("http://{}", service.address());
     let wake = service.wake();
     let stop = CancellationToken::new();

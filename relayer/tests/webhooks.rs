@@ -215,7 +215,7 @@ async fn tls_receiver_is_believed_by_its_root_alone() {
 /// A relayer that has seen everything so far, which is final and therefore no news.
 async fn start(world: &World, config: Config) -> CancellationToken {
     world.chain.mine(8);
-    let service = Service::start(config, Ambient::system(), world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), world.endpoints()).await.unwrap();
     let url = format!("http://{}/v1/status", service.address());
     let stop = CancellationToken::new();
     tokio::spawn(service.run(stop.clone()));

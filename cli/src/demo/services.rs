@@ -10,7 +10,7 @@ use std::{
 
 use alloy::{
     primitives::{Address, FixedBytes, hex},
-    providers::{DynProvider, Provider, ProviderBuilder, WsConnect},
+    providers::{DynProvider, Provider, ProviderBuilder},
     signers::local::PrivateKeySigner,
 };
 use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, acme, chain::VerifiedChain, keys::AgentKeys};
@@ -235,11 +235,11 @@ async fn start_relayer(
         api: Default::default(),
         log: Default::default(),
     };
-    let provider = ProviderBuilder::new().connect_ws(WsConnect::new(world.ws_url())).await;
-    let provider = provider.map_err(CliError::unavailable)?.erased();
-    mandate_relayer::Service::start(config, world.ambient.clone(), provider)
-        .await
-        .map_err(CliError::unavailable)
+    let ambient = world.ambient.clone();
+    let endpoints =
+        mandate_relayer::chain::Endpoints::new(&config.chain, deployment.chain_id, ambient.clone());
+    let endpoints = endpoints.map_err(CliError::unavailable)?;
+    mandate_relayer::Service::start(config, ambient, endpoints).await.map_err(CliError::unavailable)
 }
 
 /// The account's key, which everybody knows: it is the mnemonic's.

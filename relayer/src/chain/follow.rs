@@ -2,40 +2,60 @@
 //! Following head and finality.
 //!
 //! ```text
-//! catch up: old blocks in ranges that adapt to what the endpoint gives      (too deep to be reorganised away)
-//! head:     from the newest header back by parent hash to a block we know   (above it: rolled back, applied anew)
-//! finality: when it advances, the effects of what is final now
+//! catch up: final blocks in ranges that k endpoints agree on; blocks that are not final one by one, linked by parent hash
+//! head:     from the leader's newest header back by parent hash to a block we know (above it: rolled back, applied anew)
+//! aside:    what other endpoints show and the leader does not, for revocations only
+//! finality: when k endpoints agree that it advanced, and it is one of our blocks, the effects of what is final now
 //! ```
 //! Each step is one transaction of the store; a crash between two of them repeats nothing and skips nothing (G-10).
+//!
+//! Who leads may lie: its branch is followed until it contradicts what is final. It can neither hide a revocation, which any
+//! other endpoint may show, nor cause a grant, for which k must agree (G-5, G-7).
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use alloy::{primitives::B256, rpc::types::Header};
 use mandate_model::wire::BlockRef;
 use mandate_runtime::Clock;
 use thiserror::Error;
 
-use super::{ChainReader, ChainView, Contracts, ReadError};
+use super::{
+    ChainReader, ChainView, Contracts, LatchKind, Latches, ReadError, endpoints::Member, reader::block_ref,
+};
 use crate::{
     effects::Plan,
+    metrics,
     store::{Lock, Progress, Step, Store, StoreError},
 };
 
+mod aside;
+mod catch_up;
+mod finality;
+mod head;
+mod span;
 mod step;
+
+use aside::Seen;
+use span::Span;
 
 /// Blocks per step near the head, so that one step stays small.
 const BLOCKS_PER_STEP: usize = 64;
+/// An endpoint this far behind the others does not lead.
+const LAGS: u64 = 3;
 
 /// Why following stopped for now. Nothing is lost: the next tick starts from the same place.
 #[derive(Debug, Error)]
 pub enum FollowError {
-    /// The endpoint.
+    /// The endpoints.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A finalised block was replaced: the endpoint lies, or the chain broke its promise. An operator must look.
+    /// A finalised block was replaced: an endpoint lies, or the chain broke its promise.
     #[error(
         "finalised block {number} was {known} and is now {found}: replace the endpoint or start with a new database"
     )]
@@ -53,9 +73,12 @@ pub enum FollowError {
         /// The configured bound.
         window: u64,
     },
-    /// Head and finalised header come from different chains.
-    #[error("the endpoint's finalised block {0} is not an ancestor of its head")]
+    /// What is final is not among the blocks that were processed.
+    #[error("the finalised block {0} is not one of the blocks that were processed")]
     Inconsistent(u64),
+    /// No endpoint shows a head that may be followed.
+    #[error("no endpoint shows a head that can be followed: {0}")]
+    NoLeader(String),
 }
 
 /// The bounds of following.
@@ -78,6 +101,8 @@ pub struct Ticked {
     pub effects: u64,
     /// Timestamp of the newest header.
     pub head_time: u64,
+    /// Whether finality advanced.
+    pub finalized: bool,
 }
 
 /// Follows one chain into one store.
@@ -89,10 +114,22 @@ pub struct Follower {
     clock: Arc<dyn Clock>,
     plan: Arc<Plan>,
     bounds: Bounds,
-    range: u64,
+    latches: Latches,
+    span: Mutex<Span>,
     loaded: bool,
+    /// The newest block that k endpoints call final.
+    agreed: Option<BlockRef>,
+    /// The heads that were known when finality was last asked for.
+    asked_at: BTreeSet<B256>,
+    asking: Option<finality::Asking>,
+    /// Ticks in a row in which what is final was not one of our blocks.
+    unconnected: u32,
+    leader: Option<String>,
+    seen: Seen,
+    /// Another relayer follows into the same database.
+    standing_by: bool,
     /// The head of the database when this relayer stood by.
-    seen: Option<BlockRef>,
+    stood_by_at: Option<BlockRef>,
 }
 
 impl Follower {
@@ -107,8 +144,26 @@ impl Follower {
         bounds: Bounds,
     ) -> Self {
         let plan = Arc::new(Plan { gateways: gateways.into_iter().collect(), ..Plan::default() });
-        let range = bounds.max_range;
-        Self { contracts, reader, store, view, clock, plan, bounds, range, loaded: false, seen: None }
+        Self {
+            contracts,
+            reader,
+            store,
+            view,
+            clock,
+            plan,
+            bounds,
+            latches: Latches::default(),
+            span: Mutex::new(Span::new(bounds.max_range)),
+            loaded: false,
+            agreed: None,
+            asked_at: BTreeSet::new(),
+            asking: None,
+            unconnected: 0,
+            leader: None,
+            seen: Seen::default(),
+            standing_by: false,
+            stood_by_at: None,
+        }
     }
 
     /// Follows by this plan, its gateways included.
@@ -117,70 +172,183 @@ impl Follower {
         Self { plan: Arc::new(plan), ..self }
     }
 
+    /// Tells others of latches through `latches`.
+    pub fn with_latches(self, latches: Latches) -> Self {
+        Self { latches, ..self }
+    }
+
+    /// What holds grants back.
+    pub fn latches(&self) -> &Latches {
+        &self.latches
+    }
+
     /// Lets another relayer follow at once.
     pub(crate) async fn stand_down(&self) -> Result<(), StoreError> {
         self.store.let_go(Lock::Follow).await
     }
 
     /// Another relayer follows into the same database: what is kept in memory is read from there.
-    async fn stand_by(&mut self, head: &Header) -> Result<Ticked, FollowError> {
-        let progress = self.store.progress().await?;
-        if progress.head != self.seen {
-            self.load(head).await?;
-            self.seen = progress.head;
-        }
+    async fn stand_by(&mut self, tips: &[(Arc<Member>, Header)]) -> Result<Ticked, FollowError> {
         self.loaded = false;
+        let Some((_, head)) = self.choose_leader(tips) else { return Ok(Ticked::default()) };
+        let progress = self.store.progress().await?;
+        if progress.head != self.stood_by_at {
+            self.load(&head).await?;
+            self.stood_by_at = progress.head;
+        }
         Ok(Ticked { head_time: head.timestamp, ..Ticked::default() })
     }
 
-    /// Processes what is new, or stands by while another relayer does.
+    /// Processes what is new: first the head, then finality. Stands by while another relayer does.
     ///
     /// # Errors
-    /// When endpoint or store fail, or the chain contradicts itself. The next tick tries again.
+    /// When endpoints or store fail, or the chain contradicts itself. The next tick tries again.
     pub async fn tick(&mut self) -> Result<Ticked, FollowError> {
-        let (head, finalized) =
-            futures::future::try_join(self.reader.head(), self.reader.finalized()).await?;
-        if !self.store.hold(Lock::Follow).await? {
-            return self.stand_by(&head).await;
-        }
-        let mut progress = self.store.progress().await?;
-        let finalized = finalized.map(|header| block_ref(&header)).filter(|f| f.number <= head.number);
-        self.check_finalized(&progress, finalized).await?;
-        if !self.loaded {
-            self.load(&head).await?;
-            self.loaded = true;
-        }
-        let mut ticked = Ticked { head_time: head.timestamp, ..Ticked::default() };
-        if progress.quiet_until.is_none() {
-            let quiet_until = finalized.map_or(0, |f| f.number);
-            self.store.apply(Step { quiet_until: Some(quiet_until), ..Step::default() }).await?;
-            progress.quiet_until = Some(quiet_until);
-        }
-        self.catch_up(&mut progress, &head, finalized, &mut ticked).await?;
-        self.follow_head(&mut progress, &head, finalized, &mut ticked).await?;
+        let mut ticked = self.tick_head().await?;
+        self.tick_finality(&mut ticked).await?;
         Ok(ticked)
     }
 
-    /// Two different finalised blocks at one height: stop here until an operator acts.
-    async fn check_finalized(&self, progress: &Progress, said: Option<BlockRef>) -> Result<(), FollowError> {
-        let (Some(known), Some(said)) = (progress.finalized, said) else { return Ok(()) };
-        match known.number == said.number && known.hash != said.hash {
-            true => {
-                Err(FollowError::Contradiction { number: known.number, known: known.hash, found: said.hash })
-            }
-            false => Ok(()),
+    /// Processes what the endpoints show at their heads, and enqueues revocations.
+    ///
+    /// # Errors
+    /// Likewise. Revocations that some endpoint shows were enqueued all the same.
+    pub async fn tick_head(&mut self) -> Result<Ticked, FollowError> {
+        self.look_around().await?;
+        let tips = self.tips();
+        self.standing_by = !self.store.hold(Lock::Follow).await?;
+        if self.standing_by {
+            return self.stand_by(&tips).await;
         }
+        let newest = tips.iter().map(|(_, header)| header.timestamp).max().unwrap_or(0);
+        let mut ticked = Ticked { head_time: newest, ..Ticked::default() };
+        let followed = match self.choose_leader(&tips) {
+            Some((leader, head)) => {
+                let followed = self.follow(&leader, &head, &mut ticked).await;
+                self.judge(&leader, followed).await
+            }
+            None => Err(FollowError::NoLeader("none is trusted and has a header".to_owned())),
+        };
+        let looked = self.look_aside(&tips, &mut ticked).await;
+        followed?;
+        looked?;
+        Ok(ticked)
+    }
+
+    /// Heads, latches, and who serves another chain now.
+    async fn look_around(&mut self) -> Result<(), FollowError> {
+        let refreshed = self.reader.endpoints().refresh().await;
+        self.note_cleared_latches().await?;
+        for (name, found) in self.reader.endpoints().strangers() {
+            let detail = format!("{name} serves chain {found} now, not {}", self.contracts.chain_id);
+            self.latch(LatchKind::ChainId, &detail, None).await?;
+        }
+        refreshed.map_err(|source| ReadError::Rpc { method: "eth_getBlockByNumber", source }.into())
+    }
+
+    /// Every endpoint's newest header.
+    fn tips(&self) -> Vec<(Arc<Member>, Header)> {
+        let members = self.reader.endpoints().members().iter();
+        let tips: Vec<_> =
+            members.filter_map(|member| member.tip().map(|tip| (Arc::clone(member), tip))).collect();
+        let trusted = tips.iter().filter(|(member, _)| member.health.is_trusted());
+        let best = trusted.map(|(_, tip)| tip.number).max().unwrap_or(0);
+        for (member, tip) in &tips {
+            metrics::ENDPOINT_LAG.set(best.saturating_sub(tip.number) as f64, [member.name()]);
+        }
+        tips
+    }
+
+    /// The endpoint whose head is followed: of those that are trusted and do not lag, one on whose head the most agree;
+    /// rather the one that led before, so that the followed branch does not change for nothing.
+    fn choose_leader(&mut self, tips: &[(Arc<Member>, Header)]) -> Option<(Arc<Member>, Header)> {
+        let trusted: Vec<_> = tips.iter().filter(|(member, _)| member.health.is_trusted()).collect();
+        let mut heights: Vec<u64> = trusted.iter().map(|(_, tip)| tip.number).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        // The height that a majority has reached: one endpoint's word cannot make the others laggards.
+        let common = heights.get(heights.len() / 2).copied().unwrap_or(0);
+        let support = |tip: &Header| trusted.iter().filter(|(_, other)| other.hash == tip.hash).count();
+        let order = self.reader.endpoints().ranked();
+        let rank = |member: &Member| order.iter().position(|other| other.name() == member.name());
+        let chosen = trusted.iter().copied().max_by_key(|(member, tip)| {
+            let agreed = support(tip) >= self.reader.endpoints().quorum();
+            let led = self.leader.as_deref() == Some(member.name());
+            let current = tip.number.saturating_add(LAGS) >= common;
+            (current, agreed, led, tip.number, std::cmp::Reverse(rank(member)))
+        });
+        let (member, tip) = chosen?;
+        if self.leader.as_deref() != Some(member.name()) {
+            tracing::info!(endpoint = member.name(), head = tip.number, "leads");
+            self.leader = Some(member.name().to_owned());
+        }
+        Some((Arc::clone(member), tip.clone()))
+    }
+
+    async fn follow(
+        &mut self,
+        leader: &Member,
+        head: &Header,
+        ticked: &mut Ticked,
+    ) -> Result<(), FollowError> {
+        let mut progress = self.store.progress().await?;
+        if !self.loaded {
+            self.load(head).await?;
+            if let Some(finalized) = progress.finalized {
+                // Whoever calls another block of this height final contradicts what was handled before the restart.
+                self.reader.endpoints().clear_contradiction(Some(finalized));
+            }
+            self.loaded = true;
+        }
+        if progress.quiet_until.is_none() {
+            self.ask_finality().await?;
+            let deep = head.number.saturating_sub(self.bounds.reorg_window);
+            let quiet_until = self.agreed.map_or(deep, |f| f.number.min(head.number));
+            self.store.apply(Step { quiet_until: Some(quiet_until), ..Step::default() }).await?;
+            progress.quiet_until = Some(quiet_until);
+        }
+        self.catch_up(&mut progress, leader, head, ticked).await?;
+        self.follow_head(&mut progress, head, ticked).await?;
+        let known = progress.head.map_or(0, |b| b.number);
+        metrics::HEAD.set(known as f64, []);
+        metrics::LAG.set(head.number.saturating_sub(known) as f64, ["head"]);
+        Ok(())
+    }
+
+    /// What a failure to follow says about the leader, and whether grants must wait for an operator.
+    async fn judge(&mut self, leader: &Member, followed: Result<(), FollowError>) -> Result<(), FollowError> {
+        let Err(error) = followed else { return Ok(()) };
+        let detail = format!("{}: {error}", leader.name());
+        match &error {
+            FollowError::Contradiction { number, known, .. } => {
+                leader.health.distrust("its head does not contain the finalised block");
+                // As long as k others are left to follow, this is one endpoint's lie.
+                if self.reader.endpoints().trusted_but(leader.name()) < self.reader.endpoints().quorum() {
+                    let block = BlockRef { number: *number, hash: *known };
+                    self.latch(LatchKind::Finality, &detail, Some(block)).await?;
+                }
+            }
+            FollowError::TooDeep { .. } => self.latch(LatchKind::Gap, &detail, None).await?,
+            FollowError::Read(ReadError::Disagree { .. }) => {
+                self.latch(LatchKind::Contradiction, &detail, None).await?;
+            }
+            _ => {}
+        }
+        Err(error)
+    }
+
+    async fn latch(&self, kind: LatchKind, detail: &str, block: Option<BlockRef>) -> Result<(), StoreError> {
+        self.latches.set(&*self.store, kind, detail, block, self.clock.unix()).await
     }
 
     /// What is kept in memory: apps from the store, nodes from the chain.
     async fn load(&self, head: &Header) -> Result<(), FollowError> {
-        self.reload_apps().await?;
+        self.load_apps().await?;
         let nodes = self.reader.nodes(self.contracts.committee, head.hash).await?;
         self.view.set_nodes(nodes, self.clock.monotonic());
         Ok(())
     }
 
-    async fn reload_apps(&self) -> Result<(), FollowError> {
+    async fn load_apps(&self) -> Result<(), FollowError> {
         let apps = self.store.apps().await?;
         self.view.set_apps(apps.into_iter().map(|record| record.app).collect());
         if self.plan.discover {
@@ -189,70 +357,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Blocks that are final or deeper than any reorganisation that is followed, by ranges.
-    async fn catch_up(
-        &mut self,
-        progress: &mut Progress,
-        head: &Header,
-        finalized: Option<BlockRef>,
-        ticked: &mut Ticked,
-    ) -> Result<(), FollowError> {
-        let deep = head.number.saturating_sub(self.bounds.reorg_window);
-        let target = finalized.map_or(deep, |f| f.number.max(deep));
-        loop {
-            let from = progress.head.map_or(self.contracts.genesis_block, |tip| tip.number + 1);
-            // A handful of blocks is done as well by the head's way, which needs no check of where we stand.
-            if from.saturating_add(BLOCKS_PER_STEP as u64) > target {
-                return Ok(());
-            }
-            if self.leave_dead_branch(progress, ticked).await? {
-                continue;
-            }
-            // A range ends where finality does, so that the finalised block is one that we know.
-            let until = finalized.map(|f| f.number).filter(|f| *f >= from).unwrap_or(target);
-            let to = until.min(from.saturating_add(self.range - 1));
-            let end = block_ref(&self.reader.at(to).await?);
-            let logs = match self.logs_between(from, to).await {
-                Err(error) if error.is_refusal() && self.range > 1 => {
-                    self.range = (self.range / 2).max(1);
-                    tracing::debug!(blocks = self.range, "smaller ranges");
-                    continue;
-                }
-                logs => logs?,
-            };
-            self.range = self.range.saturating_mul(2).min(self.bounds.max_range);
-            let now_final = finalized.filter(|f| to <= f.number).map(|_| end);
-            let step = Step { blocks: vec![end], logs, ..Step::default() };
-            self.apply(step, progress, now_final, ticked).await?;
-            ticked.blocks += to - from;
-        }
-    }
-
-    /// When the chain was reorganised while nobody looked: back to the newest block that is still there.
-    async fn leave_dead_branch(
-        &self,
-        progress: &mut Progress,
-        ticked: &mut Ticked,
-    ) -> Result<bool, FollowError> {
-        let Some(tip) = progress.head else { return Ok(false) };
-        let lowest = tip.number.saturating_sub(self.bounds.reorg_window);
-        let lowest = progress.finalized.map_or(lowest, |f| f.number.max(lowest));
-        for number in (lowest..=tip.number).rev() {
-            let Some(ours) = self.store.block_hash(number).await? else { continue };
-            let header = self.reader.at(number).await?;
-            if header.hash == ours {
-                if number < tip.number {
-                    self.roll_back(progress, tip.number, number, &header, ticked).await?;
-                }
-                return Ok(number < tip.number);
-            }
-            if let Some(known) = progress.finalized.filter(|f| f.number == number) {
-                return Err(FollowError::Contradiction { number, known: known.hash, found: header.hash });
-            }
-        }
-        Err(FollowError::TooDeep { window: self.bounds.reorg_window })
-    }
-
+    /// Forgets every block above `to`.
+    ///
+    /// Effects that the forgotten blocks caused stay in the outbox. All of them are revocations, for nothing else follows
+    /// from a block that is not final, and a revocation only makes its receiver look at the chain itself: pushing one too
+    /// many is harmless, and one that comes back in another block must not be late because it was withdrawn (G-7).
     async fn roll_back(
         &self,
         progress: &mut Progress,
@@ -262,86 +371,17 @@ impl Follower {
         ticked: &mut Ticked,
     ) -> Result<(), FollowError> {
         tracing::warn!(from, to, "reorganisation");
-        metrics::counter!("mandate_relayer_reorgs_total").increment(1);
+        metrics::REORGS.add(1, []);
         ticked.rolled_back += from - to;
         self.store.apply(Step { rollback_to: Some(to), ..Step::default() }).await?;
-        self.load(head).await?;
         *progress = self.store.progress().await?;
+        self.load_apps().await?;
+        // Nodes that were admitted or evicted in the blocks that are gone. Who leads may not have the state of a branch of its
+        // own making; then those that were known before are told.
+        if let Ok(nodes) = self.reader.nodes(self.contracts.committee, head.hash).await {
+            self.view.set_nodes(nodes, self.clock.monotonic());
+        }
         Ok(())
-    }
-
-    /// From the newest header back to a block that we know, then forward again.
-    async fn follow_head(
-        &mut self,
-        progress: &mut Progress,
-        head: &Header,
-        finalized: Option<BlockRef>,
-        ticked: &mut Ticked,
-    ) -> Result<(), FollowError> {
-        if progress.finalized.is_some_and(|f| f.number > head.number) {
-            // The endpoint lags behind what is final.
-            return Ok(());
-        }
-        let (ancestor, new) = self.new_blocks(progress, head).await?;
-        if let (Some(tip), Some(ancestor)) = (progress.head, ancestor)
-            && ancestor < tip.number
-        {
-            if new.is_empty() {
-                // The endpoint shows an older block of the same chain: it lags.
-                return Ok(());
-            }
-            self.roll_back(progress, tip.number, ancestor, head, ticked).await?;
-        }
-        for blocks in new.chunks(BLOCKS_PER_STEP) {
-            let logs = self.logs_of(blocks).await?;
-            let end = blocks.last().map_or(0, |b| b.number);
-            let step = Step { blocks: blocks.to_vec(), logs, ..Step::default() };
-            let now_final = finalized.filter(|f| f.number <= end);
-            self.apply(step, progress, now_final, ticked).await?;
-        }
-        match finalized.filter(|f| progress.head.is_some_and(|head| f.number <= head.number)) {
-            Some(f) if new.is_empty() => self.apply(Step::default(), progress, Some(f), ticked).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// The height of the newest block that stays, and the blocks above it, ascending.
-    async fn new_blocks(
-        &self,
-        progress: &Progress,
-        head: &Header,
-    ) -> Result<(Option<u64>, Vec<BlockRef>), FollowError> {
-        let mut new = Vec::new();
-        let (mut block, mut parent) = (block_ref(head), head.parent_hash);
-        loop {
-            if self.knows(progress, block).await? {
-                new.reverse();
-                return Ok((Some(block.number), new));
-            }
-            if let Some(known) = progress.finalized.filter(|f| f.number >= block.number) {
-                return Err(FollowError::Contradiction {
-                    number: known.number,
-                    known: known.hash,
-                    found: block.hash,
-                });
-            }
-            new.push(block);
-            if progress.head.is_none() && block.number <= self.contracts.genesis_block {
-                new.reverse();
-                return Ok((None, new));
-            }
-            let below = BlockRef { number: block.number.saturating_sub(1), hash: parent };
-            if self.knows(progress, below).await? {
-                new.reverse();
-                return Ok((Some(below.number), new));
-            }
-            // What catching up leaves to the head's way, and the deepest reorganisation below it.
-            if new.len() as u64 > 2 * self.bounds.reorg_window + BLOCKS_PER_STEP as u64 {
-                return Err(FollowError::TooDeep { window: self.bounds.reorg_window });
-            }
-            let header = self.reader.by_hash(parent).await?;
-            (block, parent) = (block_ref(&header), header.parent_hash);
-        }
     }
 
     async fn knows(&self, progress: &Progress, block: BlockRef) -> Result<bool, StoreError> {
@@ -352,8 +392,4 @@ impl Follower {
             _ => Ok(false),
         }
     }
-}
-
-fn block_ref(header: &Header) -> BlockRef {
-    BlockRef { number: header.number, hash: header.hash }
 }

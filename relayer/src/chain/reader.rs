@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the relayer asks its endpoint.
+//! What the relayer asks its endpoints, and how far it believes them.
+//!
+//! | what | why it can be relied on |
+//! |---|---|
+//! | a header | its hash is computed here, and it is asked for by hash, or several endpoints agree |
+//! | the logs of one block | its bloom filter rules them out, or its receipts hash to its receipts root (`receipts`) |
+//! | the logs of a range | k endpoints give the same (`ranges`) |
+//! | the nodes | one endpoint's word: a wrong list makes pushes go astray, and nodes read the chain themselves |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Address, B256},
-    providers::{DynProvider, Provider},
-    rpc::types::{Filter, Header, Log},
+    providers::Provider,
+    rpc::types::{Header, Log},
     transports::TransportError,
 };
 use mandate_model::{
@@ -16,15 +23,18 @@ use mandate_model::{
 };
 use thiserror::Error;
 
+use super::endpoints::{Endpoints, Meaning, Member, is_whole, meaning};
 use crate::store::StoredLog;
 
-/// Addresses per filter; endpoints refuse long lists.
-const ADDRESSES: usize = 500;
+mod ranges;
+mod receipts;
 
-/// Why the endpoint's answer is of no use.
+pub(crate) use ranges::Fetched;
+
+/// Why what was read is of no use.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// It did not answer.
+    /// No endpoint answered.
     #[error("{method}: {source}")]
     Rpc {
         /// What was asked.
@@ -40,151 +50,130 @@ pub enum ReadError {
         /// What came back.
         source: Box<alloy::contract::Error>,
     },
-    /// It does not have a block that it should have.
-    #[error("the endpoint does not know block {0}: it may lag, or the block was reorganised away")]
+    /// Nobody has a block that somebody should have.
+    #[error("no endpoint has block {0}: they may lag, or the block was reorganised away")]
     UnknownBlock(String),
-    /// It sent a log without its place, or from a place that was not asked for.
-    #[error("the endpoint sent a log that does not belong to blocks {from} to {to}")]
+    /// Too few endpoints have the same block at a height that should be settled.
+    #[error("only {found} of the {needed} endpoints needed have the same block {number}")]
+    TooFew {
+        /// Height.
+        number: u64,
+        /// The largest group that agrees.
+        found: usize,
+        /// The quorum.
+        needed: usize,
+    },
+    /// An endpoint sent a log without its place, or from a place that was not asked for.
+    #[error("an endpoint sent a log that does not belong to blocks {from} to {to}")]
     StrayLog {
         /// First block.
         from: u64,
         /// Last block.
         to: u64,
     },
+    /// The answer would hold too much, or may have been cut.
+    #[error("blocks {from} to {to} hold too many logs for one answer")]
+    TooMuch {
+        /// First block.
+        from: u64,
+        /// Last block.
+        to: u64,
+    },
+    /// Endpoints gave different logs for the same blocks.
+    #[error("endpoints gave different logs for blocks {from} to {to}: {who}")]
+    Disagree {
+        /// First block.
+        from: u64,
+        /// Last block.
+        to: u64,
+        /// Their names, and how many logs each gave.
+        who: String,
+    },
+    /// Nobody's logs of a block could be proven.
+    #[error("the logs of block {number} cannot be proven or agreed on: {why}")]
+    Unproven {
+        /// Height.
+        number: u64,
+        /// What was tried.
+        why: String,
+    },
 }
 
-impl ReadError {
-    /// Whether the endpoint answered and refused, as it does when a range holds too many logs.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Rpc { source, .. } if source.as_error_resp().is_some())
-    }
-}
-
-/// An endpoint.
+/// Reads through endpoints.
 #[derive(Debug, Clone)]
 pub struct ChainReader {
-    provider: DynProvider,
+    endpoints: Endpoints,
 }
 
 impl ChainReader {
-    /// Reads through `provider`.
-    pub fn new(provider: DynProvider) -> Self {
-        Self { provider }
+    /// Reads through `endpoints`.
+    pub fn new(endpoints: Endpoints) -> Self {
+        Self { endpoints }
     }
 
-    /// The newest header.
-    ///
-    /// # Errors
-    /// When the endpoint does not give it.
-    pub async fn head(&self) -> Result<Header, ReadError> {
-        self.tagged(BlockNumberOrTag::Latest)
-            .await?
-            .ok_or_else(|| ReadError::UnknownBlock("latest".to_owned()))
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    /// The newest finalised header, if the chain has one yet.
-    ///
-    /// # Errors
-    /// When the endpoint does not answer.
-    pub async fn finalized(&self) -> Result<Option<Header>, ReadError> {
-        self.tagged(BlockNumberOrTag::Finalized).await
+    /// One endpoint's header at a height.
+    pub(crate) async fn at(&self, member: &Member, number: u64) -> Result<Header, ReadError> {
+        let header = member.header(BlockNumberOrTag::Number(number)).await;
+        let header = header.map_err(|source| ReadError::Rpc { method: "eth_getBlockByNumber", source })?;
+        header.ok_or_else(|| ReadError::UnknownBlock(number.to_string()))
     }
 
-    /// The header at a height.
-    ///
-    /// # Errors
-    /// When the endpoint does not give it.
-    pub async fn at(&self, number: u64) -> Result<Header, ReadError> {
-        self.tagged(BlockNumberOrTag::Number(number))
-            .await?
-            .ok_or_else(|| ReadError::UnknownBlock(number.to_string()))
+    /// The block at a height that k endpoints have.
+    pub(crate) async fn agreed_at(&self, number: u64) -> Result<BlockRef, ReadError> {
+        ranges::that_agree(&self.endpoints, number).await.map(|(header, _)| block_ref(&header))
     }
 
-    /// The header with a hash.
+    /// The header with a hash, from whoever has it.
     ///
     /// # Errors
-    /// When the endpoint does not give it.
+    /// When no endpoint gives it.
     pub async fn by_hash(&self, hash: B256) -> Result<Header, ReadError> {
-        let block = self.provider.get_block_by_hash(hash).await;
+        let block = self.endpoints.provider().get_block_by_hash(hash).await;
         let block = block.map_err(|source| ReadError::Rpc { method: "eth_getBlockByHash", source })?;
-        block.map(|b| b.header).ok_or_else(|| ReadError::UnknownBlock(hash.to_string()))
-    }
-
-    async fn tagged(&self, tag: BlockNumberOrTag) -> Result<Option<Header>, ReadError> {
-        let block = self.provider.get_block_by_number(tag).await;
-        let block = block.map_err(|source| ReadError::Rpc { method: "eth_getBlockByNumber", source })?;
-        Ok(block.map(|b| b.header))
-    }
-
-    /// Logs of one block, asked for by its hash: an endpoint that does not have the block says so instead of "none".
-    ///
-    /// # Errors
-    /// When the endpoint does not give them.
-    pub async fn logs_of(
-        &self,
-        block: BlockRef,
-        of: &BTreeSet<Address>,
-    ) -> Result<Vec<StoredLog>, ReadError> {
-        let logs = self.logs(of, |filter| filter.at_block_hash(block.hash)).await?;
-        let logs = stored(logs, block.number, block.number)?;
-        match logs.iter().all(|log| log.block_hash == block.hash) {
-            true => Ok(logs),
-            false => Err(ReadError::StrayLog { from: block.number, to: block.number }),
-        }
-    }
-
-    /// Logs of blocks `from..=to`.
-    ///
-    /// # Errors
-    /// When the endpoint does not give them.
-    pub async fn logs_between(
-        &self,
-        from: u64,
-        to: u64,
-        of: &BTreeSet<Address>,
-    ) -> Result<Vec<StoredLog>, ReadError> {
-        stored(self.logs(of, |filter| filter.from_block(from).to_block(to)).await?, from, to)
-    }
-
-    async fn logs(
-        &self,
-        of: &BTreeSet<Address>,
-        select: impl Fn(Filter) -> Filter,
-    ) -> Result<Vec<Log>, ReadError> {
-        let addresses: Vec<Address> = of.iter().copied().collect();
-        let mut logs = Vec::new();
-        for some in addresses.chunks(ADDRESSES) {
-            let filter = select(Filter::new()).address(some.to_vec());
-            let found = self.provider.get_logs(&filter).await;
-            logs.extend(found.map_err(|source| ReadError::Rpc { method: "eth_getLogs", source })?);
-        }
-        self.add_times(&mut logs).await?;
-        Ok(logs)
-    }
-
-    /// Not every endpoint tells the time of a log's block; the header does.
-    async fn add_times(&self, logs: &mut [Log]) -> Result<(), ReadError> {
-        let mut known: BTreeMap<B256, u64> = BTreeMap::new();
-        for log in logs.iter_mut().filter(|log| log.block_timestamp.is_none()) {
-            let Some(hash) = log.block_hash else { continue };
-            let time = match known.get(&hash) {
-                Some(time) => *time,
-                None => self.by_hash(hash).await?.timestamp,
-            };
-            known.insert(hash, time);
-            log.block_timestamp = Some(time);
-        }
-        Ok(())
+        let header = block.map(|b| b.header).filter(|header| header.hash == hash && is_whole(header));
+        header.ok_or_else(|| ReadError::UnknownBlock(hash.to_string()))
     }
 
     /// The registered nodes at a block.
     ///
     /// # Errors
-    /// When the endpoint does not give them.
+    /// When no endpoint gives them.
     pub async fn nodes(&self, committee: Address, block: B256) -> Result<Vec<Node>, ReadError> {
-        let contract = KmsCommittee::new(committee, &self.provider);
+        let contract = KmsCommittee::new(committee, self.endpoints.provider());
         let nodes = contract.nodes().block(block.into()).call().await;
         nodes.map_err(|e| ReadError::Call { source: Box::new(e), what: "KmsCommittee.nodes()" })
+    }
+
+    /// The logs of one block. Nothing is asked when the block's bloom filter rules them out.
+    ///
+    /// # Errors
+    /// When no endpoint gives logs that can be relied on.
+    pub(crate) async fn logs_of(
+        &self,
+        header: &Header,
+        of: &BTreeSet<Address>,
+    ) -> Result<Vec<StoredLog>, ReadError> {
+        match receipts::may_hold(header, of) {
+            true => receipts::logs(&self.endpoints, header, of).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// The logs of blocks `from..=to`, on which k endpoints that have the same block `to` agree.
+    ///
+    /// # Errors
+    /// [`ReadError::TooMuch`] when fewer blocks must be asked for; otherwise when too few endpoints answer or agree.
+    pub(crate) async fn logs_between(
+        &self,
+        from: u64,
+        to: u64,
+        of: &BTreeSet<Address>,
+    ) -> Result<Fetched, ReadError> {
+        ranges::logs(&self.endpoints, from, to, of).await
     }
 }
 
@@ -195,9 +184,18 @@ fn stored(logs: Vec<Log>, from: u64, to: u64) -> Result<Vec<StoredLog>, ReadErro
         let one = stored_log(log).filter(|log| (from..=to).contains(&log.block_number));
         all.push(one.ok_or(ReadError::StrayLog { from, to })?);
     }
-    all.sort_by_key(|log| (log.block_number, log.log_index));
+    all.sort_by_key(place);
     all.dedup();
-    Ok(all)
+    // Two different logs at one place, or two blocks of one height.
+    let odd = all.windows(2).any(|pair| match pair {
+        [a, b] => place(a) == place(b) || (a.block_number == b.block_number && a.block_hash != b.block_hash),
+        _ => false,
+    });
+    if odd { Err(ReadError::StrayLog { from, to }) } else { Ok(all) }
+}
+
+fn place(log: &StoredLog) -> (u64, u64) {
+    (log.block_number, log.log_index)
 }
 
 fn stored_log(log: Log) -> Option<StoredLog> {
@@ -211,4 +209,13 @@ fn stored_log(log: Log) -> Option<StoredLog> {
         topics: log.topics().to_vec(),
         data: log.inner.data.data,
     })
+}
+
+pub(crate) fn block_ref(header: &Header) -> BlockRef {
+    BlockRef { number: header.number, hash: header.hash }
+}
+
+/// Whether fewer blocks must be asked for.
+fn is_too_much(error: &TransportError) -> bool {
+    meaning(error) == Meaning::TooMuch
 }

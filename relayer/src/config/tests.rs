@@ -18,8 +18,15 @@ const REST: &str = r#"
 listen = "127.0.0.1:8700"
 gateways = ["http://127.0.0.1:8443"]
 [chain]
-rpc = "https://rpc.example/token-of-ours"
 poll = "250ms"
+[[chain.endpoints]]
+url = "https://rpc.example/token-of-ours"
+requests_per_second = 20
+[[chain.endpoints]]
+url = "wss://other.example/token-of-ours"
+name = "other"
+[[chain.endpoints]]
+url = "https://third.example"
 [store]
 path = "relayer.sqlite"
 "#;
@@ -37,6 +44,8 @@ fn a_whole_configuration_is_read_and_its_key_comes_from_the_environment() {
     let config = load(&format!("{REST}{DEPLOYMENT}"), &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap();
     assert_eq!(config.chain.poll, Duration::from_millis(250));
     assert_eq!(config.mailbox.per_recipient, 1_024);
+    assert_eq!(config.chain.quorum(), 2);
+    assert_eq!((config.chain.name(0).as_str(), config.chain.name(1).as_str()), ("endpoint-1", "other"));
     assert!(config.signer.signer().is_ok());
     assert_eq!(config.deployment.chain_id, 31_337);
 }
@@ -52,7 +61,7 @@ fn every_mistake_is_named_at_once() {
     for path in [
         "listen",
         "gateways[0]",
-        "chain.rpc",
+        "chain.endpoints",
         "chain.poll",
         "store",
         "signer.unknown_section",
@@ -96,4 +105,17 @@ fn a_relayer_has_one_database_and_its_password_is_not_shown() {
         let errors = load(&rest(&store), &key).unwrap_err().to_string();
         assert!(errors.contains(problem) && !errors.contains("hunter2"), "{errors}");
     }
+}
+
+#[test]
+fn endpoints_that_cannot_work_are_named() {
+    let text = format!("{REST}{DEPLOYMENT}")
+        .replace("poll = \"250ms\"", "quorum = 4")
+        .replace("https://third.example", "ftp://third.example\"\nname = \"other");
+    let errors = load(&text, &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap_err();
+    let paths: Vec<&str> = errors.problems().iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(paths, ["chain.endpoints[2].url", "chain.endpoints[2].name", "chain.quorum"]);
+    let none = format!("{REST}{DEPLOYMENT}").replace("requests_per_second = 20", "requests_per_second = 0");
+    let errors = load(&none, &[("MANDATE_RELAYER_SIGNER__KEY", KEY)]).unwrap_err();
+    assert!(errors.to_string().contains("requests_per_second"), "{errors}");
 }

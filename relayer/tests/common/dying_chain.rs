@@ -13,7 +13,7 @@ use alloy::{
         client::RpcClient,
         json_rpc::{RequestPacket, ResponsePacket},
     },
-    transports::{TransportError, TransportErrorKind, TransportFut},
+    transports::{BoxTransport, TransportError, TransportErrorKind, TransportFut},
 };
 use axum::{Router, extract::State, routing::post};
 use mandate_devchain::DevChain;
@@ -21,14 +21,19 @@ use mandate_model::wire::{
     gateway::{DomainOrder, IssuedCertificate},
     kms::RevocationNotice,
 };
+use mandate_relayer::chain::Endpoints;
 use mandate_runtime::{
+    Ambient,
     http::{ApiError, ApiJson, serve},
     net::{Net, TcpNet},
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::dying::{Fate, Life};
+use super::{
+    World,
+    dying::{Fate, Life},
+};
 
 /// The chain as a process sees it that dies at one of its deeds.
 #[derive(Clone)]
@@ -41,6 +46,13 @@ impl DyingChain {
     pub fn provider(chain: &DevChain, life: &Life) -> DynProvider {
         let transport = Self { chain: chain.clone(), life: life.clone() };
         RootProvider::<alloy::network::Ethereum>::new(RpcClient::new(transport, true)).erased()
+    }
+}
+
+impl DyingChain {
+    pub fn endpoints(world: &World, life: &Life) -> Endpoints {
+        let transport = Self { chain: world.chain.clone(), life: life.clone() };
+        world.endpoints_of(vec![("chain", BoxTransport::new(transport))], 1, Ambient::system())
     }
 }
 

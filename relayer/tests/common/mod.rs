@@ -6,7 +6,9 @@
 pub mod database;
 pub mod dying;
 pub mod dying_chain;
+pub mod proxy;
 pub mod random_events;
+pub mod scripts;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -16,6 +18,7 @@ use alloy::{
     rpc::types::TransactionReceipt,
     signers::{SignerSync, local::PrivateKeySigner},
     sol_types::SolStruct,
+    transports::BoxTransport,
 };
 use mandate_devchain::{Config as ChainConfig, DevChain, Mining};
 use mandate_model::{
@@ -26,7 +29,8 @@ use mandate_model::{
 };
 use mandate_relayer::{
     Config, Retry,
-    chain::{Bounds, ChainReader, ChainView, Contracts, Follower},
+    chain::{Bounds, ChainReader, ChainView, Contracts, EndpointSource, Endpoints, Follower},
+    config::ChainConfig as EndpointsConfig,
     store::{EffectState, OutboxEntry, OutboxQuery, SqliteStore, Store},
 };
 use mandate_runtime::{Ambient, config::Secret};
@@ -52,7 +56,7 @@ pub async fn world(finalized_lag: u64, urls: [&str; 2]) -> World {
     let config = ChainConfig { finalized_lag, safe_lag: finalized_lag / 2, ..ChainConfig::default() };
     let chain = DevChain::new(config).unwrap();
     let wallet = chain.wallet_provider();
-    let deployment = deploy(&chain, &wallet).await;
+    let deployment = deploy(chain.chain_id(), chain.accounts()[0], &wallet).await;
     let nodes = vec![key(0x51), key(0x52)];
     for (node, url) in nodes.iter().zip(urls) {
         admit(&wallet, &deployment, node.address(), url).await;
@@ -61,8 +65,7 @@ pub async fn world(finalized_lag: u64, urls: [&str; 2]) -> World {
     World { chain, wallet, deployment, nodes, app }
 }
 
-async fn deploy(chain: &DevChain, wallet: &DynProvider) -> Deployment {
-    let owner = chain.accounts()[0];
+pub async fn deploy(chain_id: u64, owner: Address, wallet: &DynProvider) -> Deployment {
     let notice = "1".parse().unwrap();
     let implementation = *AppAuth::deploy(wallet).await.unwrap().address();
     let kms_auth = *KmsAuth::deploy(wallet, implementation, owner, owner, notice).await.unwrap().address();
@@ -70,7 +73,7 @@ async fn deploy(chain: &DevChain, wallet: &DynProvider) -> Deployment {
     let registry = DomainRegistry::deploy(wallet, kms_auth, owner).await.unwrap();
     sent(registry.setRecorder(payer().address(), true).send().await.unwrap()).await;
     Deployment {
-        chain_id: chain.chain_id(),
+        chain_id,
         kms_auth,
         app_implementation: implementation,
         committee,
@@ -137,6 +140,30 @@ impl World {
         self.chain.provider().erased()
     }
 
+    /// The chain itself as the only endpoint.
+    pub fn endpoints(&self) -> Endpoints {
+        self.endpoints_of(vec![("chain", BoxTransport::new(self.chain.clone()))], 1, Ambient::system())
+    }
+
+    /// Endpoints over transports, of which `quorum` must agree.
+    pub fn endpoints_of(
+        &self,
+        transports: Vec<(&str, BoxTransport)>,
+        quorum: usize,
+        ambient: Ambient,
+    ) -> Endpoints {
+        let mut config = EndpointsConfig::with_endpoints([]);
+        config.quorum = Some(quorum);
+        config.request_timeout = Duration::from_secs(1);
+        let source = |(name, transport): (&str, BoxTransport)| EndpointSource {
+            name: name.to_owned(),
+            transport,
+            requests_per_second: None,
+        };
+        let sources = transports.into_iter().map(source).collect();
+        Endpoints::of_transports(sources, &config, self.deployment.chain_id, ambient).unwrap()
+    }
+
     pub fn contracts(&self) -> Contracts {
         Contracts::from(&self.deployment)
     }
@@ -154,7 +181,7 @@ impl World {
     }
 
     pub fn follower_with(&self, store: Arc<dyn Store>, view: ChainView, bounds: Bounds) -> Follower {
-        let reader = ChainReader::new(self.provider());
+        let reader = ChainReader::new(self.endpoints());
         let gateways = ["http://gateway:1".to_owned()];
         Follower::new(self.contracts(), reader, store, view, Ambient::system().clock, gateways, bounds)
     }

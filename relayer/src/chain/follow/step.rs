@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::{
     primitives::{Address, B256},
+    rpc::types::Header,
     sol_types::SolEvent,
 };
 use futures::{
@@ -18,7 +19,7 @@ use mandate_model::{
 
 use super::{FollowError, Follower, Ticked};
 use crate::{
-    chain::ReadError,
+    chain::{ReadError, reader::Fetched},
     effects::{self, NewEffect, Targets, decoded},
     metrics,
     store::{AppRecord, EventQuery, Lock, Progress, Step, StoreError, StoredLog},
@@ -31,14 +32,14 @@ const LOG_PAGE: u32 = 5_000;
 
 impl Follower {
     /// Logs of blocks near the head; those of an app that is registered in one of them included.
-    pub(super) async fn logs_of(&self, blocks: &[BlockRef]) -> Result<Vec<StoredLog>, ReadError> {
+    pub(super) async fn logs_of(&self, blocks: &[Header]) -> Result<Vec<StoredLog>, ReadError> {
         let watched = self.watched();
         let mut logs = self.logs_of_each(blocks, &watched).await?;
         let new_apps = self.new_apps(&logs, &watched);
         if !new_apps.is_empty() {
             let since = registered_from(&logs);
-            let blocks: Vec<BlockRef> = blocks.iter().copied().filter(|b| b.number >= since).collect();
-            logs.extend(self.logs_of_each(&blocks, &new_apps).await?);
+            let from = blocks.partition_point(|header| header.number < since);
+            logs.extend(self.logs_of_each(blocks.get(from..).unwrap_or_default(), &new_apps).await?);
         }
         let new_owners = self.new_owners(&logs, &watched);
         if !new_owners.is_empty() {
@@ -49,30 +50,47 @@ impl Follower {
 
     async fn logs_of_each(
         &self,
-        blocks: &[BlockRef],
+        blocks: &[Header],
         of: &BTreeSet<Address>,
     ) -> Result<Vec<StoredLog>, ReadError> {
         // Boxed: the compiler cannot prove a stream of borrowed futures to be `Send`.
-        let each: Vec<_> = blocks.iter().map(|block| self.reader.logs_of(*block, of).boxed()).collect();
+        let each: Vec<_> = blocks.iter().map(|block| self.reader.logs_of(block, of).boxed()).collect();
         let all: Vec<Vec<StoredLog>> = stream::iter(each).buffered(CONCURRENT_BLOCKS).try_collect().await?;
         Ok(all.concat())
     }
 
-    pub(super) async fn logs_between(&self, from: u64, to: u64) -> Result<Vec<StoredLog>, ReadError> {
-        let watched = self.watched();
-        let mut logs = self.reader.logs_between(from, to, &watched).await?;
-        let new_apps = self.new_apps(&logs, &watched);
+    /// Likewise for a range, of the contracts in `watched`.
+    pub(super) async fn logs_between(
+        &self,
+        from: u64,
+        to: u64,
+        watched: &BTreeSet<Address>,
+    ) -> Result<Fetched, ReadError> {
+        let Fetched { end, mut logs } = self.reader.logs_between(from, to, watched).await?;
+        let new_apps = self.new_apps(&logs, watched);
         if !new_apps.is_empty() {
-            logs.extend(self.reader.logs_between(registered_from(&logs).max(from), to, &new_apps).await?);
+            let since = registered_from(&logs).max(from);
+            let more = self.reader.logs_between(since, to, &new_apps).await?;
+            if more.end != end {
+                // The chain, or who answers, changed between the two.
+                return Err(ReadError::UnknownBlock(end.hash.to_string()));
+            }
+            logs.extend(more.logs);
+            logs = ordered(logs);
         }
-        let new_owners = self.new_owners(&logs, &watched);
+        let new_owners = self.new_owners(&logs, watched);
         if !new_owners.is_empty() {
-            logs.extend(self.reader.logs_between(from, to, &new_owners).await?);
+            let more = self.reader.logs_between(from, to, &new_owners).await?;
+            if more.end != end {
+                return Err(ReadError::UnknownBlock(end.hash.to_string()));
+            }
+            logs.extend(more.logs);
+            logs = ordered(logs);
         }
-        Ok(ordered(logs))
+        Ok(Fetched { end, logs })
     }
 
-    fn watched(&self) -> BTreeSet<Address> {
+    pub(super) fn watched(&self) -> BTreeSet<Address> {
         let apps = self.view.apps();
         let governance = self.governance();
         apps.iter().copied().chain(self.contracts.fixed()).chain(governance).collect()
@@ -84,7 +102,7 @@ impl Follower {
         self.plan.governance.iter().chain(owners.iter()).copied().collect()
     }
 
-    fn new_owners(&self, logs: &[StoredLog], watched: &BTreeSet<Address>) -> BTreeSet<Address> {
+    pub(super) fn new_owners(&self, logs: &[StoredLog], watched: &BTreeSet<Address>) -> BTreeSet<Address> {
         match self.plan.discover {
             true => owners(logs).filter(|owner| !watched.contains(owner)).collect(),
             false => BTreeSet::new(),
@@ -115,12 +133,12 @@ impl Follower {
         self.registrations(logs).map(|record| record.app).filter(|app| !watched.contains(app)).collect()
     }
 
-    fn births<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = (Address, B256)> + 'a {
+    pub(super) fn births<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = (Address, B256)> + 'a {
         let ours = logs.iter().filter(|log| log.address == self.contracts.kms_auth);
         ours.filter_map(|log| registration(log).map(|record| (record.app, log.tx_hash)))
     }
 
-    fn registrations<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = AppRecord> + 'a {
+    pub(super) fn registrations<'a>(&'a self, logs: &'a [StoredLog]) -> impl Iterator<Item = AppRecord> + 'a {
         logs.iter().filter(|log| log.address == self.contracts.kms_auth).filter_map(registration)
     }
 
@@ -190,7 +208,7 @@ impl Follower {
         }
     }
 
-    fn targets(&self, step: &Step, nodes: Option<&[Node]>) -> Targets {
+    pub(super) fn targets(&self, step: &Step, nodes: Option<&[Node]>) -> Targets {
         let known = self.view.nodes();
         let nodes = nodes.unwrap_or(&known);
         let urls =
