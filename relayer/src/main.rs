@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use mandate_relayer::{
-    Config, Redact, Service,
+    Config, Service,
     chain::Endpoints,
     operator::{self, Operation, OperatorError},
 };
