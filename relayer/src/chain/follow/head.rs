@@ -24,6 +24,9 @@ impl Follower {
                 // The endpoint shows an older block of the same chain: it lags.
                 return Ok(());
             }
+            if tip.number - ancestor > self.bounds.reorg_window {
+                return Err(FollowError::TooDeep { window: self.bounds.reorg_window });
+            }
             self.roll_back(progress, tip.number, ancestor, head, ticked).await?;
         }
         for headers in new.chunks(BLOCKS_PER_STEP) {
