@@ -36,7 +36,7 @@ struct Running {
 }
 
 async fn begin(world: &World, config: Config) -> Running {
-    let service = Service::start(config, Ambient::system(), world.provider()).await.unwrap();
+    let service = Service::start(config, Ambient::system(), world.endpoints()).await.unwrap();
     let (base, health) = (format!("http://{}", service.address()), service.health());
     let stop = CancellationToken::new();
     Running { base, health, task: tokio::spawn(service.run(stop.clone())), stop }

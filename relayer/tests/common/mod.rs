@@ -277,8 +277,8 @@ impl World {
         let d = &self.deployment;
         format!(
             r#"listen = "127.0.0.1:{port}"
-[chain]
-rpc = "{rpc}"
+[[chain.endpoints]]
+url = "{rpc}"
 poll = "50ms"
 [store]
 path = {database:?}
