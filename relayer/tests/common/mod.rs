@@ -277,9 +277,10 @@ impl World {
         let d = &self.deployment;
         format!(
             r#"listen = "127.0.0.1:{port}"
+[chain]
+poll = "50ms"
 [[chain.endpoints]]
 url = "{rpc}"
-poll = "50ms"
 [store]
 path = {database:?}
 [mailbox]
