@@ -193,7 +193,11 @@ pub(crate) fn run<DB: Database<Error = ProofError>>(
         chain_id: Some(chain_id),
         ..TxEnv::default()
     };
-    MainnetHandler::<_, RunError, EthFrame>::default().run_system_call(&mut evm)
+    let mut handler = MainnetHandler::<_, RunError, EthFrame>::default();
+    // What is warm in any transaction: what a call costs, and so what one with a gas cap answers, depends on it
+    // (EIP-2929, EIP-3651). A system call begins with nothing.
+    handler.load_accounts(&mut evm)?;
+    handler.run_system_call(&mut evm)
 }
 
 /// What revm fails with.
