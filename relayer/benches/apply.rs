@@ -32,6 +32,9 @@ fn contracts() -> Contracts {
         kms_auth: Address::repeat_byte(0x11),
         committee: Address::repeat_byte(0x22),
         domain_registry: Address::repeat_byte(0x33),
+        role_council: Address::repeat_byte(0x44),
+        governance_factory: None,
+        receipt_anchor: None,
         genesis_block: 0,
     }
 }

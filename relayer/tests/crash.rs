@@ -315,6 +315,7 @@ async fn outcome(process: &Process<'_>) -> Outcome {
     for name in ["one.example", "two.example"] {
         certificates.push(registry.domain(name.to_owned()).call().await.unwrap().certificate);
     }
+    let ordered = process.stage.receivers[2].orders.lock().unwrap().iter().map(|o| o.name.clone()).collect();
     Outcome {
         effects,
         // Renewals wait for the end of their certificates.
@@ -324,7 +325,7 @@ async fn outcome(process: &Process<'_>) -> Outcome {
             .map(|entry| entry.state.as_str())
             .collect(),
         told: process.stage.receivers.iter().map(told).collect(),
-        ordered: process.stage.receivers[2].orders.lock().unwrap().iter().map(|o| o.name.clone()).collect(),
+        ordered,
         spent: provider.get_transaction_count(payer().address()).await.unwrap(),
         nonces,
         certificates,

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use alloy::{
     primitives::{Address, B256, U256, aliases::U40, hex},
     providers::Provider,
+    transports::BoxTransport,
 };
 use mandate_attestation::dev_pki::{Defect, DevGuest, DevPki};
 use mandate_devchain::{Config as ChainSettings, DevChain};
@@ -18,7 +19,10 @@ use mandate_model::{
     receipt_tree, signed,
     wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse},
 };
-use mandate_relayer::{Config as RelayerConfig, Service};
+use mandate_relayer::{
+    Config as RelayerConfig, Service,
+    chain::{EndpointSource, Endpoints},
+};
 use mandate_runtime::{Ambient, Clock, clock::SystemClock, config::Secret, http::Client, net::TcpNet};
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +97,14 @@ async fn g8_receipts_of_a_node_are_anchored_by_a_relayer_and_proven_by_the_contr
     config.effects.anchor_every = Duration::from_secs(1);
     let payer = chain.signers().pop().unwrap();
     config.signer.key = Some(Secret::new(hex::encode(payer.to_bytes())));
-    let relayer = Service::start(config, Ambient::system(), chain.provider().erased()).await.unwrap();
+    let source = EndpointSource {
+        name: "chain".to_owned(),
+        transport: BoxTransport::new(chain.clone()),
+        requests_per_second: None,
+    };
+    let endpoints =
+        Endpoints::of_transports(vec![source], &config.chain, chain.chain_id(), Ambient::system()).unwrap();
+    let relayer = Service::start(config, Ambient::system(), endpoints).await.unwrap();
     let relayer_url = format!("http://{}", relayer.address());
 
     let mut settings = ChainConfig::development(chain.chain_id(), deployment.kms_auth, deployment.committee);

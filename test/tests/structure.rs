@@ -203,7 +203,9 @@ fn shipped_packages_have_licences_that_deny_toml_allows() {
     let excepted = exceptions();
     for package in shipped_packages() {
         let mut allowed = allowed.clone();
-        allowed.extend(excepted.iter().filter(|(name, _)| *name == package.name).map(|(_, licence)| licence.clone()));
+        allowed.extend(
+            excepted.iter().filter(|(name, _)| *name == package.name).map(|(_, licence)| licence.clone()),
+        );
         assert!(
             licenses::is_allowed(&package.licence, &allowed),
             "{}: licence {}",

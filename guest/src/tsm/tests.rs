@@ -9,7 +9,7 @@ use mandate_attestation::{
     pccs::{CollateralConfig, Platform},
     verify,
 };
-use mandate_runtime::ManualClock;
+use mandate_runtime::clock::ManualClock;
 
 use super::*;
 

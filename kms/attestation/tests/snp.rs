@@ -382,7 +382,7 @@ proptest! {
                 // Another manifest is another image: its hash is a fact, and the contracts know it not.
                 match &evidence {
                     Evidence::Snp(snp) if snp.image == GOOD.image => prop_assert_eq!(&facts, &WARM.1),
-                    _ => prop_assert_ne!(facts.os_image_hash(), (&WARM.1).os_image_hash()),
+                    _ => prop_assert_ne!(facts.os_image_hash(), WARM.1.os_image_hash()),
                 }
             }
         }

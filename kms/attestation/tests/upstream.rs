@@ -21,7 +21,8 @@ const IMAGE: B256 = b256!("14ad42d0270b444eaeb53918a5a94d9b17eec7a817cd336173b17
 fn known(quote: &VerifiedQuote) -> KnownImages {
     let mut known = KnownImages::default();
     let measurements = vec![quote.image_measurements()];
-    let image = KnownImage { version: 1, os_image_hash: IMAGE, name: "dstack".to_owned(), measurements, snp: vec![] };
+    let image =
+        KnownImage { version: 1, os_image_hash: IMAGE, name: "dstack".to_owned(), measurements, snp: vec![] };
     known.add(&image).unwrap();
     known
 }

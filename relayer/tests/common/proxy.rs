@@ -162,10 +162,10 @@ impl Proxy {
         if faults.malformed {
             return Answer::Garbage;
         }
-        if faults.flaps.is_some_and(|every| n % every == 0) {
+        if faults.flaps.is_some_and(|every| n.is_multiple_of(every)) {
             return Answer::Status(502, "bad gateway".to_owned());
         }
-        if let Some((_, how)) = faults.limit.filter(|(every, _)| n % every == 0) {
+        if let Some((_, how)) = faults.limit.filter(|(every, _)| n.is_multiple_of(*every)) {
             return how.into();
         }
         self.lie(&faults, method, params).await.unwrap_or_else(|answer| answer)

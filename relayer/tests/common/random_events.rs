@@ -82,7 +82,7 @@ impl Random {
         match ty {
             DynSolType::Address => DynSolValue::Address(Address::repeat_byte(0xa0 + few as u8)),
             DynSolType::FixedBytes(size) => DynSolValue::FixedBytes(B256::repeat_byte(few as u8), *size),
-            DynSolType::Bool => DynSolValue::Bool(few % 2 == 0),
+            DynSolType::Bool => DynSolValue::Bool(few.is_multiple_of(2)),
             DynSolType::Uint(8) => DynSolValue::Uint(U256::from(few), 8),
             // Around the time of the blocks, so that some of what is announced has come to pass.
             DynSolType::Uint(40) => DynSolValue::Uint(U256::from(1_700_000_000 + 300 * few), 40),

@@ -27,7 +27,12 @@ async fn leading(store: &Arc<dyn Store>) {
 }
 
 fn record(n: u8, block_number: u64) -> AppRecord {
-    AppRecord { app: Address::repeat_byte(n), registrar: Address::ZERO, foreign: n % 2 == 0, block_number }
+    AppRecord {
+        app: Address::repeat_byte(n),
+        registrar: Address::ZERO,
+        foreign: n.is_multiple_of(2),
+        block_number,
+    }
 }
 
 async fn all_logs(store: &Arc<dyn Store>) -> Vec<StoredLog> {

@@ -81,7 +81,7 @@ mod tests {
         let record = |items: &[Value]| refused(&octets(&Value::Array(items.to_vec())));
         assert_eq!(record(&[Value::from("application/eat+cwt"), value.clone()]), "another media type");
         assert_eq!(record(&[Value::from(263), value.clone()]), "another media type");
-        for items in [&[][..], &[kind.clone()], &[kind.clone(), value.clone(), Value::from(4)]] {
+        for items in [&[][..], std::slice::from_ref(&kind), &[kind.clone(), value.clone(), Value::from(4)]] {
             assert_eq!(record(items), "not a record of type and value");
         }
         assert_eq!(refused(&octets(&Value::from("x"))), "not a record of type and value");

@@ -97,7 +97,7 @@ impl UpstreamCertificate {
 fn octets(certificate: &X509Certificate<'_>, oid: &Oid<'_>) -> Result<Option<Vec<u8>>, CertificateError> {
     let Some(value) = extension_value(certificate, oid)? else { return Ok(None) };
     match OctetString::from_der(value) {
-        Ok((rest, octets)) if rest.is_empty() => Ok(Some(octets.into_cow().into_owned())),
+        Ok(([], octets)) => Ok(Some(octets.into_cow().into_owned())),
         _ => Err(CertificateError::Extension {
             oid: oid.to_id_string(),
             what: "not one OCTET STRING".to_owned(),

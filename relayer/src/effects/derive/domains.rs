@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Certificates: ordered when a domain is approved, ordered again before they end, revoked when it is released.
 
-use alloy::primitives::keccak256;
+use alloy::primitives::{FixedBytes, keccak256};
 use mandate_model::{
     bindings::DomainRegistry,
     wire::gateway::{DomainOrder, DomainRelease},
@@ -43,7 +43,7 @@ pub(super) fn of(contracts: &Contracts, targets: &Targets, log: &StoredLog, loud
 /// Up to a tenth of the time that is left for renewing, so that certificates of one day are not ordered in one minute. The
 /// same for every relayer: it follows from the certificate.
 fn jitter(recorded: &DomainRegistry::CertificateRecorded, renew_before: u64) -> u64 {
-    let hash = keccak256([recorded.domainHash, recorded.fingerprint].concat());
-    let share = u64::from(u16::from_be_bytes([hash[0], hash[1]]));
+    let FixedBytes([high, low, ..]) = keccak256([recorded.domainHash, recorded.fingerprint].concat());
+    let share = u64::from(u16::from_be_bytes([high, low]));
     (renew_before / 10).saturating_mul(share) / u64::from(u16::MAX)
 }

@@ -10,7 +10,7 @@ use std::{
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail};
 use mandate_model::{deployment::Deployment, wire::relayer::RelayerStatus};
-use mandate_relayer::{Config, Service};
+use mandate_relayer::{Config, Service, chain::Endpoints};
 use mandate_runtime::{Ambient, http::Client, net::TcpNet, shutdown, telemetry};
 
 /// The argument that turns this program into a relayer: `bench relayer-role CONFIG`.
@@ -141,7 +141,7 @@ filter = "warn"
 }
 
 fn chain_section(rpc: &str) -> String {
-    format!("[chain]\nrpc = \"{rpc}\"\npoll = \"250ms\"\nstall_after = \"400days\"")
+    format!("[chain]\npoll = \"250ms\"\nstall_after = \"400days\"\n[[chain.endpoints]]\nurl = \"{rpc}\"")
 }
 
 /// Runs a relayer until the process is ended.
@@ -158,7 +158,7 @@ pub async fn relayer_role(config: &Path) -> Result<()> {
 }
 
 async fn start(config: Config) -> Result<Service> {
-    use alloy::providers::{Provider, ProviderBuilder};
-    let provider = ProviderBuilder::default().connect(config.chain.rpc.expose()).await?.erased();
-    Ok(Service::start(config, Ambient::system(), provider).await?)
+    let ambient = Ambient::system();
+    let endpoints = Endpoints::new(&config.chain, config.deployment.chain_id, ambient.clone())?;
+    Ok(Service::start(config, ambient, endpoints).await?)
 }
