@@ -7,9 +7,17 @@ import {IKmsAuth} from "./interfaces/IKmsAuth.sol";
 import {DomainNames} from "./libraries/DomainNames.sol";
 import {currentTime} from "./types/Timed.sol";
 
-/// @notice Domains, ACME accounts and certificates. Powers and non-powers: `IDomainRegistry`.
+/// @notice Domains, ACME accounts, certificates and incidents. Powers and non-powers: `IDomainRegistry`.
 contract DomainRegistry is IDomainRegistry {
-    /// @notice An ACME account's URI and an issuer's name are no longer than this.
+    /// @dev What is known of a certificate.
+    struct Sighting {
+        bool recorded;
+        uint40 reportedAt;
+        uint40 closedAt;
+        address reporter;
+    }
+
+    /// @notice An ACME account's URI, an issuer's name, evidence and a reason are no longer than this.
     uint256 public constant MAX_TEXT = 512;
 
     /// @notice Where apps are registered.
@@ -25,6 +33,9 @@ contract DomainRegistry is IDomainRegistry {
     bytes32[] private _approved;
     mapping(bytes32 domainHash => Domain) private _domains;
     mapping(bytes32 domainHash => uint256) private _positions;
+    /// @dev By app, so that who served a domain before cannot record or close anything for who serves it now.
+    mapping(bytes32 domainHash => mapping(address app => mapping(bytes32 fingerprint => Sighting))) private _sightings;
+    mapping(bytes32 domainHash => mapping(address app => uint256)) private _openIncidents;
 
     constructor(address kmsAuth_, address owner_) {
         if (owner_ == address(0)) revert ZeroOwner();
@@ -75,11 +86,42 @@ contract DomainRegistry is IDomainRegistry {
     /// @inheritdoc IDomainRegistry
     function recordCertificate(string calldata name, bytes32 fingerprint, bytes32 spkiHash, uint40 notAfter) external {
         if (!isRecorder[msg.sender]) revert NotAuthorized(msg.sender);
-        _approvedApp(name);
+        address app = _approvedApp(name);
         Domain storage found = _domains[_hash(name)];
         if (found.certificate == fingerprint) revert NothingToChange();
         (found.certificate, found.spkiHash, found.notAfter) = (fingerprint, spkiHash, notAfter);
+        // An incident stays open: that a certificate was recorded after somebody saw it is for the owner to explain.
+        _sightings[_hash(name)][app][fingerprint].recorded = true;
         emit CertificateRecorded(_hash(name), fingerprint, spkiHash, notAfter);
+    }
+
+    /// @inheritdoc IDomainRegistry
+    function reportIncident(string calldata name, bytes32 fingerprint, string calldata evidence) external {
+        address app = _approvedApp(name);
+        if (fingerprint == 0) revert ZeroFingerprint();
+        _checkLength(evidence);
+        bytes32 hash = _hash(name);
+        Sighting storage found = _sightings[hash][app][fingerprint];
+        if (found.recorded) revert AlreadyRecorded(name, fingerprint);
+        if (found.reportedAt != 0) revert AlreadyReported(name, fingerprint, found.reportedAt);
+        (found.reportedAt, found.reporter) = (currentTime(), msg.sender);
+        ++_openIncidents[hash][app];
+        emit IncidentReported(hash, fingerprint, msg.sender, app, name, evidence);
+    }
+
+    /// @inheritdoc IDomainRegistry
+    function closeIncident(string calldata name, bytes32 fingerprint, string calldata reason) external {
+        address app = _approvedApp(name);
+        _checkCallerOwnsApp(app);
+        if (bytes(reason).length == 0) revert EmptyReason();
+        _checkLength(reason);
+        bytes32 hash = _hash(name);
+        Sighting storage found = _sightings[hash][app][fingerprint];
+        IncidentState state = _state(found);
+        if (state != IncidentState.Open) revert IncidentNotOpen(name, fingerprint, state);
+        found.closedAt = currentTime();
+        --_openIncidents[hash][app];
+        emit IncidentClosed(hash, fingerprint, msg.sender, app, reason);
     }
 
     /// @inheritdoc IDomainRegistry
@@ -126,6 +168,23 @@ contract DomainRegistry is IDomainRegistry {
         }
     }
 
+    /// @inheritdoc IDomainRegistry
+    function incident(string calldata name, bytes32 fingerprint)
+        external
+        view
+        returns (IncidentState state, uint40 reportedAt, uint40 closedAt, address reporter)
+    {
+        bytes32 hash = _hash(name);
+        Sighting storage found = _sightings[hash][_domains[hash].app][fingerprint];
+        return (_state(found), found.reportedAt, found.closedAt, found.reporter);
+    }
+
+    /// @inheritdoc IDomainRegistry
+    function openIncidents(string calldata name) external view returns (uint256) {
+        bytes32 hash = _hash(name);
+        return _openIncidents[hash][_domains[hash].app];
+    }
+
     /// @dev The last one takes the place of the one that goes.
     function _removeApproved(bytes32 hash) private {
         uint256 position = _positions[hash];
@@ -152,6 +211,11 @@ contract DomainRegistry is IDomainRegistry {
     function _approvedApp(string calldata name) private view returns (address app) {
         app = _domains[_hash(name)].app;
         if (app == address(0)) revert NotApproved(name);
+    }
+
+    function _state(Sighting storage found) private view returns (IncidentState) {
+        if (found.reportedAt == 0) return IncidentState.None;
+        return found.closedAt == 0 ? IncidentState.Open : IncidentState.Closed;
     }
 
     function _checkLength(string calldata text) private pure {

@@ -1,12 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-/// @notice Which app may serve a domain, what CAA must pin for it, and every certificate that was issued.
+/// @notice Which app may serve a domain, what CAA must pin for it, every certificate that was issued, and incidents: unknown
+/// certificates that somebody saw in a CT log.
 ///
-/// Powers. The owner of a registered app: approve and release that app's domains. The registry's owner: evict a squatter,
-/// name who may record certificates. Recorder: pin accounts and record certificates.
-/// Non-powers: nobody can approve a domain for somebody else's app, and nothing here decides who gets keys.
+///   None --reportIncident, by anyone--> Open --closeIncident, by the app's owner--> Closed (for good)
+///
+/// Incidents are counted for the app that serves the domain. They stay when it is released: an app that comes back has its
+/// incidents again, another app has none of them.
+///
+/// Powers. The owner of a registered app: approve and release that app's domains, close their incidents. The registry's
+/// owner: evict a squatter, name who may record certificates. Recorder: pin accounts and record certificates. Anyone: report
+/// an incident.
+/// Non-powers: nobody can approve a domain for somebody else's app, and nothing here decides who gets keys. A report decides
+/// nothing: it is a flag for people to look at, nobody checked its evidence, and anyone who pays for the gas can raise one.
+/// Neither the registry's owner nor a recorder can close an incident, also not by recording the certificate later. Nobody can
+/// delete one or open it again.
 interface IDomainRegistry {
+    enum IncidentState {
+        None,
+        Open,
+        Closed
+    }
+
     struct Domain {
         string name;
         address app;
@@ -24,6 +40,19 @@ interface IDomainRegistry {
     event CertificateRecorded(
         bytes32 indexed domainHash, bytes32 indexed fingerprint, bytes32 spkiHash, uint40 notAfter
     );
+    /// @notice `reporter` saw a certificate of `name` that is not recorded for `app`; where, says `evidence`, unchecked.
+    event IncidentReported(
+        bytes32 indexed domainHash,
+        bytes32 indexed fingerprint,
+        address indexed reporter,
+        address app,
+        string name,
+        string evidence
+    );
+    /// @notice `by`, who owns `app`, looked at it; `reason` is the record of that.
+    event IncidentClosed(
+        bytes32 indexed domainHash, bytes32 indexed fingerprint, address indexed by, address app, string reason
+    );
     event RecorderSet(address indexed recorder, bool allowed);
     event OwnershipTransferStarted(address indexed newOwner);
     event OwnershipTransferred(address indexed previousOwner, address indexed newOwner);
@@ -38,6 +67,12 @@ interface IDomainRegistry {
     error NothingToChange();
     error ZeroOwner();
     error TextTooLong(uint256 given, uint256 max);
+    error ZeroFingerprint();
+    /// @notice The certificate is recorded for the app: no incident.
+    error AlreadyRecorded(string name, bytes32 fingerprint);
+    error AlreadyReported(string name, bytes32 fingerprint, uint40 reportedAt);
+    error IncidentNotOpen(string name, bytes32 fingerprint, IncidentState state);
+    error EmptyReason();
 
     /// @notice Lets `app` serve `name`. Only by the app's owner.
     function approveDomain(string calldata name, address app) external;
@@ -47,6 +82,11 @@ interface IDomainRegistry {
     function pinAccount(string calldata name, string calldata issuer, string calldata accountUri) external;
     /// @notice Records a certificate: SHA-256 of its DER and of its SPKI. Recorder only.
     function recordCertificate(string calldata name, bytes32 fingerprint, bytes32 spkiHash, uint40 notAfter) external;
+    /// @notice Flags a certificate of an approved domain that is not recorded: SHA-256 of its DER, and where it was seen (log
+    /// and index), at most 512 bytes. Anyone, since anyone can watch the logs; once per certificate.
+    function reportIncident(string calldata name, bytes32 fingerprint, string calldata evidence) external;
+    /// @notice Says why an incident needs no more attention, in 1 to 512 bytes. Only by the app's owner; for good.
+    function closeIncident(string calldata name, bytes32 fingerprint, string calldata reason) external;
     /// @notice Names, or no longer names, somebody who may record certificates and pin accounts. The registry's owner only.
     function setRecorder(address recorder, bool allowed) external;
 
@@ -65,6 +105,14 @@ interface IDomainRegistry {
     function domain(string calldata name) external view returns (Domain memory);
     /// @notice The app that may serve `name`, zero for none.
     function appOf(string calldata name) external view returns (address);
+    /// @notice Whether the certificate was reported for the app that serves `name` now, when that was, when it was closed, and
+    /// who reported it; zero for what did not happen. That it was recorded since changes nothing.
+    function incident(string calldata name, bytes32 fingerprint)
+        external
+        view
+        returns (IncidentState state, uint40 reportedAt, uint40 closedAt, address reporter);
+    /// @notice How many incidents of `name` are open for the app that serves it now. Anyone can add to it.
+    function openIncidents(string calldata name) external view returns (uint256);
     /// @notice Approved domains, `limit` of them from `offset` on, in an order that changes when one is released; and how many
     /// there are.
     function domains(uint256 offset, uint256 limit) external view returns (Domain[] memory page, uint256 total);

@@ -345,7 +345,8 @@ impl Sender {
         if give_up {
             // Before it is noted: a crash in between tells it again, under the same key.
             let what = format!("{} was given up: {why}; its key is {key}", queued.effect.kind());
-            self.tell(&format!("given_up:{}", keccak256(&key)), Occurrence::Incident { what }).await?;
+            self.tell(&format!("given_up:{}", keccak256(&key)), Occurrence::Incident { app: None, what })
+                .await?;
         }
         let next = match give_up {
             true => Next::GiveUp,

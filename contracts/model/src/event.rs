@@ -152,6 +152,8 @@ events! {
     DomainReleased = DomainRegistry::DomainReleased,
     AccountPinned = DomainRegistry::AccountPinned,
     CertificateRecorded = DomainRegistry::CertificateRecorded,
+    IncidentReported = DomainRegistry::IncidentReported,
+    IncidentClosed = DomainRegistry::IncidentClosed,
     RecorderSet = DomainRegistry::RecorderSet,
     RegistryTransferStarted = DomainRegistry::OwnershipTransferStarted,
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     app::{App, Device},
     committee::{Ceremony, CeremonyKind, CeremonyState, Committee, Epoch, Node},
-    domains::{Certificate, Domain, Domains},
+    domains::{Certificate, Closing, Domain, Domains, Incident, Incidents},
     registry::{Registration, Registry},
     timed::{FOREVER, Governed, Timed, Version, VersionState},
 };

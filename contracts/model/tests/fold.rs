@@ -9,7 +9,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, aliases::U40, keccak256};
 use mandate_model::{
     bindings::{AppAuth, DomainRegistry, KmsAuth, KmsCommittee},
     event::{Event, Position},
-    state::{CeremonyKind, Contracts, FOREVER, State, VersionState, fold},
+    state::{CeremonyKind, Closing, Contracts, FOREVER, Incident, State, VersionState, fold},
     wire::BlockRef,
 };
 use proptest::prelude::*;
@@ -221,6 +221,47 @@ fn g9_domain_is_approved_certified_and_released() {
 }
 
 #[test]
+fn g9_incident_outlives_its_closing_and_the_release() {
+    let mut chain = Chain::with_app();
+    let (domainHash, name) = (keccak256(b"app.example"), "app.example".to_owned());
+    let fingerprint = B256::repeat_byte(1);
+    let (reporter, evidence) = (Address::repeat_byte(7), "https://ct.example/log 5".to_owned());
+    let closed = DomainRegistry::IncidentClosed {
+        domainHash,
+        fingerprint,
+        by: OWNER,
+        app: APP,
+        reason: "ordered by hand".into(),
+    };
+    chain.emit(DOMAINS, closed.clone());
+    assert!(chain.state.domains.incidents.is_empty(), "what was not reported cannot be closed");
+    let approved = |app| DomainRegistry::DomainApproved { domainHash, app, name: name.clone() };
+    chain.emit(DOMAINS, approved(APP));
+    let reported = DomainRegistry::IncidentReported {
+        domainHash,
+        fingerprint,
+        reporter,
+        app: APP,
+        name: name.clone(),
+        evidence: evidence.clone(),
+    };
+    chain.emit(DOMAINS, reported);
+    let open = Incident { reporter, reported_at: 1000, evidence, closing: None };
+    assert_eq!(chain.state.domains.incidents_of(&domainHash).unwrap()[&fingerprint], open);
+    chain.now = 1100;
+    chain.emit(DOMAINS, closed);
+    chain.emit(DOMAINS, DomainRegistry::DomainReleased { domainHash, app: APP, by: OWNER });
+    assert_eq!(chain.state.domains.incidents_of(&domainHash), None);
+    chain.emit(DOMAINS, approved(OWNER));
+    assert_eq!(chain.state.domains.incidents_of(&domainHash), None, "they were those of another app");
+    chain.emit(DOMAINS, DomainRegistry::DomainReleased { domainHash, app: OWNER, by: OWNER });
+    chain.emit(DOMAINS, approved(APP));
+    let closing = Some(Closing { by: OWNER, at: 1100, reason: "ordered by hand".into() });
+    let incidents = chain.state.domains.incidents_of(&domainHash).unwrap();
+    assert_eq!(incidents[&fingerprint], Incident { closing, ..open });
+}
+
+#[test]
 fn g9_nodes_come_and_go() {
     let mut chain = Chain::new();
     let nodeKey = Address::repeat_byte(1);
@@ -250,10 +291,26 @@ fn g9_nodes_come_and_go() {
     assert!(chain.state.committee.nodes.is_empty());
 }
 
+fn incident(domainHash: B256, app: Address, closing: bool) -> Event {
+    let fingerprint = B256::repeat_byte(5);
+    if closing {
+        return DomainRegistry::IncidentClosed {
+            domainHash,
+            fingerprint,
+            by: OWNER,
+            app,
+            reason: "no".into(),
+        }
+        .into();
+    }
+    let (name, evidence) = ("a.b".into(), "log 1".into());
+    DomainRegistry::IncidentReported { domainHash, fingerprint, reporter: OWNER, app, name, evidence }.into()
+}
+
 fn any_event() -> impl Strategy<Value = (Address, Event)> {
     let emitter = prop_oneof![Just(KMS_AUTH), Just(COMMITTEE), Just(DOMAINS), Just(APP), Just(OWNER)];
     let small = 0u8..4;
-    (emitter, small, 900u64..1200, any::<bool>(), 0usize..12).prop_map(|(emitter, n, from, flag, which)| {
+    (emitter, small, 900u64..1200, any::<bool>(), 0usize..13).prop_map(|(emitter, n, from, flag, which)| {
         let (hash, who) = (B256::repeat_byte(n), Address::repeat_byte(n));
         let event = match which {
             0 => scheduled(hash, from).into(),
@@ -266,6 +323,7 @@ fn any_event() -> impl Strategy<Value = (Address, Event)> {
             7 => KmsAuth::AppSuspensionSet { app: who, suspended: flag, from: t(from) }.into(),
             8 => DomainRegistry::DomainApproved { domainHash: hash, app: who, name: "a.b".into() }.into(),
             9 => DomainRegistry::RecorderSet { recorder: who, allowed: flag }.into(),
+            11 => incident(hash, who, flag),
             10 => KmsCommittee::NoncePublished { nodeKey: who, nonce: hash }.into(),
             _ => mandate_model::bindings::AppGovernor::ProposalExecuted { proposalId: U256::from(n) }.into(),
         };

@@ -222,7 +222,7 @@ impl Dispatcher {
         }
         // Where nodes and gateways are is no business of a receiver outside.
         let text = format!("{} was given up: {error}; its key is {key}", effect.kind());
-        let what = Occurrence::Incident { what: without_urls(&text).into_owned() };
+        let what = Occurrence::Incident { app: None, what: without_urls(&text).into_owned() };
         let wanted = self.outside.subscriptions.iter().filter(|hook| hook.wants(&what));
         let told = wanted.map(|hook| {
             NewEffect::of_webhook(

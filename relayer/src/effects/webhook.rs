@@ -170,9 +170,10 @@ impl Subscription {
         let app = match what {
             Occurrence::Scheduled { app, .. }
             | Occurrence::AboutToActivate { app, .. }
-            | Occurrence::Revoked { app, .. } => *app,
+            | Occurrence::Revoked { app, .. }
+            | Occurrence::Incident { app, .. } => *app,
             Occurrence::Paused { app, .. } | Occurrence::Rotated { app, .. } => Some(*app),
-            Occurrence::Incident { .. } | Occurrence::LowBalance { .. } => None,
+            Occurrence::LowBalance { .. } => None,
         };
         self.events.contains(&what.kind())
             && (self.apps.is_empty() || app.is_none_or(|app| self.apps.contains(&app)))

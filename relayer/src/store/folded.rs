@@ -30,6 +30,8 @@ const CEREMONY: u8 = 0x22;
 const EPOCH: u8 = 0x23;
 const DOMAINS: u8 = 0x30;
 pub(super) const DOMAIN: u8 = 0x31;
+/// Followed by the domain's hash, the app and the fingerprint.
+const INCIDENT: u8 = 0x32;
 /// Followed by the app's address and one of the tags below.
 const APP: u8 = 0x40;
 /// One past the committee's tags.
@@ -117,6 +119,8 @@ fn domain_part(event: &Event) -> Vec<u8> {
         Event::DomainReleased(e) => key(DOMAIN, &e.domainHash),
         Event::AccountPinned(e) => key(DOMAIN, &e.domainHash),
         Event::CertificateRecorded(e) => key(DOMAIN, &e.domainHash),
+        Event::IncidentReported(e) => incident_key(e.domainHash, e.app, e.fingerprint),
+        Event::IncidentClosed(e) => incident_key(e.domainHash, e.app, e.fingerprint),
         _ => vec![DOMAINS],
     }
 }
@@ -181,6 +185,13 @@ fn absorb(state: &mut State, key: &[u8], value: &str) -> Result<(), Malformed> {
         EPOCH => drop(state.committee.epochs.insert(number(rest)?, parsed(value)?)),
         DOMAINS => state.domains = parsed(value)?,
         DOMAIN => drop(state.domains.domains.insert(hash(rest)?, parsed(value)?)),
+        INCIDENT => {
+            let (domain, rest) = rest.split_at_checked(B256::len_bytes()).ok_or("a short key")?;
+            let (app, rest) = rest.split_at_checked(Address::len_bytes()).ok_or("a short key")?;
+            let of_app =
+                state.domains.incidents.entry(hash(domain)?).or_default().entry(address(app)?).or_default();
+            of_app.insert(hash(rest)?, parsed(value)?);
+        }
         APP => {
             let (app, rest) = rest.split_at_checked(Address::len_bytes()).ok_or("a short key")?;
             let (tag, rest) = rest.split_first().ok_or("a short key")?;
@@ -217,6 +228,11 @@ pub(super) fn parts(state: State) -> Result<Rows, Malformed> {
     entries(&mut rows, std::mem::take(&mut committee.epochs), |epoch| numbered(EPOCH, epoch))?;
     unless_default(&mut rows, COMMITTEE, &committee, &Committee::default())?;
     entries(&mut rows, std::mem::take(&mut domains.domains), |name| key(DOMAIN, &name))?;
+    for (domain, apps) in std::mem::take(&mut domains.incidents) {
+        for (app, incidents) in apps {
+            entries(&mut rows, incidents, |fingerprint| incident_key(domain, app, fingerprint))?;
+        }
+    }
     unless_default(&mut rows, DOMAINS, &domains, &Domains::default())?;
     for (address, app) in policies {
         app_rows(&mut rows, address, app)?;
@@ -279,6 +295,10 @@ fn numbered(tag: u8, n: u64) -> Vec<u8> {
 
 fn app_key(app: Address, tag: u8, rest: &[u8]) -> Vec<u8> {
     [&[APP], app.as_slice(), &[tag], rest].concat()
+}
+
+fn incident_key(domain: B256, app: Address, fingerprint: B256) -> Vec<u8> {
+    [&[INCIDENT], domain.as_slice(), app.as_slice(), fingerprint.as_slice()].concat()
 }
 
 /// The first key behind all that begin with `prefix`, whose last byte is a tag or part of an address.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256, U256, keccak256};
 use mandate_model::{
     bindings::{AppAuth, DomainRegistry, KmsAuth, Version as Told},
     boot::BootFacts,
@@ -125,6 +125,7 @@ impl Town {
         let recorder = self.ask(to, DomainRegistry::isRecorderCall { recorder: guardian }).await;
         assert_eq!(recorder, domains.recorders.contains(&guardian));
         for n in 0..3 {
+            self.check_incidents(n).await;
             let told = self.ask(to, DomainRegistry::domainCall { name: name(n) }).await;
             let Some(domain) = domains.domains.get(&keccak256(name(n))) else {
                 assert_eq!(told.app, Address::ZERO);
@@ -138,6 +139,36 @@ impl Town {
             let newest = domain.certificates.last();
             assert_eq!(told.certificate, newest.map(|c| c.fingerprint).unwrap_or_default());
             assert_eq!(told.notAfter, t(newest.map(|c| c.not_after).unwrap_or_default()));
+        }
+    }
+
+    async fn check_incidents(&self, n: u8) {
+        let (to, none) = (self.contracts.domain_registry, BTreeMap::new());
+        let incidents = self.state.domains.incidents_of(&keccak256(name(n))).unwrap_or(&none);
+        let open = incidents.values().filter(|incident| incident.closing.is_none()).count();
+        let told = self.ask(to, DomainRegistry::openIncidentsCall { name: name(n) }).await;
+        assert_eq!(told, U256::from(open), "{}", name(n));
+        for fingerprint in [hash(0), hash(1)] {
+            let call = DomainRegistry::incidentCall { name: name(n), fingerprint };
+            let told = self.ask(to, call).await;
+            let (state, reported_at, closed_at, reporter) = match incidents.get(&fingerprint) {
+                None => (0, 0, 0, Address::ZERO),
+                Some(i) => {
+                    let closed_at = i.closing.as_ref().map(|closing| closing.at);
+                    (
+                        1 + u8::from(closed_at.is_some()),
+                        i.reported_at,
+                        closed_at.unwrap_or_default(),
+                        i.reporter,
+                    )
+                }
+            };
+            assert_eq!(
+                (told.state, told.reportedAt, told.closedAt, told.reporter),
+                (state, t(reported_at), t(closed_at), reporter),
+                "{} {fingerprint}",
+                name(n)
+            );
         }
     }
 

@@ -128,7 +128,7 @@ fn on_registry() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn on_domains() -> impl Strategy<Value = Vec<u8>> {
-    (0usize..5, 0u8..3, any::<bool>()).prop_map(|(which, n, flag)| {
+    (0usize..9, 0u8..3, any::<bool>()).prop_map(|(which, n, flag)| {
         let name = name(n);
         match which {
             0 => DomainRegistry::releaseDomainCall { name }.abi_encode(),
@@ -136,6 +136,8 @@ fn on_domains() -> impl Strategy<Value = Vec<u8>> {
                 let (issuer, accountUri) = (format!("ca{n}.example"), "https://ca.example/1".to_owned());
                 DomainRegistry::pinAccountCall { name, issuer, accountUri }.abi_encode()
             }
+            5 | 6 => report(name, u8::from(flag)),
+            7 | 8 => close(name, u8::from(flag)),
             _ => {
                 let (fingerprint, notAfter) = (hash(u8::from(flag)), t(5000));
                 DomainRegistry::recordCertificateCall { name, fingerprint, spkiHash: B256::ZERO, notAfter }
@@ -143,6 +145,15 @@ fn on_domains() -> impl Strategy<Value = Vec<u8>> {
             }
         }
     })
+}
+
+fn report(name: String, n: u8) -> Vec<u8> {
+    let evidence = format!("log {n}");
+    DomainRegistry::reportIncidentCall { name, fingerprint: hash(n), evidence }.abi_encode()
+}
+
+fn close(name: String, n: u8) -> Vec<u8> {
+    DomainRegistry::closeIncidentCall { name, fingerprint: hash(n), reason: "known".into() }.abi_encode()
 }
 
 fn by() -> impl Strategy<Value = By> {
@@ -171,6 +182,11 @@ pub(crate) async fn warm_up(town: &mut Town) {
         ),
         (By::Owner, Target::Domains, DomainRegistry::approveDomainCall { name: name(0), app }.abi_encode()),
         (By::Owner, Target::Domains, DomainRegistry::approveDomainCall { name: name(1), app }.abi_encode()),
+        (By::Stranger, Target::Domains, report(name(0), 0)),
+        (By::Stranger, Target::Domains, report(name(0), 1)),
+        (By::Owner, Target::Domains, close(name(0), 1)),
+        (By::Owner, Target::Domains, DomainRegistry::releaseDomainCall { name: name(0) }.abi_encode()),
+        (By::Owner, Target::Domains, DomainRegistry::approveDomainCall { name: name(0), app }.abi_encode()),
         (By::Owner, Target::Registry, KmsAuth::setKmsAppCall { app }.abi_encode()),
         (By::Owner, Target::Registry, KmsAuth::setGatewayAppCall { app }.abi_encode()),
         (By::Guardian, Target::Registry, KmsAuth::suspendAppCall { app }.abi_encode()),

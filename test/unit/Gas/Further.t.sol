@@ -139,6 +139,18 @@ contract GasFurtherTest is Fixture {
         vm.snapshotGasLastCall("DomainRegistry.recordCertificate");
     }
 
+    function test_gas_reportIncident() external {
+        _report();
+        vm.snapshotGasLastCall("DomainRegistry.reportIncident");
+    }
+
+    function test_gas_closeIncident() external {
+        _report();
+        vm.prank(OWNER);
+        registry.closeIncident(NAME, keccak256("certificate"), "ordered by hand for the move to a new issuer");
+        vm.snapshotGasLastCall("DomainRegistry.closeIncident");
+    }
+
     function test_gas_setRecorder() external {
         vm.prank(OWNER);
         registry.setRecorder(STRANGER, true);
@@ -149,6 +161,11 @@ contract GasFurtherTest is Fixture {
         vm.prank(NEXT);
         registry.acceptOwnership();
         vm.snapshotGasLastCall("DomainRegistry.acceptOwnership");
+    }
+
+    function _report() private {
+        vm.prank(STRANGER);
+        registry.reportIncident(NAME, keccak256("certificate"), "https://ct.example/log 123456");
     }
 
     function _toUsed(bytes memory data, string memory name) private {

@@ -41,6 +41,35 @@ pub struct Domain {
     pub certificates: Vec<Certificate>,
 }
 
+/// A certificate that was not recorded for the app when somebody reported it. Nobody checked the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incident {
+    /// Who reported it.
+    pub reporter: Address,
+    /// When, Unix seconds.
+    pub reported_at: u64,
+    /// Where it was seen, in the reporter's words.
+    pub evidence: String,
+    /// How it ended; none while it is open.
+    pub closing: Option<Closing>,
+}
+
+/// The end of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Closing {
+    /// The app's owner.
+    pub by: Address,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// Why, in the owner's words.
+    pub reason: String,
+}
+
+/// Incidents by the keccak256 of the domain's name, the app that served it, and the certificate's fingerprint.
+pub type Incidents = BTreeMap<B256, BTreeMap<Address, BTreeMap<B256, Incident>>>;
+
 /// Domains by the keccak256 of their name, and who may record certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +82,8 @@ pub struct Domains {
     pub recorders: BTreeSet<Address>,
     /// Approved domains.
     pub domains: BTreeMap<B256, Domain>,
+    /// Every incident there ever was: neither a release nor a closing deletes one.
+    pub incidents: Incidents,
 }
 
 impl Domains {
@@ -73,6 +104,18 @@ impl Domains {
                     domain.certificates.push(certificate);
                 }
             }
+            Event::IncidentReported(e) => {
+                let (reporter, evidence) = (e.reporter, e.evidence.clone());
+                let incident = Incident { reporter, reported_at: at.timestamp, evidence, closing: None };
+                let of_app = self.incidents.entry(e.domainHash).or_default().entry(e.app).or_default();
+                of_app.insert(e.fingerprint, incident);
+            }
+            Event::IncidentClosed(e) => {
+                let of_app = self.incidents.get_mut(&e.domainHash).and_then(|apps| apps.get_mut(&e.app));
+                if let Some(incident) = of_app.and_then(|incidents| incidents.get_mut(&e.fingerprint)) {
+                    incident.closing = Some(Closing { by: e.by, at: at.timestamp, reason: e.reason.clone() });
+                }
+            }
             Event::RecorderSet(e) if e.allowed => drop(self.recorders.insert(e.recorder)),
             Event::RecorderSet(e) => drop(self.recorders.remove(&e.recorder)),
             Event::RegistryTransferStarted(e) => self.pending_owner = e.newOwner,
@@ -81,6 +124,12 @@ impl Domains {
             }
             _ => {}
         }
+    }
+
+    /// The incidents of the domain for the app that may serve it now, by the certificate's fingerprint.
+    pub fn incidents_of(&self, domain_hash: &B256) -> Option<&BTreeMap<B256, Incident>> {
+        let app = self.domains.get(domain_hash)?.app;
+        self.incidents.get(domain_hash)?.get(&app)
     }
 
     fn approve(&mut self, hash: B256, app: Address, name: String, approved_at: u64) {

@@ -251,6 +251,7 @@ fn webhooks_hear_at_the_head_of_what_ends_and_at_finality_of_what_is_to_come() {
         (log(auth, &KmsAuth::AppSuspensionSet { app: APP, suspended: true, from: time(0) }), Paused),
         (log(committee, &KmsCommittee::NodeEvicted { nodeKey: APP, by: APP }), Incident),
         (log(committee, &KmsCommittee::CeremonyAborted { round: 3 }), Incident),
+        (log(contracts().domain_registry, &reported(APP)), Incident),
     ];
     for (log, kind) in &at_the_head {
         assert_eq!(told(at_head(&contracts(), &targets, log)), [(*kind, 0)], "{log:?}");
@@ -264,6 +265,35 @@ fn webhooks_hear_at_the_head_of_what_ends_and_at_finality_of_what_is_to_come() {
     let rotated = log(APP, &AppAuth::KeysRotated { generation: 2, previousUntil: time(5) });
     assert_eq!(told(at_finality(&contracts(), &targets, &rotated, true)), [(Rotated, 0)]);
     assert!(told(at_finality(&contracts(), &targets, &rotated, false)).is_empty(), "old news are no news");
+}
+
+fn reported(app: Address) -> DomainRegistry::IncidentReported {
+    let (hash, fingerprint, reporter) = (B256::repeat_byte(1), CODE, COUNCIL);
+    let (name, evidence) = ("shop.example".to_owned(), "https://ct.example/log\n5".to_owned());
+    DomainRegistry::IncidentReported { domainHash: hash, fingerprint, reporter, app, name, evidence }
+}
+
+#[test]
+fn webhook_names_who_reported_an_incident_and_only_to_those_of_its_app() {
+    let registry = contracts().domain_registry;
+    let mine = Subscription { apps: [APP].into(), ..hook(&[EventKind::Incident]) };
+    let targets = targets_with(vec![mine]);
+    let effects = at_head(&contracts(), &targets, &log(registry, &reported(APP)));
+    let texts = effects.iter().filter_map(|new| match &new.effect {
+        Effect::Webhook { message, .. } => Some(message.what.text()),
+        _ => None,
+    });
+    let text = format!(
+        "shop.example: certificate {CODE} is not recorded, reports {COUNCIL}, unchecked: https://ct.example/log5"
+    );
+    let told_to_mine: Vec<_> = texts.collect();
+    assert!(told_to_mine.len() == 1 && text.starts_with(&told_to_mine[0]), "{told_to_mine:?}");
+    assert!(told_to_mine[0].contains(&COUNCIL.to_string()));
+    assert!(told(at_head(&contracts(), &targets, &log(registry, &reported(COUNCIL)))).is_empty());
+    assert!(
+        told(at_head(&contracts(), &targets, &log(APP, &reported(APP)))).is_empty(),
+        "not the registry's"
+    );
 }
 
 #[test]

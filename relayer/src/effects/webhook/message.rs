@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use alloy::primitives::{Address, B256, U256};
 use mandate_model::{
-    bindings::{AppAuth, KmsAuth, KmsCommittee},
+    bindings::{AppAuth, DomainRegistry, KmsAuth, KmsCommittee},
     wire::BlockRef,
 };
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,8 @@ pub enum Occurrence {
     },
     /// As [`EventKind::Incident`].
     Incident {
+        /// The app that it concerns; none when it concerns everybody.
+        app: Option<Address>,
         /// What it is, in a sentence.
         what: String,
     },
@@ -190,7 +192,7 @@ impl Occurrence {
             Self::Rotated { app, generation, previous_until } => format!(
                 "app {app} has keys of generation {generation}; the previous ones are given out until {previous_until} (Unix time)"
             ),
-            Self::Incident { what } => one_line(what),
+            Self::Incident { what, .. } => one_line(what),
             Self::LowBalance { payer, balance, threshold } => {
                 format!("relayer account {payer} has {balance} wei, below {threshold}")
             }
@@ -233,6 +235,7 @@ pub(in super::super) fn told_at_head(
             Some(Occurrence::Paused { app: e.app, until: None })
         }
         a if a == contracts.committee => committee_incident(log),
+        a if a == contracts.domain_registry => domain_incident(log),
         app if targets.apps.contains(&app) => {
             if let Some(e) = decoded::<AppAuth::CodeRevoked>(log) {
                 return Some(Occurrence::Revoked { app: Some(app), hash: Some(e.codeHash), by: e.by });
@@ -250,10 +253,23 @@ pub(in super::super) fn told_at_head(
 fn committee_incident(log: &StoredLog) -> Option<Occurrence> {
     if let Some(e) = decoded::<KmsCommittee::NodeEvicted>(log) {
         let what = format!("KMS node {} was evicted by {}", e.nodeKey, e.by);
-        return Some(Occurrence::Incident { what });
+        return Some(Occurrence::Incident { app: None, what });
     }
     let e = decoded::<KmsCommittee::CeremonyAborted>(log)?;
-    Some(Occurrence::Incident { what: format!("key ceremony {} was aborted", e.round) })
+    Some(Occurrence::Incident { app: None, what: format!("key ceremony {} was aborted", e.round) })
+}
+
+/// Anyone can report, so the text says who did. Their own words come last: what is cut off is theirs.
+fn domain_incident(log: &StoredLog) -> Option<Occurrence> {
+    let e = decoded::<DomainRegistry::IncidentReported>(log)?;
+    let what = format!(
+        "{}: certificate {} is not recorded, reports {}, unchecked: {}",
+        e.name,
+        e.fingerprint,
+        e.reporter,
+        capped(e.evidence)
+    );
+    Some(Occurrence::Incident { app: Some(e.app), what })
 }
 
 /// What `log` tells once it is final: what is still to come anyway.
