@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The parts together: built from a configuration, started, and run until told to stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use alloy::{
     primitives::Address,
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, Api},
     approvals::Approvals,
-    chain::{Bounds, ChainIdError, ChainReader, ChainView, Contracts, Endpoints, Follower, Latches, Ticked},
+    chain::{Bounds, ChainIdError, ChainReader, ChainView, Contracts, Endpoints, Follower, Latches},
     config::{Config, SignerError},
     effects::{
         Dispatcher, Outside,
@@ -36,6 +36,10 @@ use crate::{
     submissions::Submissions,
     witness::Witnesses,
 };
+
+mod following;
+
+use following::Following;
 
 /// Why a relayer did not start.
 #[derive(Debug, Error)]
@@ -312,93 +316,4 @@ async fn check_chain(
         }
     }
     Ok(())
-}
-
-/// The loop around the follower.
-struct Following {
-    follower: Follower,
-    wake: Arc<Notify>,
-    http_bell: Arc<Notify>,
-    chain_bell: Arc<Notify>,
-    poll: Duration,
-    stall_after: Duration,
-    redact: Redact,
-    health: Health,
-    ambient: Ambient,
-}
-
-impl Following {
-    async fn run(mut self, stop: CancellationToken) {
-        // What was left in the outbox by the last run.
-        self.http_bell.notify_one();
-        self.chain_bell.notify_one();
-        let work = async {
-            let mut last_error = String::new();
-            loop {
-                self.tick(&mut last_error).await;
-                tokio::select! {
-                    () = self.wake.notified() => {}
-                    () = self.ambient.clock.sleep(self.poll) => {}
-                }
-            }
-        };
-        stop.clone().run_until_cancelled(work).await;
-        if let Err(error) = self.follower.stand_down().await {
-            tracing::warn!(%error, "another relayer takes over when this one's lease has ended");
-        }
-    }
-
-    async fn tick(&mut self, last_error: &mut String) {
-        let ticked = match self.follower.tick_head().await {
-            Ok(mut ticked) => {
-                // Revocations do not wait for what is final.
-                self.ring(&ticked);
-                let finality = self.follower.tick_finality(&mut ticked).await;
-                if ticked.finalized {
-                    self.http_bell.notify_one();
-                    self.chain_bell.notify_one();
-                }
-                finality.map(|()| ticked)
-            }
-            Err(error) => {
-                // Some may have been enqueued all the same.
-                self.http_bell.notify_one();
-                Err(error)
-            }
-        };
-        match ticked {
-            Ok(ticked) => {
-                last_error.clear();
-                self.judge_age(ticked.head_time);
-            }
-            Err(error) => {
-                let why = self.redact.text(&error);
-                // An endpoint that is away is told once, not at every poll.
-                if *last_error != why {
-                    tracing::warn!(%why, "cannot follow the chain");
-                    last_error.clone_from(&why);
-                }
-                self.health.fail("chain", why);
-            }
-        }
-    }
-
-    fn ring(&self, ticked: &Ticked) {
-        if ticked.effects > 0 {
-            self.http_bell.notify_one();
-        }
-        if ticked.blocks > 0 || ticked.rolled_back > 0 {
-            self.chain_bell.notify_one();
-            tracing::debug!(?ticked, "followed");
-        }
-    }
-
-    fn judge_age(&self, head_time: u64) {
-        let age = self.ambient.clock.unix().saturating_sub(head_time);
-        metrics::HEAD_AGE.set(age as f64, []);
-        match age > self.stall_after.as_secs() {
-            true => self.health.fail("chain", format!("the newest header is {age} s old")),
-            false => self.health.ok("chain"),
-        }
-    }
 }

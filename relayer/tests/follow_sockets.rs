@@ -109,9 +109,9 @@ async fn a_subscription_tells_of_heads_without_being_asked() {
     world.chain.mine(1);
     running.at_head(&world).await;
     eventually("nothing is asked for several polls", || async {
-        let asked = proxy.asked("");
+        let asked = proxy.asked("eth_getBlockByNumber");
         tokio::time::sleep(Duration::from_millis(300)).await;
-        proxy.asked("") == asked
+        proxy.asked("eth_getBlockByNumber") == asked
     })
     .await;
     running.end().await;

@@ -111,16 +111,21 @@ fn page_lists_every_alarm_and_every_alarm_watches_metrics_that_exist() {
     assert_eq!(listed, names);
 }
 
-/// `section.field` and the value shown for each setting of the example.
+/// `section.field` and the value shown for each setting of the example; a list of tables is one setting.
 fn settings() -> BTreeMap<String, String> {
-    let (mut found, mut section) = (BTreeMap::new(), String::new());
+    let (mut found, mut section, mut in_list) = (BTreeMap::new(), String::new(), false);
     for line in read("script/config/relayer.toml").lines() {
         let line = line.strip_prefix("# e.g. ").or_else(|| line.strip_prefix("# ")).unwrap_or(line);
         let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b"_.".contains(&b));
         let head = line.trim_start_matches('[').trim_end_matches(']');
         if line.starts_with('[') && line.ends_with(']') && word(head) {
+            in_list = line.starts_with("[[");
+            if in_list {
+                found.insert(head.to_owned(), String::new());
+            }
             section = format!("{head}.");
-        } else if let Some((name, value)) = line.split_once(" = ")
+        } else if !in_list
+            && let Some((name, value)) = line.split_once(" = ")
             && word(name)
         {
             found.insert(format!("{section}{name}"), value.to_owned());

@@ -172,7 +172,8 @@ fn compare(answers: Vec<Answer>, from: u64, to: u64) -> Result<Vec<StoredLog>, R
     Err(ReadError::Disagree { from, to, who: who.join(", ") })
 }
 
-/// Whether the end of an answer was lost. The last block's bloom filter and receipts tell.
+/// Whether the end of an answer was lost, where one endpoint is believed: an answer that was cut is cut in the block of its
+/// last log or right behind it. That block's receipts are proven, and the endpoint is asked again for what comes after.
 async fn check_cut(
     endpoints: &Endpoints,
     end: &Header,
@@ -180,12 +181,23 @@ async fn check_cut(
     logs: Vec<StoredLog>,
     of: &BTreeSet<Address>,
 ) -> Result<Vec<StoredLog>, ReadError> {
-    if endpoints.quorum() > 1 || !receipts::may_hold(end, of) {
+    if endpoints.quorum() > 1 {
         return Ok(logs);
     }
-    let proven = receipts::logs(endpoints, end, of).await?;
-    let at_end = logs.partition_point(|log| log.block_number < end.number);
-    match logs.get(at_end..).is_some_and(|said| said == proven) {
+    let last = logs.last().map_or(end.number, |log| log.block_number);
+    let (header, behind) = if last < end.number {
+        let (header, members) = that_agree(endpoints, last).await?;
+        let answers = enough(1, members, last + 1, end.number, of).await?;
+        (header, compare(answers, last + 1, end.number)?)
+    } else {
+        (end.clone(), Vec::new())
+    };
+    let in_last = logs.get(logs.partition_point(|log| log.block_number < last)..).unwrap_or_default();
+    let proven = match receipts::may_hold(&header, of) {
+        true => receipts::logs(endpoints, &header, of).await?,
+        false => Vec::new(),
+    };
+    match in_last == proven && behind.is_empty() {
         true => Ok(logs),
         false if from == end.number => Ok(proven),
         false => {
