@@ -7,7 +7,7 @@ use alloy::{
 };
 
 /// Enum name → variants in their order, as `contracts/types/Boot.sol` and the interfaces declare them.
-const ENUMS: [(&str, &[&str]); 10] = [
+const ENUMS: [(&str, &[&str]); 11] = [
     ("Verdict", &["Denied", "Allowed"]),
     ("VersionState", &["None", "Scheduled", "Active", "Retiring", "Retired", "Revoked"]),
     ("TeeKind", &["None", "Tdx", "Snp", "Nitro"]),
@@ -59,6 +59,7 @@ const ENUMS: [(&str, &[&str]); 10] = [
     ("CeremonyState", &["None", "Dealing", "Confirming", "Finished", "Aborted"]),
     ("MotionState", &["None", "Open", "Passed", "Executed", "Expired"]),
     ("Preset", &["Demo", "Standard", "Cautious"]),
+    ("IncidentState", &["None", "Open", "Closed"]),
 ];
 
 /// The variants of the enum called `kind`.
@@ -120,6 +121,7 @@ mod tests {
             include_str!("../../contracts/interfaces/IKmsCommittee.sol"),
             include_str!("../../contracts/interfaces/IRoleCouncil.sol"),
             include_str!("../../contracts/interfaces/IGovernanceFactory.sol"),
+            include_str!("../../contracts/interfaces/IDomainRegistry.sol"),
         ]
         .concat();
         for (kind, names) in ENUMS.iter().filter(|(kind, _)| *kind != "ProposalState") {
