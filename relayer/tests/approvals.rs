@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Approvals that a relayer pays for, and those that it does not.
+//! Approvals that a relayer pays for, and those that it does not; of members that are keys, and of members that are contracts.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::{
     network::TransactionBuilder,
-    primitives::{Address, B256, Bytes, U256, aliases::U40},
+    primitives::{Address, B256, Bytes, U256, aliases::U40, hex},
     providers::Provider,
     rpc::types::TransactionRequest,
     signers::{SignerSync, local::PrivateKeySigner},
@@ -35,11 +35,35 @@ fn role(members: Vec<Address>, threshold: u32) -> Role {
     Role { name: "core".to_owned(), threshold, members }
 }
 
+/// The code of a wallet that answers for `owner`'s key (ERC-1271), after as many bytes of memory as it is told to waste.
+///
+/// ```text
+/// keccak256(memory[..waste]); hash, v, r, s from the call data to memory; ecrecover; is it the owner? then the magic value
+/// ```
+fn wallet_code(owner: Address, waste: u32) -> Bytes {
+    let waste = [[0x63].as_slice(), &waste.to_be_bytes(), &hex!("5f2050")].concat();
+    let copied = hex!("602060045f37600160a4603f3760406064604037");
+    let recovered = hex!("6020608060805f60015afa50608051");
+    let compared = [hex!("73").as_slice(), owner.as_slice(), &hex!("14")].concat();
+    let answered = hex!("631626ba7e0260e01b5f5260205ff3");
+    let code = [waste.as_slice(), &copied, &recovered, &compared, &answered].concat();
+    let length = u8::try_from(code.len()).unwrap();
+    [[0x60, length, 0x80].as_slice(), &hex!("60095f395ff3"), &code].concat().into()
+}
+
+async fn contract_wallet(world: &World, owner: Address, waste: u32) -> Address {
+    let request = TransactionRequest::default().with_deploy_code(wallet_code(owner, waste));
+    sent(world.wallet.send_transaction(request).await.unwrap()).await.contract_address.unwrap()
+}
+
 struct Town {
     world: World,
     council: Address,
     motion: U256,
     members: [PrivateKeySigner; 2],
+    /// Members that are contracts, of this key: a thrifty one and a wasteful one.
+    wallets: [Address; 2],
+    wallet_key: PrivateKeySigner,
     url: String,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
@@ -56,8 +80,13 @@ async fn town(configure: impl FnOnce(&mut Config, Address)) -> Town {
     let world = world(4, ["http://127.0.0.1:1", "http://127.0.0.1:1"]).await;
     let members = [key(0x61), key(0x62)];
     let owner = world.wallet.get_accounts().await.unwrap()[0];
+    let wallet_key = key(0x63);
+    let mut wallets = [Address::ZERO; 2];
+    for (wallet, waste) in wallets.iter_mut().zip([32, 512 << 10]) {
+        *wallet = contract_wallet(&world, wallet_key.address(), waste).await;
+    }
     let roles = vec![
-        role(members.iter().map(PrivateKeySigner::address).collect(), 2),
+        role(members.iter().map(PrivateKeySigner::address).chain(wallets).collect(), 2),
         Role { name: "clerk".to_owned(), threshold: 1, members: vec![owner] },
     ];
     let lifetime = "86400".parse().unwrap();
@@ -70,7 +99,7 @@ async fn town(configure: impl FnOnce(&mut Config, Address)) -> Town {
     let url = format!("http://{}/v1/approvals", service.address());
     let stop = CancellationToken::new();
     tokio::spawn(service.run(stop.clone()));
-    Town { world, council, motion, members, url, stop, _dir: dir }
+    Town { world, council, motion, members, wallets, wallet_key, url, stop, _dir: dir }
 }
 
 async fn propose(world: &World, council: Address) -> U256 {
@@ -83,7 +112,11 @@ async fn propose(world: &World, council: Address) -> U256 {
 
 impl Town {
     fn approval(&self, council: Address, by: &PrivateKeySigner, nonce: u64) -> Approval {
-        let (motion, role, member) = (self.motion, U256::ZERO, by.address());
+        self.approval_of(by.address(), council, by, nonce)
+    }
+
+    fn approval_of(&self, member: Address, council: Address, by: &PrivateKeySigner, nonce: u64) -> Approval {
+        let (motion, role) = (self.motion, U256::ZERO);
         let deadline = U256::from(FOREVER);
         let message = signed::Approval { motionId: motion, role, member, nonce: U256::from(nonce), deadline };
         let domain = signed::council_domain(self.world.chain.chain_id(), council);
@@ -111,6 +144,46 @@ async fn approval_of_a_configured_councils_member_reaches_the_chain_and_costs_th
     eventually("the approval", || town.has_approved(town.council, town.members[0].address())).await;
     let balance = town.world.wallet.get_balance(town.members[0].address()).await.unwrap();
     assert!(balance.is_zero());
+}
+
+#[tokio::test]
+async fn approval_of_a_contract_wallet_is_judged_by_the_wallet_and_sent() {
+    let town = town(|config, council| config.approvals.councils.extend([council])).await;
+    let wallet = town.wallets[0];
+    let approval = town.approval_of(wallet, town.council, &town.wallet_key, 0);
+    let accepted = town.send(&approval).await.unwrap();
+    assert_eq!(town.send(&approval).await.unwrap(), accepted, "the same again is the same");
+    eventually("the approval", || town.has_approved(town.council, wallet)).await;
+    assert_eq!(town.world.wallet.get_transaction_count(common::payer().address()).await.unwrap(), 1);
+    // It counts with that of a key.
+    town.send(&town.approval(town.council, &town.members[0], 0)).await.unwrap();
+    let council = RoleCouncil::new(town.council, &town.world.wallet);
+    eventually("the second of two", || async {
+        council.approvals(town.motion, U256::ZERO).call().await.unwrap() == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn attack_wallet_that_did_not_sign_or_whose_answer_is_dear_is_not_paid_for() {
+    let town = town(|config, council| config.approvals.councils.extend([council])).await;
+    let [thrifty, wasteful] = town.wallets;
+    let good = town.approval_of(thrifty, town.council, &town.wallet_key, 0);
+    let wrong = [
+        town.approval_of(thrifty, town.council, &town.members[0], 0),
+        town.approval_of(thrifty, town.council, &town.wallet_key, 1),
+        Approval { deadline: U256::from(FOREVER - 1), ..good.clone() },
+        Approval { signature: Bytes::new(), ..good },
+    ];
+    for approval in &wrong {
+        let refused = town.send(approval).await.unwrap_err();
+        assert_eq!(refused.status(), Some(403), "{refused}");
+        assert!(refused.to_string().contains("InvalidSignature"), "{refused}");
+    }
+    let dear = town.approval_of(wasteful, town.council, &town.wallet_key, 0);
+    let refused = town.send(&dear).await.unwrap_err();
+    assert!(refused.to_string().contains("send it yourself"), "{refused}");
+    assert_eq!(town.world.wallet.get_transaction_count(common::payer().address()).await.unwrap(), 0);
 }
 
 #[tokio::test]
