@@ -32,10 +32,12 @@ mod failover;
 mod guard;
 mod heads;
 mod health;
+mod http;
 mod link;
 mod pace;
 mod refusal;
 
+pub(crate) use self::http::is_too_long;
 pub(crate) use health::Health;
 pub(crate) use refusal::{Meaning, meaning};
 
@@ -162,7 +164,11 @@ impl Endpoints {
     /// When the quorum is not possible.
     pub fn new(config: &ChainConfig, chain_id: u64, ambient: Ambient) -> Result<Self, QuorumConfigError> {
         let links = config.endpoints.iter().enumerate().map(|(index, endpoint)| {
-            (config.name(index), Link::to(endpoint.url.clone()), endpoint.requests_per_second)
+            (
+                config.name(index),
+                Link::to(endpoint.url.clone(), config.max_answer),
+                endpoint.requests_per_second,
+            )
         });
         Self::build(links.collect(), config, chain_id, ambient)
     }
@@ -231,6 +237,10 @@ impl Endpoints {
             ambient,
             silent_after,
         })))
+    }
+
+    pub(crate) fn ambient(&self) -> &Ambient {
+        &self.0.ambient
     }
 
     /// All of them as one. A range of logs is refused here: see [`crate::chain::ChainReader::logs_between`].

@@ -6,6 +6,9 @@ use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 use mandate_runtime::config::{Problems, Secret, duration};
 use serde::Deserialize;
 
+/// The receipts of a full block must fit into an answer; this is far below that, and above all else that is asked.
+const MIN_ANSWER: usize = 1 << 20;
+
 /// The endpoints and how they are followed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +26,9 @@ pub struct ChainConfig {
     /// The longest that an endpoint may take for one answer.
     #[serde(default = "default_timeout", with = "duration")]
     pub request_timeout: Duration,
+    /// The longest answer that is read, in bytes: of one that goes on, no more is read, and another endpoint is asked.
+    #[serde(default = "default_max_answer")]
+    pub max_answer: usize,
     /// The deepest reorganisation that is followed, in blocks.
     #[serde(default = "default_window")]
     pub reorg_window: u64,
@@ -65,6 +71,10 @@ fn default_timeout() -> Duration {
     Duration::from_secs(5)
 }
 
+fn default_max_answer() -> usize {
+    64 << 20
+}
+
 fn default_window() -> u64 {
     1_024
 }
@@ -91,6 +101,7 @@ impl ChainConfig {
             poll: default_poll(),
             silent_after: default_silence(),
             request_timeout: default_timeout(),
+            max_answer: default_max_answer(),
             reorg_window: default_window(),
             max_range: default_range(),
             stall_after: default_stall(),
@@ -132,6 +143,8 @@ impl ChainConfig {
         ] {
             problems.require(!time.is_zero(), path, "must be above 0");
         }
+        let fits = self.max_answer >= MIN_ANSWER;
+        problems.require(fits, "chain.max_answer", format!("must be at least {MIN_ANSWER}"));
         problems.require(self.reorg_window > 0, "chain.reorg_window", "must be above 0");
         problems.require(self.max_range > 0, "chain.max_range", "must be above 0");
     }

@@ -18,14 +18,18 @@ use alloy::{
     providers::{RootProvider, WsConnect},
     pubsub::{ConnectionHandle, PubSubConnect},
     rpc::{
-        client::{BuiltInConnectionString, RpcClient, RpcClientInner},
+        client::{RpcClient, RpcClientInner},
         json_rpc::{RequestPacket, ResponsePacket, RpcError},
     },
-    transports::{BoxTransport, TransportError, TransportErrorKind, TransportFut, TransportResult},
+    transports::{
+        BoxTransport, TransportError, TransportErrorKind, TransportFut, TransportResult, ws::WebSocketConfig,
+    },
 };
 use mandate_runtime::config::Secret;
 use tokio::sync::Mutex;
 use tower::Service;
+
+use super::http::Http;
 
 /// Ids of requests that go over one connection must differ, whoever makes them.
 const SUBSCRIBER_IDS: u64 = 1 << 50;
@@ -37,6 +41,8 @@ pub(super) struct Link(Arc<Inner>);
 struct Inner {
     /// Nothing when the connection was given ready-made.
     url: Option<Secret>,
+    /// The longest answer that is read, in bytes.
+    max_answer: usize,
     open: Mutex<Option<BoxTransport>>,
     /// How often it was opened.
     opened: AtomicU64,
@@ -49,12 +55,14 @@ impl fmt::Debug for Inner {
 }
 
 impl Link {
-    pub(super) fn to(url: Secret) -> Self {
-        Self(Arc::new(Inner { url: Some(url), open: Mutex::new(None), opened: AtomicU64::new(0) }))
+    pub(super) fn to(url: Secret, max_answer: usize) -> Self {
+        let (open, opened) = (Mutex::new(None), AtomicU64::new(0));
+        Self(Arc::new(Inner { url: Some(url), max_answer, open, opened }))
     }
 
     pub(super) fn ready(transport: BoxTransport) -> Self {
-        Self(Arc::new(Inner { url: None, open: Mutex::new(Some(transport)), opened: AtomicU64::new(1) }))
+        let (open, opened) = (Mutex::new(Some(transport)), AtomicU64::new(1));
+        Self(Arc::new(Inner { url: None, max_answer: usize::MAX, open, opened }))
     }
 
     /// Which connection this is: the next one has another number.
@@ -84,7 +92,7 @@ impl Link {
             return Ok((transport.clone(), self.generation()));
         }
         let url = self.0.url.as_ref().ok_or_else(TransportErrorKind::backend_gone)?;
-        let transport = connect(url).await?;
+        let transport = connect(url, self.0.max_answer).await?;
         *open = Some(transport.clone());
         Ok((transport, self.0.opened.fetch_add(1, Ordering::SeqCst) + 1))
     }
@@ -98,12 +106,15 @@ impl Link {
     }
 }
 
-async fn connect(url: &Secret) -> TransportResult<BoxTransport> {
+async fn connect(url: &Secret, max_answer: usize) -> TransportResult<BoxTransport> {
     let url = url.expose();
-    match url.starts_with("ws") {
-        true => Ok(BoxTransport::new(Once(WsConnect::new(url)).into_service().await?)),
-        false => BuiltInConnectionString::connect(url).await,
+    if !url.starts_with("ws") {
+        return Ok(BoxTransport::new(Http::to(url, max_answer)?));
     }
+    let bounds =
+        WebSocketConfig::default().max_message_size(Some(max_answer)).max_frame_size(Some(max_answer));
+    let socket = WsConnect::new(url).with_config(bounds);
+    Ok(BoxTransport::new(Once(socket).into_service().await?))
 }
 
 /// A WebSocket that is not reopened behind our back.

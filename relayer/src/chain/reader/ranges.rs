@@ -21,7 +21,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use mandate_model::wire::BlockRef;
 
 use super::{
-    super::endpoints::{Endpoints, Member},
+    super::endpoints::{Endpoints, Member, is_too_long},
     ReadError, block_ref, is_too_much, receipts, stored,
 };
 use crate::store::StoredLog;
@@ -91,12 +91,13 @@ async fn enough(
         (member, answer)
     };
     let mut waiting: FuturesUnordered<_> = spare.by_ref().take(quorum).map(ask).collect();
-    let (mut good, mut last) = (Vec::new(), None);
+    let (mut good, mut last, mut too_long) = (Vec::new(), None, false);
     while let Some((member, answer)) = waiting.next().await {
         match answer {
             Ok(_) => good.push((member, answer)),
             Err(error @ ReadError::TooMuch { .. }) => return Err(error),
             Err(error) => {
+                too_long |= matches!(&error, ReadError::Rpc { source, .. } if is_too_long(source));
                 last = Some(error);
                 waiting.extend(spare.next().map(ask));
             }
@@ -104,6 +105,8 @@ async fn enough(
     }
     match good.len() >= quorum {
         true => Ok(good),
+        // It may be the logs' fault and not the endpoint's.
+        false if too_long && from < to => Err(ReadError::TooMuch { from, to }),
         false => Err(last.unwrap_or(ReadError::TooFew { number: to, found: good.len(), needed: quorum })),
     }
 }
