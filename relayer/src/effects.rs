@@ -218,7 +218,8 @@ impl Effect {
 }
 
 /// An effect with its key and where it comes from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewEffect {
     /// Makes it one.
     pub key: String,

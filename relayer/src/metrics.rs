@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Every figure that `/metrics` shows: its name, its labels and what it means, in one place. `docs/operating.md`
+//! Every figure that `/metrics` shows: its name, its labels and what it means, in one place. `docs/operating-a-relayer.md`
 //! names the same, and a test compares them.
 
 use std::time::Duration;
@@ -44,6 +44,11 @@ impl<const N: usize> Counter<N> {
     /// Counts `by` more under the values of the labels, in their order.
     pub fn add(&self, by: u64, labels: [&str; N]) {
         metrics::counter!(self.0.name, pairs(&self.0, &labels)).increment(by);
+    }
+
+    /// Raises it to `total`, which was counted elsewhere.
+    pub fn reach(&self, total: u64, labels: [&str; N]) {
+        metrics::counter!(self.0.name, pairs(&self.0, &labels)).absolute(total);
     }
 }
 
@@ -129,6 +134,10 @@ metrics! {
         "Events of the watched contracts that were written to the database."
     Gauge OUTBOX [] "mandate_relayer_outbox_effects"
         "Effects that are neither done nor given up."
+    Gauge OUTBOX_DEPTH ["kind", "state"] "mandate_relayer_outbox_depth"
+        "Effects by kind and state: pending (those meant for later included), sent, mined, failed (given up), cancelled."
+    Counter CANCELLED ["kind"] "mandate_relayer_effects_cancelled_total"
+        "Effects that an operator cancelled, since the database was made."
     Histogram EFFECT_SECONDS ["kind"] "mandate_relayer_effect_seconds"
         "From the arrival of the block that causes an effect to the moment when it is done."
     Counter HTTP_REQUESTS ["route", "method", "status"] "mandate_relayer_http_requests_total"

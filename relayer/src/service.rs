@@ -289,6 +289,8 @@ impl Service {
             ),
             proposals: api::Proposals::default(),
             time: api::BlockTime::default(),
+            writable: api::Writable::new(clock()),
+            depths: api::Depths::default(),
             health: self.health.clone(),
             redact: self.redact.clone(),
         }

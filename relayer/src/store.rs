@@ -14,7 +14,10 @@
 use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256};
-use futures::future::BoxFuture;
+use futures::{
+    TryFutureExt,
+    future::{BoxFuture, FutureExt},
+};
 use mandate_model::{
     state::{Committee, Domain, Registration, State},
     wire::relayer::{Delivered, Letter},
@@ -165,6 +168,9 @@ pub trait Store: Send + Sync + Debug {
     /// Gives a lock back, if it is held.
     fn let_go(&self, lock: Lock) -> Answer<'_, ()>;
 
+    /// Writes what changes nothing, durably: whether the database can be written.
+    fn probe(&self) -> Answer<'_, ()>;
+
     /// How far the chain was followed.
     fn progress(&self) -> Answer<'_, Progress>;
 
@@ -239,6 +245,9 @@ pub trait Store: Send + Sync + Debug {
     /// Effects for the operator, by page.
     fn outbox(&self, query: OutboxQuery) -> Answer<'_, Vec<OutboxEntry>>;
 
+    /// How often effects of each kind were cancelled since the database was made.
+    fn cancellations(&self) -> Answer<'_, Vec<(String, u64)>>;
+
     /// Cancels an effect that is neither mined nor done; tells whether it did. One whose transaction was sent keeps it, see
     /// [`InFlight::cancelled`].
     fn cancel(&self, key: String) -> Answer<'_, bool>;
@@ -269,10 +278,16 @@ pub trait Store: Send + Sync + Debug {
     /// What stops grants.
     fn latches(&self) -> Answer<'_, Vec<Latch>>;
 
-    /// Sets a latch. One of its kind that is there stays as it is.
-    fn set_latch(&self, latch: Latch) -> Answer<'_, ()>;
+    /// Sets a latch and enqueues what is told of it; keeps what is told of its end. One of its kind that is there stays as it
+    /// is, and nothing more is told. Tells whether it was set.
+    fn latch(&self, latch: Latch, telling: Telling) -> Answer<'_, bool>;
 
-    /// Clears a latch; tells whether it was there.
+    /// The same, told to nobody.
+    fn set_latch(&self, latch: Latch) -> Answer<'_, ()> {
+        self.latch(latch, Telling::default()).map_ok(|_| ()).boxed()
+    }
+
+    /// Clears a latch and enqueues what is told of its end; tells whether it was there.
     fn clear_latch(&self, kind: String) -> Answer<'_, bool>;
 
     /// Puts a letter into its recipient's mailbox. The same letter again keeps its place.

@@ -58,7 +58,7 @@ struct Got {
 }
 
 impl Got {
-    /// As a receiver checks it; docs/operating.md shows the same.
+    /// As a receiver checks it; docs/operating-a-relayer.md shows the same.
     fn is_signed(&self, secret: &str) -> bool {
         let (time, mac) = self.signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
         let mut expected = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();

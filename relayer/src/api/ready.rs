@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `GET /healthz`: the process answers. `GET /readyz`: it does what a relayer is for. `GET /metrics`: how well.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use mandate_model::wire::BlockRef;
 use mandate_runtime::http::{ApiError, ApiJson, metrics_page};
@@ -8,9 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{Api, Shared};
 use crate::{
-    metrics::OUTBOX,
-    store::{Progress, StoreError},
+    metrics::{CANCELLED, OUTBOX, OUTBOX_DEPTH},
+    store::{Depth, Progress, StoreError},
 };
+
+/// The kinds and states of effects of which a depth was shown: one that is empty again is shown as such.
+#[derive(Debug, Default)]
+pub(crate) struct Depths(Mutex<BTreeSet<(String, &'static str)>>);
+
+impl Depths {
+    fn show(&self, depths: &[Depth]) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.iter().for_each(|(kind, state)| OUTBOX_DEPTH.set(0.0, [kind, state]));
+        for Depth { kind, state, count } in depths {
+            OUTBOX_DEPTH.set(*count as f64, [kind, state.as_str()]);
+            shown.insert((kind.clone(), state.as_str()));
+        }
+    }
+}
 
 /// Whether the relayer follows the chain, writes, and grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +70,19 @@ pub(super) async fn readyz(State(api): Shared) -> (StatusCode, ApiJson<Readiness
 
 /// Prometheus text. What is cheaper to count than to keep is counted now.
 pub(super) async fn metrics(State(api): Shared) -> impl IntoResponse {
-    match api.store.open_effects().await {
-        Ok(open) => OUTBOX.set(open as f64, []),
-        Err(error) => tracing::error!(%error, "cannot count what waits"),
+    if let Err(error) = count(&api).await {
+        tracing::error!(%error, "cannot count what waits");
     }
     metrics_page().await
+}
+
+async fn count(api: &Api) -> Result<(), StoreError> {
+    OUTBOX.set(api.store.open_effects().await? as f64, []);
+    api.depths.show(&api.store.depths().await?);
+    for (kind, times) in api.store.cancellations().await? {
+        CANCELLED.reach(times, [&kind]);
+    }
+    Ok(())
 }
 
 async fn judge(api: &Api) -> Readiness {
@@ -63,6 +91,9 @@ async fn judge(api: &Api) -> Readiness {
         reasons.push(unreadable(&error));
         Progress::default()
     });
+    if let Some(why) = api.writable.why_not(&*api.store).await {
+        reasons.push(reason("store", why));
+    }
     if progress.finalized.is_none() {
         reasons.push(reason("chain", "no finalised block was processed yet"));
     }

@@ -5,7 +5,8 @@
 //! catch up: final blocks in ranges that k endpoints agree on; blocks that are not final one by one, linked by parent hash
 //! head:     from the leader's newest header back by parent hash to a block we know (above it: rolled back, applied anew)
 //! aside:    what other endpoints show and the leader does not, for revocations only
-//! finality: when k endpoints agree that it advanced, and it is one of our blocks, the effects of what is final now
+//! finality: when k endpoints agree that it advanced, and it is one of our blocks, the effects of what is final now; some at
+//!           a time when much is (after a latch, say), the head in between
 //! ```
 //! Each step is one transaction of the store; a crash between two of them repeats nothing and skips nothing (G-10).
 //!
@@ -35,6 +36,7 @@ mod aside;
 mod catch_up;
 mod finality;
 mod head;
+mod latching;
 mod span;
 mod step;
 
@@ -103,6 +105,8 @@ pub struct Ticked {
     pub head_time: u64,
     /// Whether finality advanced.
     pub finalized: bool,
+    /// Whether more is final already than was taken in: another tick goes on at once.
+    pub unfinished: bool,
 }
 
 /// Follows one chain into one store.
@@ -312,32 +316,6 @@ impl Follower {
         metrics::HEAD.set(known as f64, []);
         metrics::LAG.set(head.number.saturating_sub(known) as f64, ["head"]);
         Ok(())
-    }
-
-    /// What a failure to follow says about the leader, and whether grants must wait for an operator.
-    async fn judge(&mut self, leader: &Member, followed: Result<(), FollowError>) -> Result<(), FollowError> {
-        let Err(error) = followed else { return Ok(()) };
-        let detail = format!("{}: {error}", leader.name());
-        match &error {
-            FollowError::Contradiction { number, known, .. } => {
-                leader.health.distrust("its head does not contain the finalised block");
-                // As long as k others are left to follow, this is one endpoint's lie.
-                if self.reader.endpoints().trusted_but(leader.name()) < self.reader.endpoints().quorum() {
-                    let block = BlockRef { number: *number, hash: *known };
-                    self.latch(LatchKind::Finality, &detail, Some(block)).await?;
-                }
-            }
-            FollowError::TooDeep { .. } => self.latch(LatchKind::Gap, &detail, None).await?,
-            FollowError::Read(ReadError::Disagree { .. }) => {
-                self.latch(LatchKind::Contradiction, &detail, None).await?;
-            }
-            _ => {}
-        }
-        Err(error)
-    }
-
-    async fn latch(&self, kind: LatchKind, detail: &str, block: Option<BlockRef>) -> Result<(), StoreError> {
-        self.latches.set(&*self.store, kind, detail, block, self.clock.unix()).await
     }
 
     /// What is kept in memory: apps from the store, nodes from the chain.

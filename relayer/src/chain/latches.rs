@@ -12,13 +12,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use mandate_model::wire::BlockRef;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
     metrics,
-    store::{Latch, Store, StoreError},
+    store::{Latch, Store, StoreError, Telling},
 };
 
 /// What was seen.
@@ -102,7 +101,7 @@ impl Latches {
         Ok(())
     }
 
-    /// Sets one, in memory at once and then in the store. The first detail stays: it tells how it began.
+    /// Sets one, in memory at once and then in the store, and has it told. The first detail stays: it tells how it began.
     ///
     /// # Errors
     /// When the store fails; grants are held all the same until the next reload.
@@ -110,19 +109,18 @@ impl Latches {
         &self,
         store: &dyn Store,
         kind: LatchKind,
-        detail: &str,
-        block: Option<BlockRef>,
-        now: u64,
+        latch: Latch,
+        telling: Telling,
     ) -> Result<(), StoreError> {
         if self.is_set(kind) {
             return Ok(());
         }
-        tracing::error!(latch = %kind, detail, "latched: grants are held until an operator clears it");
+        tracing::error!(latch = %kind, detail = latch.detail, "latched: grants are held until an operator clears it");
         let mut set = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        set.insert(kind.name().to_owned(), detail.to_owned());
+        set.insert(kind.name().to_owned(), latch.detail.clone());
         self.replace(set);
-        let (kind, detail) = (kind.name().to_owned(), detail.to_owned());
-        store.set_latch(Latch { kind, detail, block, since: now }).await
+        store.latch(latch, telling).await?;
+        Ok(())
     }
 
     fn replace(&self, set: BTreeMap<String, String>) {

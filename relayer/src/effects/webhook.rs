@@ -173,7 +173,9 @@ impl Subscription {
             | Occurrence::Revoked { app, .. }
             | Occurrence::Incident { app, .. } => *app,
             Occurrence::Paused { app, .. } | Occurrence::Rotated { app, .. } => Some(*app),
-            Occurrence::LowBalance { .. } => None,
+            Occurrence::LowBalance { .. } | Occurrence::Latched { .. } | Occurrence::LatchCleared { .. } => {
+                None
+            }
         };
         self.events.contains(&what.kind())
             && (self.apps.is_empty() || app.is_none_or(|app| self.apps.contains(&app)))

@@ -26,7 +26,7 @@ use crate::{
     store::{
         Answer, AppRecord, Delivery, Depth, EventQuery, Folded, FoldedApp, InFlight, Landed, Lane, Latch,
         Lock, MailboxCaps, Next, OutboxEntry, OutboxQuery, Progress, Queued, SignedTx, Step, Store,
-        StoreError, StoredLog,
+        StoreError, StoredLog, Telling,
     },
 };
 
@@ -132,6 +132,9 @@ impl Store for SqlStore {
     fn let_go(&self, lock: Lock) -> Answer<'_, ()> {
         leases::let_go(self, lock).boxed()
     }
+    fn probe(&self) -> Answer<'_, ()> {
+        operator::probe(self).boxed()
+    }
     fn progress(&self) -> Answer<'_, Progress> {
         chain::progress(self).boxed()
     }
@@ -205,6 +208,9 @@ impl Store for SqlStore {
     fn outbox(&self, query: OutboxQuery) -> Answer<'_, Vec<OutboxEntry>> {
         operator::outbox(self, query).boxed()
     }
+    fn cancellations(&self) -> Answer<'_, Vec<(String, u64)>> {
+        operator::cancellations(self).boxed()
+    }
     fn cancel(&self, key: String) -> Answer<'_, bool> {
         operator::cancel(self, key).boxed()
     }
@@ -232,8 +238,8 @@ impl Store for SqlStore {
     fn latches(&self) -> Answer<'_, Vec<Latch>> {
         latches::all(self).boxed()
     }
-    fn set_latch(&self, latch: Latch) -> Answer<'_, ()> {
-        latches::set(self, latch).boxed()
+    fn latch(&self, latch: Latch, telling: Telling) -> Answer<'_, bool> {
+        latches::set(self, latch, telling).boxed()
     }
     fn clear_latch(&self, kind: String) -> Answer<'_, bool> {
         latches::clear(self, kind).boxed()

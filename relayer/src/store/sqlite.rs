@@ -10,6 +10,7 @@ use std::{
 
 use mandate_runtime::Clock;
 use sqlx::{
+    Pool,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -90,7 +91,7 @@ impl SqliteStore {
             .pragma("cache_size", "-32768")
             .busy_timeout(Duration::from_secs(10));
         let writer = pool(1).connect_with(options.clone()).await?;
-        MIGRATOR.run(&writer).await?;
+        migrate(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
         Self::new(writer, readers, guard, contracts, clock).await
     }
@@ -102,9 +103,17 @@ impl SqliteStore {
     pub async fn in_memory(contracts: &Contracts, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
         let only = pool(1).connect_with(options).await?;
-        MIGRATOR.run(&only).await?;
+        migrate(&only).await?;
         Self::new(only.clone(), only, None, contracts, clock).await
     }
+}
+
+/// Brings the tables up to date. An operator's command may meet a relayer that starts on a new file: one of them makes the
+/// tables, the other waits for it. sqlx's migrator takes no lock in SQLite.
+async fn migrate(pool: &Pool<Db>) -> Result<(), StoreError> {
+    let mut tx = pool.begin_with(BEGIN).await?;
+    MIGRATOR.run(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 /// One writer: SQLite has no more anyway, and so no statement of this process ever meets a lock.

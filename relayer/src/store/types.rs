@@ -320,6 +320,15 @@ pub struct Latch {
     pub since: u64,
 }
 
+/// What is told with a latch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Telling {
+    /// When it is set.
+    pub set: Vec<NewEffect>,
+    /// When it is cleared, whoever does that and with whatever configuration.
+    pub cleared: Vec<NewEffect>,
+}
+
 /// What became of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {

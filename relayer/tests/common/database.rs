@@ -16,7 +16,7 @@ use mandate_relayer::{
     store::{Store, open, open_beside},
 };
 use mandate_runtime::{Clock, clock::SystemClock, config::Secret};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 /// Where the test recipe has started a PostgreSQL for us.
@@ -90,10 +90,69 @@ impl Database {
         open_beside(&self.config, &self.contracts, clock).await.unwrap()
     }
 
+    /// A connection of somebody else.
+    pub async fn outsider(&self) -> Outsider {
+        match (&self.config.path, &self.config.url) {
+            (Some(path), _) => {
+                let options = SqliteConnectOptions::new().filename(path);
+                Outsider::Sqlite(SqliteConnection::connect_with(&options).await.unwrap())
+            }
+            (None, Some(url)) => Outsider::Postgres(PgConnection::connect(url.expose()).await.unwrap()),
+            (None, None) => unreachable!("a database has a place"),
+        }
+    }
+
     /// A relayer after all others have died. In SQLite their file must have been closed.
     pub async fn reopen(&self) -> Arc<dyn Store> {
         self.clock.shift(Duration::from_secs(120));
         self.open().await
+    }
+}
+
+/// Somebody who does things to a relayer's database.
+pub enum Outsider {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Outsider {
+    pub async fn does(&mut self, statements: &str) {
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+        match self {
+            Self::Sqlite(connection) => statements.execute(connection).await.map(|_| ()),
+            Self::Postgres(connection) => statements.execute(connection).await.map(|_| ()),
+        }
+        .unwrap();
+    }
+
+    pub async fn counts(&mut self, query: &'static str) -> i64 {
+        match self {
+            Self::Sqlite(connection) => sqlx::query_scalar(query).fetch_one(connection).await,
+            Self::Postgres(connection) => sqlx::query_scalar(query).fetch_one(connection).await,
+        }
+        .unwrap()
+    }
+
+    /// From now on no block can be written, as with a full disk.
+    pub async fn breaks(&mut self) {
+        let trigger = match self {
+            Self::Sqlite(_) => {
+                "CREATE TRIGGER broken BEFORE UPDATE ON progress BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+            }
+            Self::Postgres(_) => {
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'read-only'; END $$;
+                 CREATE TRIGGER broken BEFORE UPDATE ON progress FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+        };
+        self.does(trigger).await;
+    }
+
+    pub async fn mends(&mut self) {
+        let trigger = match self {
+            Self::Sqlite(_) => "DROP TRIGGER broken",
+            Self::Postgres(_) => "DROP TRIGGER broken ON progress",
+        };
+        self.does(trigger).await;
     }
 }
 

@@ -5,13 +5,16 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
-use futures::future::{BoxFuture, FutureExt};
+use futures::{
+    TryFutureExt,
+    future::{BoxFuture, FutureExt},
+};
 use mandate_model::{
     state::{Committee, Domain, Registration, State},
     wire::relayer::{Delivered, Letter},
@@ -26,6 +29,8 @@ pub struct Life {
     /// What was done, by kind, and the deed that it died of.
     pub deeds: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     pub last: Arc<Mutex<Option<&'static str>>>,
+    /// The most events that it read at a time.
+    pub largest: Arc<AtomicUsize>,
 }
 
 /// What a dead process does with a deed.
@@ -42,7 +47,13 @@ pub enum Fate {
 impl Life {
     /// Dies at its deed number `deed`, counted from zero.
     pub fn until(deed: i64, after: bool) -> Self {
-        Self { left: Arc::new(AtomicI64::new(deed)), after, deeds: Arc::default(), last: Arc::default() }
+        Self {
+            left: Arc::new(AtomicI64::new(deed)),
+            after,
+            deeds: Arc::default(),
+            last: Arc::default(),
+            largest: Arc::default(),
+        }
     }
 
     pub fn endless() -> Self {
@@ -138,6 +149,14 @@ impl Store for Dying {
         .boxed()
     }
 
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<StoredLog>> {
+        let largest = &self.life.largest;
+        let read = self.store.events(query).inspect_ok(|logs| {
+            largest.fetch_max(logs.len(), Ordering::SeqCst);
+        });
+        self.read("events", read.boxed())
+    }
+
     passed_on! {
         read extend(lock: Lock) -> bool;
         write let_go(lock: Lock) -> ();
@@ -145,7 +164,6 @@ impl Store for Dying {
         read block_hash(number: u64) -> Option<B256>;
         write apply(step: Step) -> ();
         read logs(from: u64, to: u64, limit: u32) -> Vec<StoredLog>;
-        read events(query: EventQuery) -> Vec<StoredLog>;
         read apps() -> Vec<AppRecord>;
         read apps_page(after: Option<Address>, limit: u32) -> Vec<AppRecord>;
         read folded() -> Folded<Option<State>>;
@@ -162,6 +180,8 @@ impl Store for Dying {
         read open_of(origin: String) -> u64;
         read effect_state(key: String) -> Option<String>;
         read depths() -> Vec<Depth>;
+        read cancellations() -> Vec<(String, u64)>;
+        read probe() -> ();
         read outbox(query: OutboxQuery) -> Vec<OutboxEntry>;
         write cancel(key: String) -> bool;
         write retry(key: String) -> bool;
@@ -172,7 +192,7 @@ impl Store for Dying {
         write mined(key: String, landed: Option<Landed>) -> ();
         write unsend(key: String, error: String) -> ();
         read latches() -> Vec<Latch>;
-        write set_latch(latch: Latch) -> ();
+        write latch(latch: Latch, telling: Telling) -> bool;
         write clear_latch(kind: String) -> bool;
         write deliver(letter: Letter, hash: B256, caps: MailboxCaps) -> Delivery;
         read letters(recipient: Address, after: u64, limit: u32) -> Vec<Delivered>;

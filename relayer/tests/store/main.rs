@@ -7,6 +7,7 @@
 mod common;
 
 mod chain;
+mod opening;
 mod outbox;
 mod shared;
 mod transactions;

@@ -18,6 +18,7 @@ crate::on_both_databases! {
     completing_enqueues_what_follows_once;
     the_outbox_is_listed_by_page_and_filter;
     an_effect_is_cancelled_and_retried_by_key;
+    what_is_cancelled_is_counted_by_kind_and_stays_counted;
 }
 
 async fn keys(store: &Arc<dyn Store>, limit: u32) -> Vec<String> {
@@ -193,4 +194,21 @@ async fn an_effect_is_cancelled_and_retried_by_key(kind: Kind) {
         .unwrap();
     assert!(store.retry("a".to_owned()).await.unwrap(), "and need not wait");
     assert_eq!(keys(&store, 9).await, ["a"]);
+}
+
+async fn what_is_cancelled_is_counted_by_kind_and_stays_counted(kind: Kind) {
+    let db = database(kind).await;
+    let store = db.open().await;
+    assert!(store.cancellations().await.unwrap().is_empty());
+    store.enqueue(vec![push("a"), push("b"), pin("c")]).await.unwrap();
+    for key in ["a", "b", "c", "a", "nothing"] {
+        store.cancel(key.to_owned()).await.unwrap();
+    }
+    assert!(store.retry("a".to_owned()).await.unwrap());
+    assert!(store.cancel("a".to_owned()).await.unwrap());
+    let count = |kind: &str, times| (kind.to_owned(), times);
+    let counted = [count("pin_account", 1), count("revocation_push", 3)];
+    assert_eq!(store.cancellations().await.unwrap(), counted);
+    drop(store);
+    assert_eq!(db.reopen().await.cancellations().await.unwrap(), counted);
 }

@@ -7,16 +7,17 @@ use alloy::primitives::{Address, B256, Bytes};
 use mandate_model::wire::relayer::{Letter, LetterKind};
 use mandate_relayer::{
     chain::Contracts,
-    store::{self, Delivery, Latch, Lock, MailboxCaps, Step, StoreError},
+    store::{self, Delivery, EffectState, Latch, Lock, MailboxCaps, Step, Store, StoreError, Telling},
 };
 
-use super::{Kind, LEASE, block, contracts, database};
+use super::{Kind, LEASE, block, contracts, database, listed, push};
 
 crate::on_both_databases! {
     one_relayer_follows_and_another_takes_over_when_it_dies;
     g10_a_step_of_a_relayer_that_was_superseded_is_refused;
     a_lock_that_was_lost_is_not_extended;
     a_latch_keeps_its_first_reason_until_it_is_cleared;
+    a_latch_is_told_once_when_it_is_set_and_once_when_it_is_cleared;
     letters_keep_their_place_and_are_capped;
     letters_that_come_at_once_are_read_in_order_and_none_is_missed;
     a_database_of_another_deployment_is_refused;
@@ -94,6 +95,34 @@ async fn a_latch_keeps_its_first_reason_until_it_is_cleared(kind: Kind) {
     assert!(other.clear_latch("contradiction".to_owned()).await.unwrap());
     assert!(!one.clear_latch("contradiction".to_owned()).await.unwrap());
     assert_eq!(one.latches().await.unwrap().len(), 1);
+}
+
+async fn a_latch_is_told_once_when_it_is_set_and_once_when_it_is_cleared(kind: Kind) {
+    let db = database(kind).await;
+    let store = db.open().await;
+    let latch = Latch { kind: "gap".to_owned(), detail: "why".to_owned(), block: None, since: 5 };
+    let telling = |n: u8| Telling {
+        set: vec![push(&format!("set {n}"))],
+        cleared: vec![push(&format!("cleared {n}"))],
+    };
+    let told = async |store: &Arc<dyn Store>| -> Vec<String> {
+        listed(store, EffectState::Pending).await.into_iter().map(|entry| entry.key).collect()
+    };
+    assert!(store.latch(latch.clone(), telling(1)).await.unwrap());
+    // Again by the same relayer, by another, and after a restart: it is set already, and was told.
+    assert!(!store.latch(latch.clone(), telling(2)).await.unwrap());
+    drop(store);
+    let store = db.reopen().await;
+    let other = db.open_another().await;
+    assert!(!other.latch(latch.clone(), telling(3)).await.unwrap());
+    assert_eq!(told(&store).await, ["set 1"]);
+    // Who clears it knows nothing of who was told.
+    assert!(other.clear_latch("gap".to_owned()).await.unwrap());
+    assert!(!store.clear_latch("gap".to_owned()).await.unwrap());
+    assert_eq!(told(&store).await, ["set 1", "cleared 1"]);
+    // It comes back.
+    assert!(store.latch(latch, telling(4)).await.unwrap());
+    assert_eq!(told(&store).await, ["set 1", "cleared 1", "set 4"]);
 }
 
 fn letter(from: u8, to: u8, n: u32) -> (Letter, B256) {

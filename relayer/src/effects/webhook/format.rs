@@ -6,7 +6,7 @@ use mandate_runtime::config::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::message::Message;
+use super::message::{Message, Occurrence};
 
 /// The longest id that PagerDuty takes for one.
 const DEDUP_KEY: usize = 255;
@@ -48,8 +48,11 @@ pub(super) fn body(format: Format, id: &str, message: &Message, routing_key: Opt
         }),
         Format::PagerDuty => json!({
             "routing_key": routing_key.map(Secret::expose).unwrap_or_default(),
-            "event_action": "trigger",
-            "dedup_key": dedup_key(id),
+            "event_action": match message.what {
+                Occurrence::LatchCleared { .. } => "resolve",
+                _ => "trigger",
+            },
+            "dedup_key": dedup_key(id, message),
             "payload": {
                 "summary": text,
                 "source": format!("mandate-relayer, chain {}", message.chain_id),
@@ -66,7 +69,13 @@ fn slack_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn dedup_key(id: &str) -> String {
+/// What ends an alert has the key of what began it.
+fn dedup_key(id: &str, message: &Message) -> String {
+    if let Occurrence::Latched { latch, since, .. } | Occurrence::LatchCleared { latch, since } =
+        &message.what
+    {
+        return format!("mandate-latch:{}:{latch}:{since}", message.chain_id);
+    }
     match id.len() {
         0..=DEDUP_KEY => id.to_owned(),
         _ => hex::encode(keccak256(id)),
@@ -77,7 +86,7 @@ fn dedup_key(id: &str) -> String {
 mod tests {
     use alloy::primitives::{Address, B256};
 
-    use super::{super::message::Occurrence, *};
+    use super::*;
 
     fn message() -> Message {
         let what = Occurrence::Scheduled {
@@ -117,5 +126,15 @@ mod tests {
         assert_eq!((&body["routing_key"], &body["event_action"]), (&json!("routing"), &json!("trigger")));
         assert_eq!(body["dedup_key"].as_str().unwrap().len(), 64);
         assert_eq!(body["payload"]["severity"], "info");
+    }
+
+    #[test]
+    fn pagerduty_s_alert_of_a_latch_ends_when_it_is_cleared() {
+        let (latch, since, detail) = ("gap".to_owned(), 7, "why".to_owned());
+        let of = |what| body(Format::PagerDuty, "id", &Message { what, ..message() }, None);
+        let set = of(Occurrence::Latched { latch: latch.clone(), since, detail });
+        let cleared = of(Occurrence::LatchCleared { latch, since });
+        assert_eq!((&set["event_action"], &cleared["event_action"]), (&json!("trigger"), &json!("resolve")));
+        assert_eq!(set["dedup_key"], cleared["dedup_key"]);
     }
 }

@@ -34,6 +34,10 @@ pub enum EventKind {
     Incident,
     /// The relayer's account runs dry.
     LowBalance,
+    /// The relayer saw what must not be: it holds grants back until an operator has looked.
+    Latched,
+    /// An operator cleared that.
+    LatchCleared,
 }
 
 impl EventKind {
@@ -47,16 +51,18 @@ impl EventKind {
             Self::Rotated => "rotated",
             Self::Incident => "incident",
             Self::LowBalance => "low-balance",
+            Self::Latched => "latched",
+            Self::LatchCleared => "latch-cleared",
         }
     }
 
     /// PagerDuty's word for how bad it is.
     pub(super) fn severity(self) -> &'static str {
         match self {
-            Self::Scheduled | Self::Rotated => "info",
+            Self::Scheduled | Self::Rotated | Self::LatchCleared => "info",
             Self::AboutToActivate | Self::Paused => "warning",
             Self::LowBalance => "error",
-            Self::Revoked | Self::Incident => "critical",
+            Self::Revoked | Self::Incident | Self::Latched => "critical",
         }
     }
 }
@@ -128,6 +134,22 @@ pub enum Occurrence {
         /// The threshold, in wei.
         threshold: U256,
     },
+    /// As [`EventKind::Latched`].
+    Latched {
+        /// Which latch.
+        latch: String,
+        /// When it was set.
+        since: u64,
+        /// What was seen.
+        detail: String,
+    },
+    /// As [`EventKind::LatchCleared`].
+    LatchCleared {
+        /// Which latch.
+        latch: String,
+        /// When it had been set.
+        since: u64,
+    },
 }
 
 /// Where on the chain it happened.
@@ -166,6 +188,8 @@ impl Occurrence {
             Self::Rotated { .. } => EventKind::Rotated,
             Self::Incident { .. } => EventKind::Incident,
             Self::LowBalance { .. } => EventKind::LowBalance,
+            Self::Latched { .. } => EventKind::Latched,
+            Self::LatchCleared { .. } => EventKind::LatchCleared,
         }
     }
 
@@ -195,6 +219,12 @@ impl Occurrence {
             Self::Incident { what, .. } => one_line(what),
             Self::LowBalance { payer, balance, threshold } => {
                 format!("relayer account {payer} has {balance} wei, below {threshold}")
+            }
+            Self::Latched { latch, detail, .. } => {
+                format!("latch {latch} holds grants back until an operator has looked: {}", one_line(detail))
+            }
+            Self::LatchCleared { latch, since } => {
+                format!("latch {latch}, set at {since} (Unix time), was cleared: grants go on")
             }
         }
     }

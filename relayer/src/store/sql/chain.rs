@@ -123,6 +123,12 @@ async fn set_finalized(tx: &mut Tx, finalized: BlockRef) -> Result<(), StoreErro
         .await?;
     // Blocks below the finalised one cannot be reorganised away.
     sqlx::query("DELETE FROM blocks WHERE number < $1").bind(number).execute(&mut **tx).await?;
+    // One within a range that was fetched at once is not there yet.
+    sqlx::query("INSERT INTO blocks (number, hash) VALUES ($1, $2) ON CONFLICT (number) DO NOTHING")
+        .bind(number)
+        .bind(finalized.hash.as_slice())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
