@@ -35,7 +35,9 @@ impl Following {
         let work = async {
             let mut last_error = String::new();
             loop {
-                self.tick(&mut last_error).await;
+                if self.tick(&mut last_error).await {
+                    continue;
+                }
                 tokio::select! {
                     () = self.wake.notified() => {}
                     () = self.ambient.clock.sleep(self.poll) => {}
@@ -48,7 +50,8 @@ impl Following {
         }
     }
 
-    async fn tick(&mut self, last_error: &mut String) {
+    /// Tells whether there is more to do at once.
+    async fn tick(&mut self, last_error: &mut String) -> bool {
         let ticked = match self.follower.tick_head().await {
             Ok(mut ticked) => {
                 // Revocations do not wait for what is final.
@@ -70,6 +73,7 @@ impl Following {
             Ok(ticked) => {
                 last_error.clear();
                 self.judge_age(ticked.head_time);
+                ticked.unfinished
             }
             Err(error) => {
                 let why = self.redact.text(&error);
@@ -79,6 +83,7 @@ impl Following {
                     last_error.clone_from(&why);
                 }
                 self.health.fail("chain", why);
+                false
             }
         }
     }

@@ -244,7 +244,7 @@ impl World {
 pub async fn settle(follower: &mut Follower) {
     for _ in 0..50 {
         let ticked = follower.tick().await.unwrap();
-        if ticked.blocks == 0 && ticked.rolled_back == 0 {
+        if ticked.blocks == 0 && ticked.rolled_back == 0 && !ticked.unfinished {
             return;
         }
     }

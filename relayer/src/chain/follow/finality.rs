@@ -8,13 +8,26 @@ use mandate_model::wire::BlockRef;
 use mandate_witness::HeaderError;
 use tokio::task::JoinHandle;
 
-use super::{FollowError, Follower, LatchKind, Step, StoreError, Ticked};
-use crate::metrics;
+use super::{FollowError, Follower, LatchKind, Progress, Step, StoreError, Ticked};
+use crate::{
+    metrics,
+    store::{EventQuery, StoredLog},
+};
 
 /// Ticks for which what is final may be missing from our blocks: endpoints may differ for a moment.
 const PATIENCE: u32 = 3;
+/// Stored logs that become final in one step, and at most one block beyond: a step stays small however much waits.
+const LOGS_PER_STEP: u32 = 1_000;
 /// How long a tick waits for what is final.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// Stored logs that become final with a step, and the block that is final then.
+pub(super) struct Due {
+    pub(super) end: BlockRef,
+    pub(super) logs: Vec<StoredLog>,
+    /// Whether others wait for the next step.
+    pub(super) more: bool,
+}
 
 /// A question under way, and the heads at which it was asked.
 pub(super) type Asking = (BTreeSet<B256>, JoinHandle<Result<BlockRef, HeaderError>>);
@@ -57,10 +70,40 @@ impl Follower {
         }
         self.connect(agreed).await?;
         self.apply(Step::default(), &mut progress, Some(agreed), ticked).await?;
+        let reached = progress.finalized.map_or(0, |f| f.number);
         ticked.finalized = true;
-        metrics::FINALIZED.set(agreed.number as f64, []);
-        metrics::LAG.set(0.0, ["finalized"]);
+        ticked.unfinished = reached < agreed.number;
+        metrics::FINALIZED.set(reached as f64, []);
+        metrics::LAG.set(agreed.number.saturating_sub(reached) as f64, ["finalized"]);
         Ok(())
+    }
+
+    /// What is stored and becomes final, as much as one step takes: after a latch or a long outage there may be more than
+    /// fits into memory. A block is taken whole, so that a step ends where a block does. The steps before the last end at a
+    /// block with a log of ours; it is an ancestor of `finalized`, which is one of our blocks.
+    pub(super) async fn due(&self, progress: &Progress, finalized: BlockRef) -> Result<Due, StoreError> {
+        let mut query = EventQuery {
+            after: progress.finalized.map(|old| (old.number, u64::MAX)),
+            until: Some(finalized.number),
+            limit: LOGS_PER_STEP,
+            ..EventQuery::default()
+        };
+        let mut logs: Vec<StoredLog> = Vec::new();
+        loop {
+            let page = self.store.events(query.clone()).await?;
+            let full = page.len() == LOGS_PER_STEP as usize;
+            logs.extend(page);
+            let Some(last) = logs.last().filter(|_| full) else {
+                return Ok(Due { end: finalized, logs, more: false });
+            };
+            let whole = logs.partition_point(|log| log.block_number < last.block_number);
+            query.after = Some((last.block_number, last.log_index));
+            logs.truncate(if whole > 0 { whole } else { logs.len() });
+            if let Some(end) = logs.last().filter(|_| whole > 0) {
+                let end = BlockRef { number: end.block_number, hash: end.block_hash };
+                return Ok(Due { end, logs, more: true });
+            }
+        }
     }
 
     /// A finalised block that is not one of ours: either we follow a branch that is dead, which the next ticks leave, or

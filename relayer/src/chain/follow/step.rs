@@ -17,7 +17,7 @@ use mandate_model::{
     wire::BlockRef,
 };
 
-use super::{FollowError, Follower, Ticked};
+use super::{FollowError, Follower, Ticked, finality::Due};
 use crate::{
     chain::{ReadError, reader::Fetched},
     effects::{self, NewEffect, Targets, decoded},
@@ -27,7 +27,7 @@ use crate::{
 
 /// Blocks whose logs are asked for at a time near the head.
 const CONCURRENT_BLOCKS: usize = 8;
-/// Stored logs that are read at a time when finality advances.
+/// Stored logs that are read at a time.
 const LOG_PAGE: u32 = 5_000;
 
 impl Follower {
@@ -151,14 +151,17 @@ impl Follower {
         ticked: &mut Ticked,
     ) -> Result<(), FollowError> {
         step.apps = self.registrations(&step.logs).collect();
-        step.finalized = finalized.filter(|f| progress.finalized.is_none_or(|old| f.number > old.number));
+        let finalized = finalized.filter(|f| progress.finalized.is_none_or(|old| f.number > old.number));
+        let due = self.due_with(&step, progress, finalized).await?;
+        step.finalized = due.as_ref().map(|due| due.end);
         if step.finalized.is_none() && step.blocks.is_empty() {
             return Ok(());
         }
         self.check_ancestor(&step).await?;
         let nodes = self.changed_nodes(&step).await?;
         let targets = self.targets(&step, nodes.as_deref());
-        step.effects = self.effects(&step, progress, &targets).await?;
+        let stored = due.map_or_else(Vec::new, |due| due.logs);
+        step.effects = self.effects(&step, progress, &targets, &stored);
         step.forget_letters_below = step.logs.iter().filter_map(|log| self.opened_round(log)).max();
         // Catching up takes longer than a lease. Once it was lost, nothing is written in this tick.
         self.store.extend(Lock::Follow).await?;
@@ -177,6 +180,19 @@ impl Follower {
         ticked.effects += effects as u64;
         ticked.blocks += blocks as u64;
         Ok(())
+    }
+
+    /// What becomes final with a step. Its blocks cannot while older ones must wait for a step of their own: those are
+    /// taken one after the other once the head was followed (see `tick_finality`).
+    async fn due_with(
+        &self,
+        step: &Step,
+        progress: &Progress,
+        finalized: Option<BlockRef>,
+    ) -> Result<Option<Due>, StoreError> {
+        let Some(finalized) = finalized else { return Ok(None) };
+        let due = self.due(progress, finalized).await?;
+        Ok((step.blocks.is_empty() || !due.more).then_some(due))
     }
 
     async fn check_ancestor(&self, step: &Step) -> Result<(), FollowError> {
@@ -230,50 +246,29 @@ impl Follower {
     }
 
     /// What an app says in the transaction that registers it concerns nobody yet: its first rules are no tightening.
-    async fn effects(
+    fn effects(
         &self,
         step: &Step,
         progress: &Progress,
         targets: &Targets,
-    ) -> Result<Vec<NewEffect>, StoreError> {
+        due: &[StoredLog],
+    ) -> Vec<NewEffect> {
         let quiet = progress.quiet_until.unwrap_or(0);
-        let born: BTreeSet<(Address, B256)> = self.births(&step.logs).collect();
-        let loud = step
-            .logs
-            .iter()
-            .filter(|log| log.block_number > quiet && !born.contains(&(log.address, log.tx_hash)));
+        let born: BTreeSet<(Address, B256)> = self.births(&step.logs).chain(self.births(due)).collect();
+        let is_loud =
+            |log: &StoredLog| log.block_number > quiet && !born.contains(&(log.address, log.tx_hash));
+        let loud = step.logs.iter().filter(|log| is_loud(log));
         let mut effects: Vec<NewEffect> =
             loud.flat_map(|log| effects::at_head(&self.contracts, targets, log)).collect();
         if let Some(finalized) = step.finalized {
             let from = progress.finalized.map_or(0, |old| old.number + 1);
             let final_here =
                 step.logs.iter().filter(|log| (from..=finalized.number).contains(&log.block_number));
-            let stored = self.stored_logs(from, finalized.number).await?;
-            let born: BTreeSet<(Address, B256)> = self.births(&stored).chain(born.iter().copied()).collect();
-            for log in final_here.chain(&stored) {
-                let loud = log.block_number > quiet && !born.contains(&(log.address, log.tx_hash));
-                effects.extend(effects::at_finality(&self.contracts, targets, log, loud));
+            for log in final_here.chain(due) {
+                effects.extend(effects::at_finality(&self.contracts, targets, log, is_loud(log)));
             }
         }
-        Ok(effects)
-    }
-
-    async fn stored_logs(&self, mut from: u64, to: u64) -> Result<Vec<StoredLog>, StoreError> {
-        let mut all: Vec<StoredLog> = Vec::new();
-        loop {
-            let page = self.store.logs(from, to, LOG_PAGE).await?;
-            let last = page.last().map(|log| log.block_number);
-            let whole = page.len() < LOG_PAGE as usize;
-            all.extend(page);
-            match last {
-                Some(last) if !whole && last > from => {
-                    // The page may end within a block: that block is read again, whole.
-                    all.retain(|log| log.block_number < last);
-                    from = last;
-                }
-                _ => return Ok(all),
-            }
-        }
+        effects
     }
 
     /// Letters of a round are of use until the next but one.
