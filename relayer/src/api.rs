@@ -37,12 +37,13 @@ use mandate_witness::BuildError;
 use serde::Deserialize;
 
 use crate::{
-    approvals::{ApprovalError, Approvals},
+    approvals::Approvals,
     chain::Contracts,
-    mailbox::{Mailbox, PostError},
+    intake::IntakeError,
+    mailbox::Mailbox,
     redact::Redact,
     store::{Store, StoreError},
-    submissions::{Submissions, SubmitError},
+    submissions::Submissions,
     witness::{WitnessError, Witnesses},
 };
 
@@ -57,6 +58,7 @@ mod page;
 mod proposals;
 mod ready;
 mod time;
+mod writable;
 
 pub use apps::{AppState, AppView, VersionView};
 pub use boot_auth::{BootAnswer, BootInfo, DeploymentInfo};
@@ -67,7 +69,9 @@ pub use proposals::{ApprovalsView, CallView, GovernorKind, ProposalState, Propos
 pub use ready::{Readiness, Reason};
 
 pub(crate) use proposals::Proposals;
+pub(crate) use ready::Depths;
 pub(crate) use time::BlockTime;
+pub(crate) use writable::Writable;
 
 /// What the handlers share.
 pub struct Api {
@@ -80,6 +84,8 @@ pub struct Api {
     pub(crate) witnesses: Witnesses,
     pub(crate) proposals: Proposals,
     pub(crate) time: BlockTime,
+    pub(crate) writable: Writable,
+    pub(crate) depths: Depths,
     pub(crate) health: Health,
     pub(crate) redact: Redact,
 }
@@ -169,13 +175,22 @@ fn unproven(api: &Api, error: WitnessError) -> ApiError {
 }
 
 async fn post_letter(State(api): Shared, ApiJson(letter): ApiJson<Letter>) -> Result<(), ApiError> {
-    api.mailbox.post(letter).await.map_err(|e| match e {
-        PostError::TooLong { .. } => ApiError::too_large(e),
-        PostError::NotANode(_) | PostError::Forged(_) => ApiError::forbidden(e),
-        PostError::Full(_) => ApiError::too_many(e),
-        PostError::Chain(_) => ApiError::bad_gateway(api.redact.text(e)),
-        PostError::Store(e) => ApiError::internal(e),
-    })
+    api.mailbox.post(letter).await.map_err(|e| not_taken(&api, e))
+}
+
+fn not_taken(api: &Api, error: IntakeError) -> ApiError {
+    match error {
+        IntakeError::TooLong { .. } => ApiError::too_large(error),
+        IntakeError::Late { .. } => ApiError::bad_request(error),
+        IntakeError::NotANode(_)
+        | IntakeError::Forged(_)
+        | IntakeError::UnknownCouncil(_)
+        | IntakeError::Refused(_)
+        | IntakeError::TooDear { .. } => ApiError::forbidden(error),
+        IntakeError::TooMany(_) => ApiError::too_many(error),
+        IntakeError::Chain(_) => ApiError::bad_gateway(api.redact.text(error)),
+        IntakeError::Store(error) => ApiError::internal(error),
+    }
 }
 
 #[derive(Deserialize)]
@@ -201,28 +216,11 @@ async fn letters(
 }
 
 async fn submit(State(api): Shared, ApiJson(submission): ApiJson<Submission>) -> Answer<Accepted> {
-    let accepted = api.submissions.accept(submission).await.map_err(|e| match e {
-        SubmitError::TooLong { .. } => ApiError::too_large(e),
-        SubmitError::NotANode(_) | SubmitError::Forged(_) => ApiError::forbidden(e),
-        SubmitError::TooMany(_) => ApiError::too_many(e),
-        SubmitError::Chain(_) => ApiError::bad_gateway(api.redact.text(e)),
-        SubmitError::Store(e) => ApiError::internal(e),
-    })?;
-    Ok(ApiJson(accepted))
+    api.submissions.accept(submission).await.map(ApiJson).map_err(|e| not_taken(&api, e))
 }
 
 async fn approve(State(api): Shared, ApiJson(approval): ApiJson<Approval>) -> Answer<Accepted> {
-    let accepted = api.approvals.accept(approval).await.map_err(|e| match e {
-        ApprovalError::TooLong(_) => ApiError::too_large(e),
-        ApprovalError::Late { .. } => ApiError::bad_request(e),
-        ApprovalError::UnknownCouncil(_) | ApprovalError::Refused(_) | ApprovalError::TooDear { .. } => {
-            ApiError::forbidden(e)
-        }
-        ApprovalError::TooMany(_) => ApiError::too_many(e),
-        ApprovalError::Rpc(_) | ApprovalError::Call(_) => ApiError::bad_gateway(api.redact.text(e)),
-        ApprovalError::Store(e) => ApiError::internal(e),
-    })?;
-    Ok(ApiJson(accepted))
+    api.approvals.accept(approval).await.map(ApiJson).map_err(|e| not_taken(&api, e))
 }
 
 async fn status(State(api): Shared) -> Answer<RelayerStatus> {

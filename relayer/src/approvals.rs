@@ -22,7 +22,6 @@ use mandate_model::{
     wire::relayer::{Accepted, Approval},
 };
 use mandate_runtime::Clock;
-use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
@@ -30,7 +29,8 @@ use crate::{
     chain::{ChainView, Contracts},
     config::ApprovalsConfig,
     effects::{NewEffect, decoded, revert_name, transaction},
-    store::{EventQuery, Store, StoreError},
+    intake::IntakeError,
+    store::{EventQuery, Store},
 };
 
 /// The longest signature: a multi-signature wallet's holds many.
@@ -43,50 +43,6 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const MAX_REMEMBERED: usize = 1_024;
 /// Events that are read at a time.
 const PAGE: u32 = 1_000;
-
-/// Why an approval was not taken.
-#[derive(Debug, Error)]
-pub enum ApprovalError {
-    /// It is too long.
-    #[error("a signature has at most {MAX_SIGNATURE} bytes, this one has {0}")]
-    TooLong(usize),
-    /// Its time is over.
-    #[error("the approval is good until {deadline}, and it is {now} (Unix time)")]
-    Late {
-        /// Until when it was good.
-        deadline: U256,
-        /// Now.
-        now: u64,
-    },
-    /// Not a council that this relayer pays for.
-    #[error(
-        "this relayer does not pay for {0}: it is neither configured nor a factory's council that owns a registered app"
-    )]
-    UnknownCouncil(Address),
-    /// The council would not take it: signature, membership, motion or role.
-    #[error("the council refuses it: {0}")]
-    Refused(String),
-    /// It costs more than the relayer pays for one.
-    #[error("it would take {gas} gas, and this relayer pays for {most}: send it yourself")]
-    TooDear {
-        /// What it takes.
-        gas: u64,
-        /// The cap.
-        most: u64,
-    },
-    /// Too much at once, or too much in this hour.
-    #[error("{0}; try again later")]
-    TooMany(String),
-    /// The chain could not be asked.
-    #[error("cannot ask the council: {0}")]
-    Rpc(#[from] TransportError),
-    /// A contract could not be asked.
-    #[error("cannot ask the factory: {0}")]
-    Call(#[from] alloy::contract::Error),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// The way in.
 #[derive(Clone)]
@@ -127,19 +83,20 @@ impl Approvals {
     ///
     /// # Errors
     /// When the council would refuse it, or it is one too many.
-    pub async fn accept(&self, approval: Approval) -> Result<Accepted, ApprovalError> {
+    pub async fn accept(&self, approval: Approval) -> Result<Accepted, IntakeError> {
         if approval.signature.len() > MAX_SIGNATURE {
-            return Err(ApprovalError::TooLong(approval.signature.len()));
+            let (what, given) = ("the signature", approval.signature.len());
+            return Err(IntakeError::TooLong { what, given, most: MAX_SIGNATURE });
         }
         let now = self.clock.unix();
         if approval.deadline < U256::from(now) {
-            return Err(ApprovalError::Late { deadline: approval.deadline, now });
+            return Err(IntakeError::Late { deadline: approval.deadline, now });
         }
-        let busy = || ApprovalError::TooMany("too many approvals at once".to_owned());
+        let busy = || IntakeError::TooMany("too many approvals at once".to_owned());
         let _permit = self.asked.try_acquire().map_err(|_| busy())?;
         let (council, member) = (approval.council, approval.member);
         if !self.is_council(council).await? {
-            return Err(ApprovalError::UnknownCouncil(council));
+            return Err(IntakeError::UnknownCouncil(council));
         }
         let new = NewEffect::of_approval(&self.contracts, approval);
         let effect = new.key.clone();
@@ -154,9 +111,9 @@ impl Approvals {
     }
 
     /// Lets the council judge it, as it will: the signature by key or by contract (ERC-1271), nonce, role, motion.
-    async fn ask(&self, new: &NewEffect) -> Result<(), ApprovalError> {
+    async fn ask(&self, new: &NewEffect) -> Result<(), IntakeError> {
         let call = transaction(&self.contracts, &new.effect);
-        let call = call.ok_or_else(|| ApprovalError::Refused("not a transaction".to_owned()))?;
+        let call = call.ok_or_else(|| IntakeError::Refused("not a transaction".to_owned()))?;
         let request =
             TransactionRequest::default().with_from(self.payer).with_to(call.to).with_input(call.data);
         let gas = match self.provider.estimate_gas(request).block(BlockId::latest()).await {
@@ -164,13 +121,13 @@ impl Approvals {
             Err(error) => return Err(refused(error)),
         };
         match gas > self.config.max_gas {
-            true => Err(ApprovalError::TooDear { gas, most: self.config.max_gas }),
+            true => Err(IntakeError::TooDear { gas, most: self.config.max_gas }),
             false => Ok(()),
         }
     }
 
-    async fn spend(&self, member: Address) -> Result<(), ApprovalError> {
-        let many = |what| ApprovalError::TooMany(format!("{member} {what}"));
+    async fn spend(&self, member: Address) -> Result<(), IntakeError> {
+        let many = |what| IntakeError::TooMany(format!("{member} {what}"));
         if self.store.open_of(member.to_string()).await? >= self.config.open {
             return Err(many("has too many approvals under way"));
         }
@@ -182,7 +139,7 @@ impl Approvals {
 
     /// Whether the relayer pays for what this address is told: it is configured, or it is the factory's code and owns an app
     /// that is registered here. Other code could take any approval from anybody, at any price.
-    async fn is_council(&self, council: Address) -> Result<bool, ApprovalError> {
+    async fn is_council(&self, council: Address) -> Result<bool, IntakeError> {
         if council == self.contracts.role_council || self.config.councils.contains(&council) {
             return Ok(true);
         }
@@ -213,13 +170,13 @@ impl Approvals {
         (now.saturating_sub(*at) < REMEMBERED).then_some(*is_one)
     }
 
-    async fn is_clone(&self, factory: Address, council: Address) -> Result<bool, ApprovalError> {
+    async fn is_clone(&self, factory: Address, council: Address) -> Result<bool, IntakeError> {
         let factory = GovernanceFactory::new(factory, &self.provider);
         let implementation = factory.councilImplementation().call().await?;
         Ok(self.provider.get_code_at(council).await? == clone_code(implementation))
     }
 
-    async fn owns_an_app(&self, council: Address) -> Result<bool, ApprovalError> {
+    async fn owns_an_app(&self, council: Address) -> Result<bool, IntakeError> {
         let apps = self.view.apps();
         let mut query = EventQuery {
             topics: vec![AppAuth::OwnershipTransferred::SIGNATURE_HASH],
@@ -246,12 +203,12 @@ impl Approvals {
 }
 
 /// A contract's refusal is the caller's matter; an endpoint's failure is not.
-fn refused(error: TransportError) -> ApprovalError {
+fn refused(error: TransportError) -> IntakeError {
     let Some(answer) = error.as_error_resp() else { return error.into() };
     match answer.as_revert_data() {
-        Some(data) => ApprovalError::Refused(revert_name(&data)),
+        Some(data) => IntakeError::Refused(revert_name(&data)),
         None if answer.code == 3 || answer.message.contains("revert") => {
-            ApprovalError::Refused(answer.message.to_string())
+            IntakeError::Refused(answer.message.to_string())
         }
         None => error.into(),
     }

@@ -11,6 +11,7 @@ mod budget;
 pub mod chain;
 pub mod config;
 pub mod effects;
+pub mod intake;
 pub mod mailbox;
 pub mod metrics;
 pub mod operator;

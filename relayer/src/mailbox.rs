@@ -16,13 +16,13 @@ use mandate_model::{
     wire::relayer::{Delivered, Letter},
 };
 use mandate_runtime::Clock;
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     chain::{ChainView, Contracts},
     config::MailboxConfig,
+    intake::IntakeError,
     store::{Delivery, MailboxCaps, Store, StoreError},
 };
 
@@ -35,34 +35,6 @@ pub(crate) const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often one who waits looks for letters that came through another relayer of the same database.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Why a letter was not taken.
-#[derive(Debug, Error)]
-pub enum PostError {
-    /// It is too long.
-    #[error("a letter has at most {most} bytes, this one has {given}")]
-    TooLong {
-        /// Its length.
-        given: usize,
-        /// The cap.
-        most: usize,
-    },
-    /// Sender or recipient is nobody here.
-    #[error("{0} is not a registered node")]
-    NotANode(Address),
-    /// The signature is not the sender's.
-    #[error("the letter is not signed by {0}")]
-    Forged(Address),
-    /// Too much waits already.
-    #[error("{0}")]
-    Full(&'static str),
-    /// The registry could not be read.
-    #[error("cannot tell whether the sender is a node: {0}")]
-    Chain(#[from] alloy::contract::Error),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// The mailbox of every node.
 #[derive(Clone)]
@@ -105,10 +77,10 @@ impl Mailbox {
     ///
     /// # Errors
     /// When it is too long, forged, not between nodes, or one too many.
-    pub async fn post(&self, letter: Letter) -> Result<(), PostError> {
+    pub async fn post(&self, letter: Letter) -> Result<(), IntakeError> {
         let most = self.config.max_letter;
         if letter.body.len() > most {
-            return Err(PostError::TooLong { given: letter.body.len(), most });
+            return Err(IntakeError::TooLong { what: "the letter", given: letter.body.len(), most });
         }
         let message = signed::Letter {
             to: letter.to,
@@ -118,11 +90,11 @@ impl Mailbox {
         };
         let domain = self.contracts.signing_domain();
         if signed::signer(&message, &domain, &letter.signature) != Some(letter.from) {
-            return Err(PostError::Forged(letter.from));
+            return Err(IntakeError::Forged(letter.from));
         }
         for node in [letter.from, letter.to] {
             if !self.is_node(node).await? {
-                return Err(PostError::NotANode(node));
+                return Err(IntakeError::NotANode(node));
             }
         }
         // By what is said and by whom, not by the signature's bytes, of which there can be several for one message.
@@ -136,18 +108,17 @@ impl Mailbox {
         self.view.is_node_now(key, &self.provider, self.contracts.committee, now, ASK_EVERY).await
     }
 
-    async fn keep(&self, letter: Letter, hash: B256) -> Result<(), PostError> {
+    async fn keep(&self, letter: Letter, hash: B256) -> Result<(), IntakeError> {
         let caps =
             MailboxCaps { per_recipient: self.config.per_recipient, per_sender: self.config.per_sender };
+        let full = |what: &str| Err(IntakeError::TooMany(what.to_owned()));
         match self.store.deliver(letter, hash, caps).await? {
             Delivery::At(cursor) => {
                 self.newest.send_modify(|newest| *newest = cursor.max(*newest));
                 Ok(())
             }
-            Delivery::RecipientFull => Err(PostError::Full("the recipient's mailbox is full")),
-            Delivery::SenderFull => {
-                Err(PostError::Full("too many letters of this sender wait for this recipient"))
-            }
+            Delivery::RecipientFull => full("the recipient's mailbox is full"),
+            Delivery::SenderFull => full("too many letters of this sender wait for this recipient"),
         }
     }
 

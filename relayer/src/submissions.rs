@@ -13,7 +13,6 @@ use mandate_model::{
     wire::relayer::{Accepted, Submission},
 };
 use mandate_runtime::Clock;
-use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::{
@@ -21,42 +20,13 @@ use crate::{
     chain::{ChainView, Contracts},
     config::MailboxConfig,
     effects::NewEffect,
+    intake::IntakeError,
     mailbox::ASK_EVERY,
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// The longest dealer log or public polynomial.
 const MAX_PAYLOAD: usize = 64 << 10;
-
-/// Why a submission was not taken.
-#[derive(Debug, Error)]
-pub enum SubmitError {
-    /// It is too long.
-    #[error("{what} has {given} bytes; at most {most} are taken")]
-    TooLong {
-        /// Which part.
-        what: &'static str,
-        /// Its length.
-        given: usize,
-        /// The cap.
-        most: usize,
-    },
-    /// The node is nobody here.
-    #[error("{0} is not a registered node")]
-    NotANode(Address),
-    /// The signature is not the node's.
-    #[error("the submission is not signed by {0}")]
-    Forged(Address),
-    /// The node asks for too much.
-    #[error("{0} has submitted too much; try again later")]
-    TooMany(Address),
-    /// The registry could not be read.
-    #[error("cannot tell whether the sender is a node: {0}")]
-    Chain(#[from] alloy::contract::Error),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// The way in.
 #[derive(Clone)]
@@ -90,15 +60,15 @@ impl Submissions {
     ///
     /// # Errors
     /// When it is too long, forged, not a node's, or one too many.
-    pub async fn accept(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+    pub async fn accept(&self, submission: Submission) -> Result<Accepted, IntakeError> {
         check_lengths(&submission)?;
         let node = node_of(&submission);
         if self.signer(&submission) != Some(node) {
-            return Err(SubmitError::Forged(node));
+            return Err(IntakeError::Forged(node));
         }
         let now = self.clock.monotonic();
         if !self.view.is_node_now(node, &self.provider, self.contracts.committee, now, ASK_EVERY).await? {
-            return Err(SubmitError::NotANode(node));
+            return Err(IntakeError::NotANode(node));
         }
         let new = NewEffect::of_submission(&self.contracts, node, submission);
         let effect = new.key.clone();
@@ -112,13 +82,11 @@ impl Submissions {
     }
 
     /// The relayer pays for what it takes, so each node has a budget.
-    async fn spend(&self, node: Address, now: Duration) -> Result<(), SubmitError> {
-        if self.store.open_of(node.to_string()).await? >= self.config.open_submissions {
-            return Err(SubmitError::TooMany(node));
-        }
-        match self.budget.spend(node, now) {
+    async fn spend(&self, node: Address, now: Duration) -> Result<(), IntakeError> {
+        let open = self.store.open_of(node.to_string()).await?;
+        match open < self.config.open_submissions && self.budget.spend(node, now) {
             true => Ok(()),
-            false => Err(SubmitError::TooMany(node)),
+            false => Err(IntakeError::TooMany(format!("{node} has submitted too much"))),
         }
     }
 
@@ -153,9 +121,9 @@ fn node_of(submission: &Submission) -> Address {
     }
 }
 
-fn check_lengths(submission: &Submission) -> Result<(), SubmitError> {
+fn check_lengths(submission: &Submission) -> Result<(), IntakeError> {
     let check = |what, part: &Bytes, most| match part.len() {
-        given if given > most => Err(SubmitError::TooLong { what, given, most }),
+        given if given > most => Err(IntakeError::TooLong { what, given, most }),
         _ => Ok(()),
     };
     match submission {

@@ -12,9 +12,10 @@ use common::{World, admit, key, payer, settle, world};
 use mandate_relayer::{
     chain::{Bounds, ChainView},
     config::MailboxConfig,
-    mailbox::{Mailbox, PostError},
+    intake::IntakeError,
+    mailbox::Mailbox,
     store::Store,
-    submissions::{Submissions, SubmitError},
+    submissions::Submissions,
 };
 use mandate_runtime::clock::{Clock, ManualClock};
 use tokio::sync::Notify;
@@ -90,13 +91,15 @@ async fn forged_letters_and_letters_of_strangers_are_refused() {
     forgeries[3].from = office.node(1);
     forgeries[4].signature = Bytes::from_static(b"short");
     for forged in forgeries {
-        assert!(matches!(mailbox.post(forged).await, Err(PostError::Forged(_))));
+        assert!(matches!(mailbox.post(forged).await, Err(IntakeError::Forged(_))));
     }
     let stranger = key(0x77);
     let letter = office.world.letter(&stranger, to, 1, b"body");
-    assert!(matches!(mailbox.post(letter).await, Err(PostError::NotANode(who)) if who == stranger.address()));
+    assert!(
+        matches!(mailbox.post(letter).await, Err(IntakeError::NotANode(who)) if who == stranger.address())
+    );
     let letter = office.world.letter(from, stranger.address(), 1, b"body");
-    assert!(matches!(mailbox.post(letter).await, Err(PostError::NotANode(_))));
+    assert!(matches!(mailbox.post(letter).await, Err(IntakeError::NotANode(_))));
     assert!(mailbox.read(to, 0, Duration::ZERO).await.unwrap().is_empty());
 }
 
@@ -122,15 +125,15 @@ async fn caps_on_length_and_number_hold() {
     let mailbox = office.mailbox(config);
     let (to, nodes) = (office.node(1), &office.world.nodes);
     let long = office.world.letter(&nodes[0], to, 1, &[0; 101]);
-    assert!(matches!(mailbox.post(long).await, Err(PostError::TooLong { given: 101, most: 100 })));
+    assert!(matches!(mailbox.post(long).await, Err(IntakeError::TooLong { given: 101, most: 100, .. })));
     for n in 0..3 {
         mailbox.post(office.world.letter(&nodes[0], to, 1, &[n])).await.unwrap();
     }
     let more = office.world.letter(&nodes[0], to, 1, &[9]);
-    assert!(matches!(mailbox.post(more).await, Err(PostError::Full(_))));
+    assert!(matches!(mailbox.post(more).await, Err(IntakeError::TooMany(_))));
     mailbox.post(office.world.letter(&nodes[1], to, 1, &[10])).await.unwrap();
     let full = office.world.letter(&nodes[1], to, 1, &[11]);
-    assert!(matches!(mailbox.post(full).await, Err(PostError::Full(_))));
+    assert!(matches!(mailbox.post(full).await, Err(IntakeError::TooMany(_))));
     mailbox.post(office.world.letter(&nodes[0], to, 1, &[0])).await.unwrap();
     assert_eq!(mailbox.read(to, 0, Duration::ZERO).await.unwrap().len(), 4);
 }
@@ -196,15 +199,15 @@ async fn forged_and_foreign_submissions_are_refused() {
     let office = Office::open().await;
     let submissions = office.submissions(MailboxConfig::default());
     let stranger = office.world.nonce(&payer(), 1);
-    assert!(matches!(submissions.accept(stranger).await, Err(SubmitError::NotANode(_))));
+    assert!(matches!(submissions.accept(stranger).await, Err(IntakeError::NotANode(_))));
     let Submission::Nonce { nonce, signature, .. } = office.world.nonce(&office.world.nodes[0], 1) else {
         panic!()
     };
     let forged = Submission::Nonce { node: office.node(1), nonce, signature };
-    assert!(matches!(submissions.accept(forged).await, Err(SubmitError::Forged(_))));
+    assert!(matches!(submissions.accept(forged).await, Err(IntakeError::Forged(_))));
     let log = Bytes::from(vec![0; (64 << 10) + 1]);
     let long = Submission::DealerLog { round: 1, node: office.node(0), log, signature: Bytes::new() };
-    assert!(matches!(submissions.accept(long).await, Err(SubmitError::TooLong { .. })));
+    assert!(matches!(submissions.accept(long).await, Err(IntakeError::TooLong { .. })));
     assert_eq!(office.store.open_effects().await.unwrap(), 0);
 }
 
@@ -218,12 +221,12 @@ async fn one_node_cannot_spend_the_relayers_gas_without_end() {
     for n in 1..=2 {
         keys.push(submissions.accept(nonce(n)).await.unwrap().effect);
     }
-    assert!(matches!(submissions.accept(nonce(3)).await, Err(SubmitError::TooMany(_))));
+    assert!(matches!(submissions.accept(nonce(3)).await, Err(IntakeError::TooMany(_))));
     for key in keys {
         office.store.complete(key, Vec::new()).await.unwrap();
     }
     submissions.accept(nonce(3)).await.unwrap();
-    assert!(matches!(submissions.accept(nonce(4)).await, Err(SubmitError::TooMany(_))));
+    assert!(matches!(submissions.accept(nonce(4)).await, Err(IntakeError::TooMany(_))));
     submissions.accept(office.world.nonce(&office.world.nodes[1], 4)).await.unwrap();
     office.clock.advance(Duration::from_secs(3_600));
     submissions.accept(nonce(4)).await.unwrap();
