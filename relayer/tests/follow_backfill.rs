@@ -201,6 +201,14 @@ async fn catching_up_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn endpoints_that_keep_no_old_state_do_for_catching_up() {
+    let world = old_world().await;
+    let proxies = proxies(&world, 2);
+    proxies.iter().for_each(|proxy| proxy.set(Faults { forgets: true, ..Faults::default() }));
+    caught_up(&world, &proxies, 2, "no old state").await;
+}
+
+#[tokio::test]
 async fn blocks_without_our_logs_cost_no_request_for_logs() {
     let world = world(4, URLS).await;
     let proxies = proxies(&world, 1);

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use alloy::{
-    eips::BlockNumberOrTag,
+    eips::{BlockId, BlockNumberOrTag},
     primitives::{Address, B256},
     providers::Provider,
     rpc::types::{Header, Log},
@@ -143,8 +143,17 @@ impl ChainReader {
     /// # Errors
     /// When no endpoint gives them.
     pub async fn nodes(&self, committee: Address, block: B256) -> Result<Vec<Node>, ReadError> {
+        self.nodes_at(committee, block.into()).await
+    }
+
+    /// The registered nodes in the newest state that some endpoint has.
+    pub(crate) async fn newest_nodes(&self, committee: Address) -> Result<Vec<Node>, ReadError> {
+        self.nodes_at(committee, BlockId::latest()).await
+    }
+
+    async fn nodes_at(&self, committee: Address, block: BlockId) -> Result<Vec<Node>, ReadError> {
         let contract = KmsCommittee::new(committee, self.endpoints.provider());
-        let nodes = contract.nodes().block(block.into()).call().await;
+        let nodes = contract.nodes().block(block).call().await;
         nodes.map_err(|e| ReadError::Call { source: Box::new(e), what: "KmsCommittee.nodes()" })
     }
 

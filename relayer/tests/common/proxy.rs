@@ -59,8 +59,34 @@ pub struct Faults {
     pub malformed: bool,
     /// It has no `eth_getBlockReceipts`.
     pub no_receipts: bool,
+    /// It has no state but that of its newest block.
+    pub forgets: bool,
     /// Its subscriptions say nothing.
     pub silent: bool,
+}
+
+/// Faults that one endpoint of three may have without any consequence, all of them in turn, each at every endpoint in turn:
+/// its name, where, and what.
+pub fn harmless(turn: usize) -> (&'static str, usize, Faults) {
+    let none = Faults::default;
+    let limit = |how| Faults { limit: Some((3, how)), ..Faults::default() };
+    let mut all = [
+        ("lag", Faults { lag: 3, ..none() }),
+        ("far lag", Faults { lag: 1_000, ..none() }),
+        ("flapping", Faults { flaps: Some(2), ..none() }),
+        ("away", Faults { flaps: Some(1), ..none() }),
+        ("429", limit(Refusal::Status(429, "slow down"))),
+        ("-32005", limit(Refusal::Code(-32005, "rate limited, try again in 1ms"))),
+        ("malformed", Faults { malformed: true, ..none() }),
+        ("altered logs", Faults { altered_logs: true, ..none() }),
+        ("hidden logs", Faults { hide_logs: true, ..none() }),
+        ("cut logs", Faults { cut: Some(1), ..none() }),
+        ("no receipts", Faults { no_receipts: true, ..none() }),
+        ("false hash", Faults { false_hash: true, ..none() }),
+    ];
+    let (rounds, index) = (turn / all.len(), turn % all.len());
+    let (name, faults) = std::mem::take(&mut all[index]);
+    (name, (rounds + turn) % 3, faults)
 }
 
 /// How it refuses.
@@ -177,6 +203,9 @@ impl Proxy {
             "eth_getBlockReceipts" if faults.no_receipts => {
                 return Err(Answer::Error(-32601, "the method does not exist".to_owned()));
             }
+            "eth_call" if faults.forgets && !self.is_newest(&params[1]).await? => {
+                return Err(Answer::Error(-32000, "missing trie node".to_owned()));
+            }
             "eth_getBlockByNumber" => self.by_number(faults, params).await?,
             "eth_getBlockByHash" => self.by_hash(faults, params).await?,
             "eth_getLogs" => self.logs(faults, params).await?,
@@ -189,6 +218,12 @@ impl Proxy {
     async fn head(&self, faults: &Faults) -> Result<u64, Answer> {
         let latest = self.upstream("eth_blockNumber", &json!([])).await?;
         Ok(number(&latest).saturating_sub(faults.lag))
+    }
+
+    async fn is_newest(&self, block: &Value) -> Result<bool, Answer> {
+        let newest = self.upstream("eth_getBlockByNumber", &json!(["latest", false])).await?;
+        let named = block.to_string();
+        Ok(block.is_null() || named.contains("latest") || named.contains(newest["hash"].as_str().unwrap()))
     }
 
     async fn by_number(&self, faults: &Faults, params: &Value) -> Result<Value, Answer> {

@@ -218,9 +218,11 @@ impl Follower {
             log.address == self.contracts.committee
                 && log.topics.first().is_some_and(|topic| changes.contains(topic))
         });
-        match step.blocks.last() {
-            Some(end) if changed => self.reader.nodes(self.contracts.committee, end.hash).await.map(Some),
-            _ => Ok(None),
+        let Some(end) = step.blocks.last().filter(|_| changed) else { return Ok(None) };
+        match self.reader.nodes(self.contracts.committee, end.hash).await {
+            // Endpoints forget the state of old blocks. Whoever catches up then takes what will be so in the end.
+            Err(_) => self.reader.newest_nodes(self.contracts.committee).await.map(Some),
+            nodes => nodes.map(Some),
         }
     }
 
