@@ -10,6 +10,7 @@ use std::{
     env::consts::{ARCH, OS},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy::{
@@ -25,7 +26,11 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolCall,
 };
-use common::{admit, deploy, key, keys, register_app, settle};
+use common::{
+    admit, deploy, key, keys,
+    proxy::{Faults, Proxy, harmless},
+    register_app, settle,
+};
 use mandate_model::{
     bindings::{AppAuth, DomainRegistry},
     deployment::Deployment,
@@ -35,7 +40,7 @@ use mandate_relayer::{
     config::ChainConfig,
     store::{Lock, SqliteStore, Step, Store},
 };
-use mandate_runtime::Ambient;
+use mandate_runtime::{Ambient, clock::ManualClock};
 
 /// The pinned binary, as `npm install` puts it there.
 fn anvil() -> PathBuf {
@@ -55,9 +60,11 @@ struct Rig {
     app: Address,
 }
 
-/// Finality is 80 blocks behind the head.
+/// Finality is 80 blocks behind the head. Every state stays in memory: of a block whose parent's state it had put on disk and
+/// which it then replaces, this version of anvil has none.
 async fn rig() -> Rig {
-    let anvil = Anvil::at(anvil()).args(["--slots-in-an-epoch", "40"]).spawn();
+    let arguments = ["--slots-in-an-epoch", "40", "--prune-history", "100000"];
+    let anvil = Anvil::at(anvil()).args(arguments).spawn();
     let signer: PrivateKeySigner = anvil.keys()[0].clone().into();
     let owner = signer.address();
     // The default filler counts nonces itself, and waits forever for one that a reorganisation took back.
@@ -68,6 +75,7 @@ async fn rig() -> Rig {
         .wallet(signer)
         .connect_http(anvil.endpoint_url())
         .erased();
+    wallet.client().set_poll_interval(Duration::from_millis(10));
     let deployment = deploy(31_337, owner, &wallet).await;
     for n in [0x51, 0x52] {
         admit(&wallet, &deployment, key(n).address(), &format!("http://node-{n}:1")).await;
@@ -85,13 +93,17 @@ impl Rig {
     fn relayer(&self, store: &Arc<dyn Store>) -> Follower {
         let config =
             ChainConfig::with_endpoints([self.anvil.endpoint().as_str(), self.anvil.ws_endpoint().as_str()]);
-        let endpoints = Endpoints::new(&config, 31_337, Ambient::system()).unwrap();
+        self.relayer_over(&config, store, Ambient::system())
+    }
+
+    fn relayer_over(&self, config: &ChainConfig, store: &Arc<dyn Store>, ambient: Ambient) -> Follower {
+        let endpoints = Endpoints::new(config, 31_337, ambient.clone()).unwrap();
         Follower::new(
             Contracts::from(&self.deployment),
             ChainReader::new(endpoints),
             Arc::clone(store),
             ChainView::default(),
-            Ambient::system().clock,
+            ambient.clock,
             ["http://gateway:1".to_owned()],
             Bounds { reorg_window: 70, max_range: 50 },
         )
@@ -167,36 +179,92 @@ impl Rig {
     }
 }
 
+/// Blocks are replaced to `depth`: one log vanishes, one moves to another block, one vanishes and comes back later. `seen` is
+/// called whenever the relayer is to see the chain as it is.
+async fn reorganised(rig: &Rig, depth: u64, seen: &mut impl AsyncFnMut()) {
+    let n = depth as u8;
+    rig.send(rig.deny(n)).await;
+    if depth > 2 {
+        rig.send(rig.approve(n)).await;
+        rig.send(rig.deny(100 + n)).await;
+    }
+    rig.mine(depth.saturating_sub(3)).await;
+    seen().await;
+    let moved = if depth > 2 { vec![(rig.approve(n), 1)] } else { Vec::new() };
+    rig.reorg(depth, moved).await;
+    rig.mine(1).await;
+    seen().await;
+    rig.send(rig.deny(100 + n)).await;
+    seen().await;
+}
+
+/// Looks until nothing is new twice in a row, whatever comes of the single look.
+async fn look(relayer: &mut Follower) {
+    let mut quiet = 0;
+    for _ in 0..12 {
+        let looked = relayer.tick().await;
+        quiet = if looked.is_ok_and(|t| t.blocks == 0 && t.rolled_back == 0) { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return;
+        }
+    }
+}
+
+async fn assert_all_final(rig: &Rig, store: &Arc<dyn Store>, relayer: &Follower) {
+    rig.assert_same_as_fresh(store, "all final").await;
+    let orders = keys(store).await.iter().filter(|key| key.starts_with("certificate_order")).count();
+    assert_eq!(orders, 62);
+    assert!(!relayer.latches().hold_grants(), "{:?}", relayer.latches().list());
+    assert!(rig.wallet.get_code_at(rig.app).await.unwrap().len() > 20);
+}
+
 #[tokio::test]
-async fn g10_reorganisations_on_anvil_leave_what_a_fresh_relayer_finds() {
+async fn g10_reorganisations_of_depth_1_to_64_on_anvil_leave_what_a_fresh_relayer_finds() {
     let rig = rig().await;
     let store = rig.store().await;
     let mut relayer = rig.relayer(&store);
     settle(&mut relayer).await;
     rig.mine(90).await;
-    for depth in [1_u64, 2, 3, 8, 21, 40, 64] {
-        let n = depth as u8;
-        // One vanishes, one moves to another block, one vanishes and comes back later.
-        rig.send(rig.deny(n)).await;
-        if depth > 2 {
-            rig.send(rig.approve(n)).await;
-            rig.send(rig.deny(100 + n)).await;
-        }
-        rig.mine(depth.saturating_sub(3)).await;
-        settle(&mut relayer).await;
-        let moved = if depth > 2 { vec![(rig.approve(n), 1)] } else { Vec::new() };
-        rig.reorg(depth, moved).await;
-        rig.mine(1).await;
-        settle(&mut relayer).await;
-        rig.send(rig.deny(100 + n)).await;
-        settle(&mut relayer).await;
+    for depth in 1..=64 {
+        reorganised(&rig, depth, &mut async || settle(&mut relayer).await).await;
         rig.assert_same_as_fresh(&store, &format!("depth {depth}")).await;
     }
     rig.mine(90).await;
     settle(&mut relayer).await;
-    rig.assert_same_as_fresh(&store, "all final").await;
-    let orders = keys(&store).await.iter().filter(|key| key.starts_with("certificate_order")).count();
-    assert_eq!(orders, 5);
-    assert!(!relayer.latches().hold_grants(), "{:?}", relayer.latches().list());
-    assert!(rig.wallet.get_code_at(rig.app).await.unwrap().len() > 20);
+    assert_all_final(&rig, &store, &relayer).await;
+}
+
+/// At each depth another of three endpoints, served over HTTP and WebSocket, has another fault.
+#[tokio::test]
+async fn g5_g10_reorganisations_on_anvil_behind_a_faulty_endpoint_leave_what_a_fresh_relayer_finds() {
+    let rig = rig().await;
+    let store = rig.store().await;
+    let proxies = [(); 3].map(|()| Proxy::new(rig.wallet.clone()));
+    let mut served = Vec::new();
+    for proxy in &proxies {
+        served.push(proxy.serve(([127, 0, 0, 1], 0).into()).await);
+    }
+    let urls = [served[0].ws(), served[1].http(), served[2].ws()];
+    let mut config = ChainConfig::with_endpoints(urls.iter().map(String::as_str));
+    config.quorum = Some(2);
+    let clock = Arc::new(ManualClock::new(1_800_000_000));
+    let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
+    let mut relayer = rig.relayer_over(&config, &store, ambient);
+    settle(&mut relayer).await;
+    rig.mine(90).await;
+    for depth in 1..=64 {
+        let (name, index, faults) = harmless(depth as usize);
+        proxies.iter().for_each(|proxy| proxy.set(Faults::default()));
+        // Who was caught before is trusted again.
+        clock.advance(Duration::from_secs(700));
+        look(&mut relayer).await;
+        proxies[index].set(faults);
+        reorganised(&rig, depth, &mut async || look(&mut relayer).await).await;
+        let context = format!("depth {depth}, {name} at endpoint {index}");
+        rig.assert_same_as_fresh(&store, &context).await;
+        assert!(!relayer.latches().hold_grants(), "{context}: {:?}", relayer.latches().list());
+    }
+    rig.mine(90).await;
+    look(&mut relayer).await;
+    assert_all_final(&rig, &store, &relayer).await;
 }

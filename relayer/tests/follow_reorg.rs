@@ -5,17 +5,20 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use alloy::transports::BoxTransport;
 use common::{
     World, keys,
+    proxy::{Faults, Proxy, harmless},
     scripts::{Act, assert_same_as_fresh, possible, reorganise},
     settle, world,
 };
 use mandate_relayer::{
-    chain::{Bounds, ChainView, Follower},
+    chain::{Bounds, ChainReader, ChainView, Endpoints, Follower},
     store::Store,
 };
+use mandate_runtime::{Ambient, clock::ManualClock};
 use proptest::prelude::*;
 
 const URLS: [&str; 2] = ["http://node-1:1", "http://node-2:1"];
@@ -29,6 +32,22 @@ async fn approved(store: &Arc<dyn Store>) -> usize {
     keys(store).await.iter().filter(|key| key.starts_with("certificate_order")).count()
 }
 
+/// Blocks are replaced to `depth`: a log that was in the oldest of them vanishes and comes back later, one moves to another
+/// block, one vanishes for good. `seen` is called whenever the relayer is to see the chain as it is.
+async fn reorganised(world: &World, depth: u64, seen: &mut impl AsyncFnMut()) {
+    let n = depth as u8;
+    for act in [Act::Deny(n), Act::Approve(n), Act::Deny(100 + n)].into_iter().take(depth as usize) {
+        act.perform(world).await;
+    }
+    world.chain.mine(depth.saturating_sub(3));
+    seen().await;
+    assert_eq!(possible(&world.chain, depth), depth, "nothing of it is final");
+    reorganise(world, depth, &[Vec::new(), vec![Act::Approve(n)]]);
+    seen().await;
+    Act::Deny(n).perform(world).await;
+    seen().await;
+}
+
 #[tokio::test]
 async fn g10_reorganisations_of_depth_1_to_64_leave_what_a_fresh_relayer_finds() {
     let world = world(70, URLS).await;
@@ -36,19 +55,7 @@ async fn g10_reorganisations_of_depth_1_to_64_leave_what_a_fresh_relayer_finds()
     let mut relayer = follower(&world, &store, 64);
     settle(&mut relayer).await;
     for depth in 1..=64_u64 {
-        let n = depth as u8;
-        // In the oldest block that goes: one that vanishes, one that moves to another block, one that comes back.
-        Act::Deny(n).perform(&world).await;
-        Act::Approve(n).perform(&world).await;
-        let rest = depth.saturating_sub(2);
-        world.chain.mine(rest);
-        settle(&mut relayer).await;
-        let depth = possible(&world.chain, depth);
-        let moved = vec![Vec::new(), vec![Act::Approve(n)]];
-        reorganise(&world, depth, &moved);
-        settle(&mut relayer).await;
-        Act::Deny(n).perform(&world).await;
-        settle(&mut relayer).await;
+        reorganised(&world, depth, &mut async || settle(&mut relayer).await).await;
         assert_same_as_fresh(&world, &store, &format!("depth {depth}")).await;
     }
     world.chain.mine(80);
@@ -56,6 +63,88 @@ async fn g10_reorganisations_of_depth_1_to_64_leave_what_a_fresh_relayer_finds()
     assert_same_as_fresh(&world, &store, "all final").await;
     assert!(approved(&store).await >= 60);
     assert!(!relayer.latches().hold_grants());
+}
+
+/// Three endpoints, of which two must agree, and the relayer's clock.
+fn behind_proxies(world: &World, store: &Arc<dyn Store>) -> ([Proxy; 3], Arc<ManualClock>, Follower) {
+    let proxies = [(); 3].map(|()| Proxy::new(world.provider()));
+    let clock = Arc::new(ManualClock::new(1_800_000_000));
+    let ambient = Ambient { clock: Arc::clone(&clock) as _, ..Ambient::system() };
+    let transports = ["e0", "e1", "e2"].into_iter().zip(&proxies);
+    let transports = transports.map(|(name, proxy)| (name, BoxTransport::new(proxy.clone()))).collect();
+    let endpoints: Endpoints = world.endpoints_of(transports, 2, ambient);
+    let relayer = Follower::new(
+        world.contracts(),
+        ChainReader::new(endpoints),
+        Arc::clone(store),
+        ChainView::default(),
+        Arc::clone(&clock) as _,
+        ["http://gateway:1".to_owned()],
+        Bounds { reorg_window: 64, max_range: 50 },
+    );
+    (proxies, clock, relayer)
+}
+
+/// Looks until nothing is new twice in a row, whatever comes of the single look.
+async fn look(relayer: &mut Follower) {
+    let mut quiet = 0;
+    for _ in 0..12 {
+        let looked = relayer.tick().await;
+        quiet = if looked.is_ok_and(|t| t.blocks == 0 && t.rolled_back == 0) { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return;
+        }
+    }
+}
+
+/// At each depth another of three endpoints has another fault.
+#[tokio::test]
+async fn g5_g10_reorganisations_behind_a_faulty_endpoint_leave_what_a_fresh_relayer_finds() {
+    let world = world(70, URLS).await;
+    let store = world.memory().await;
+    let (proxies, clock, mut relayer) = behind_proxies(&world, &store);
+    settle(&mut relayer).await;
+    for depth in 1..=64_u64 {
+        let (name, index, faults) = harmless(depth as usize);
+        proxies.iter().for_each(|proxy| proxy.set(Faults::default()));
+        // Who was caught before is trusted again.
+        clock.advance(Duration::from_secs(700));
+        look(&mut relayer).await;
+        proxies[index].set(faults);
+        reorganised(&world, depth, &mut async || look(&mut relayer).await).await;
+        let context = format!("depth {depth}, {name} at endpoint {index}");
+        assert_same_as_fresh(&world, &store, &context).await;
+        assert!(!relayer.latches().hold_grants(), "{context}: {:?}", relayer.latches().list());
+    }
+    world.chain.mine(80);
+    look(&mut relayer).await;
+    assert_same_as_fresh(&world, &store, "all final").await;
+    assert!(approved(&store).await >= 60);
+}
+
+/// The endpoint's own blocks never become final, whatever happens to the others' meanwhile.
+#[tokio::test]
+async fn g5_g10_reorganisations_beside_an_endpoint_with_a_branch_of_its_own_end_where_a_fresh_relayer_ends() {
+    for index in 0..3 {
+        let world = world(70, URLS).await;
+        let store = world.memory().await;
+        let (proxies, clock, mut relayer) = behind_proxies(&world, &store);
+        settle(&mut relayer).await;
+        world.chain.mine(80);
+        look(&mut relayer).await;
+        proxies[index].set(Faults { false_head: true, ..Faults::default() });
+        for depth in [1, 2, 5, 21, 64] {
+            reorganised(&world, depth, &mut async || look(&mut relayer).await).await;
+        }
+        for _ in 0..90 {
+            world.chain.mine(1);
+            look(&mut relayer).await;
+            clock.advance(Duration::from_secs(12));
+        }
+        assert_same_as_fresh(&world, &store, &format!("endpoint {index}")).await;
+        assert!(!relayer.latches().hold_grants(), "endpoint {index}: {:?}", relayer.latches().list());
+        assert_eq!(approved(&store).await, 4, "endpoint {index}");
+    }
 }
 
 #[tokio::test]
