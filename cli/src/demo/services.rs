@@ -17,7 +17,7 @@ use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, acme, chain::Veri
 use mandate_guest::{Pinned, Quoter};
 use mandate_kms::{Node, NodeKeys};
 use mandate_model::deployment::Deployment;
-use mandate_relayer::Config as RelayerConfig;
+use mandate_relayer::{Config as RelayerConfig, config::EffectsConfig};
 use mandate_runtime::config::Secret;
 use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -29,6 +29,8 @@ use crate::error::{CliError, Result};
 
 /// How often a service looks at the chain.
 const POLL: Duration = Duration::from_millis(100);
+/// How often the nodes' receipts are anchored.
+const ANCHOR_EVERY: Duration = Duration::from_secs(5);
 /// How many nodes there are: one of them may fail.
 pub(crate) const NODES: u8 = 4;
 
@@ -198,11 +200,12 @@ pub(crate) fn rpc(url: &str) -> Result<DynProvider> {
 }
 
 fn node_config(dir: &Path, index: u8, relayer: &str, deployment: &Deployment) -> mandate_kms::Config {
-    let chain = mandate_kms::config::ChainConfig::development(
+    let mut chain = mandate_kms::config::ChainConfig::development(
         deployment.chain_id,
         deployment.kms_auth,
         deployment.committee,
     );
+    chain.receipt_anchor = deployment.receipt_anchor;
     let data = dir.join(format!("node-{index}"));
     let mut config = mandate_kms::Config::development(ANY_PORT, data, relayer.to_owned(), chain);
     config.poll = POLL;
@@ -226,7 +229,7 @@ async fn start_relayer(
         chain,
         store: mandate_relayer::config::StoreConfig::file(world.dir.join("relayer.sqlite")),
         signer: mandate_relayer::config::SignerConfig { key_file: None, key: Some(secret(signer)) },
-        effects: Default::default(),
+        effects: EffectsConfig { anchor_every: ANCHOR_EVERY, ..EffectsConfig::default() },
         approvals: Default::default(),
         governance: Default::default(),
         webhooks: Vec::new(),
