@@ -13,7 +13,9 @@ use std::{
     process::{Child, Command},
 };
 
-use common::{World, world};
+use alloy::primitives::{B256, Bytes, U256};
+use common::{World, code, register_app, sent, world};
+use mandate_model::bindings::{Call, Role, RoleCouncil};
 use mandate_runtime::{http::Client, net::TcpNet};
 use serde_json::Value;
 
@@ -91,6 +93,30 @@ async fn every_documented_operation_is_served_and_every_served_one_is_documented
     assert_eq!(program.ask("GET", "/v1/nothing").0, 404);
 }
 
+/// Something for every list, and all of it final.
+async fn populate(world: &mut World) {
+    for name in ["shop.example", "mail.example"] {
+        world.approve(name).await;
+    }
+    for salt in [2, 3] {
+        let app = register_app(&world.wallet, &world.deployment, salt).await;
+        world.revoke(app, code(salt)).await;
+    }
+    let owner = world.chain.accounts()[0];
+    let role = Role { name: "core".to_owned(), threshold: 1, members: vec![owner] };
+    let council = RoleCouncil::deploy(&world.wallet, vec![role], "86400".parse().unwrap()).await.unwrap();
+    for text in ["waits", "passed"] {
+        let calls = vec![Call { target: world.app, value: U256::ZERO, data: Bytes::from_static(b"do") }];
+        let id = council.motionId(calls.clone(), text.to_owned(), B256::ZERO).call().await.unwrap();
+        sent(council.propose(calls, text.to_owned(), B256::ZERO).send().await.unwrap()).await;
+        if text == "passed" {
+            sent(council.approve(id, U256::ZERO).send().await.unwrap()).await;
+        }
+    }
+    world.deployment.role_council = *council.address();
+    world.chain.mine(4);
+}
+
 /// `script/check-api` runs this.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs schemathesis: script/check-api"]
@@ -98,11 +124,8 @@ async fn answers_are_as_the_document_says() {
     let schemathesis =
         std::env::var("MANDATE_SCHEMATHESIS").expect("script/check-api sets MANDATE_SCHEMATHESIS");
     let examples = std::env::var("MANDATE_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "30".to_owned());
-    let world = world(2, ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b"]).await;
-    for name in ["shop.example", "mail.example"] {
-        world.approve(name).await;
-    }
-    world.chain.mine(4);
+    let mut world = world(2, ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b"]).await;
+    populate(&mut world).await;
     let server = world.chain.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let program = Program::start(&world, &server.http_url(), dir.path()).await;
