@@ -4,5 +4,6 @@
 
 mod commands;
 mod failures;
+mod image;
 mod replay;
 mod shell;

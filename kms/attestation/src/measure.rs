@@ -16,6 +16,7 @@
 //! The guests meant are those that QEMU boots directly (`-kernel`, `-initrd`, `-append`) with OVMF.
 
 mod kernel;
+mod ovmf;
 mod rtmr;
 mod snp;
 mod tdvf;

@@ -16,7 +16,16 @@ use sev::{
     parser::ByteParser,
 };
 
-use super::{MeasureError, Register};
+use super::{
+    MeasureError, Register,
+    ovmf::{self, Guid, Table},
+};
+
+const METADATA_GUID: Guid =
+    [0x66, 0x65, 0x88, 0xdc, 0x4a, 0x98, 0x98, 0x47, 0xa7, 0x5e, 0x55, 0x85, 0xa7, 0xbf, 0x67, 0xcc];
+/// Signature, length, version and number of sections, and then the sections.
+const METADATA_HEADER: usize = 16;
+const SECTION: usize = 12;
 
 /// The page that QEMU writes the hashes of kernel, initrd and command line into.
 const HASHES_PAGE: u32 = 4096;
@@ -45,7 +54,8 @@ pub struct SnpLaunch<'a> {
 /// # Errors
 /// [`MeasureError::Snp`] when a file cannot be read or the firmware is not made for this launch.
 pub fn snp_measurement(launch: &SnpLaunch<'_>) -> Result<Register, MeasureError> {
-    // The library indexes firmware where the firmware itself says, and is not made for files that lie.
+    check_metadata(&std::fs::read(launch.firmware).map_err(failed)?)?;
+    // The library indexes firmware where the firmware itself says. What is known to lead it astray is refused above.
     let digest = std::panic::catch_unwind(|| calculate(launch));
     digest.unwrap_or_else(|_| Err(failed("the firmware's table or metadata is out of bounds")))
 }
@@ -66,7 +76,26 @@ fn calculate(launch: &SnpLaunch<'_>) -> Result<Register, MeasureError> {
     snp_calc_launch_digest(arguments).map_err(failed)?.to_bytes().map_err(failed)
 }
 
-/// What the calculator takes for granted.
+/// That the firmware's table and SEV metadata are within the file, which the library takes for granted.
+fn check_metadata(firmware: &[u8]) -> Result<(), MeasureError> {
+    const OUTSIDE: &str = "the firmware's SEV metadata is out of bounds";
+    let table = Table::of(firmware).ok_or_else(|| failed(ovmf::NO_TABLE))?;
+    let from_end = table.offset(METADATA_GUID).ok_or_else(|| failed("the firmware has no SEV metadata"))?;
+    let metadata = firmware.len().checked_sub(from_end).and_then(|start| firmware.get(start..));
+    let metadata = metadata.ok_or_else(|| failed(OUTSIDE))?;
+    let field = |at: usize| {
+        let bytes = metadata.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.map(|bytes| u32::from_le_bytes(*bytes)).and_then(|value| usize::try_from(value).ok())
+    };
+    let (Some(length), Some(sections)) = (field(4), field(12)) else { return Err(failed(OUTSIDE)) };
+    let needed = sections.checked_mul(SECTION).and_then(|size| size.checked_add(METADATA_HEADER));
+    match needed {
+        Some(needed) if needed <= length && length <= metadata.len() => Ok(()),
+        _ => Err(failed(OUTSIDE)),
+    }
+}
+
+/// What the calculator takes for granted of a launch.
 fn check_firmware(launch: &SnpLaunch<'_>) -> Result<(), MeasureError> {
     let firmware = OVMF::new(launch.firmware.to_owned()).map_err(failed)?;
     let hashes =

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The firmware of a TD: its metadata, MRTD, and the memory map that it is handed.
 //!
-//! OVMF ends in a table of GUIDed entries, read from the end; one of them says where the TDX metadata is: a list of
-//! sections with what the host puts where in memory, and whether that is measured (TDX Virtual Firmware Design Guide,
-//! section 11).
+//! An entry of OVMF's table says where the TDX metadata is: a list of sections with what the host puts where in memory, and
+//! whether that is measured (TDX Virtual Firmware Design Guide, section 11).
 
 use sha2::{Digest, Sha384};
 
-use super::{MeasureError, Register, sha384};
+use super::{
+    MeasureError, Register,
+    ovmf::{self, Guid, Table},
+    sha384,
+};
 
 const PAGE: u64 = 4096;
 /// A page is extended in pieces of this size.
 const CHUNK: usize = 256;
-/// Between the table and the end there is the reset vector.
-const AFTER_TABLE: usize = 32;
-/// An entry ends in its length and its GUID.
-const ENTRY_TAIL: usize = 18;
-const FOOTER_GUID: [u8; 16] =
-    [0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x45, 0xba, 0xea, 0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d];
-const METADATA_GUID: [u8; 16] =
+const METADATA_GUID: Guid =
     [0x35, 0x65, 0x7a, 0xe4, 0x4a, 0x98, 0x98, 0x47, 0x86, 0x5e, 0x46, 0x85, 0xa7, 0xbf, 0x8e, 0xc2];
 const VERSION: u32 = 1;
 const MAX_SECTIONS: u32 = 64;
@@ -215,33 +212,11 @@ fn operation(name: &[u8], address: u64) -> [u8; 128] {
     block
 }
 
-/// Walks the table from its end; how far the metadata is from the firmware's end.
+/// How far the metadata is from the firmware's end.
 fn metadata_offset(firmware: &[u8]) -> Result<usize, MeasureError> {
-    const NO_TABLE: MeasureError = MeasureError::Tdvf("the firmware does not end in OVMF's table");
-    let (before, _) = firmware.split_at_checked(firmware.len().wrapping_sub(AFTER_TABLE)).ok_or(NO_TABLE)?;
-    let (_, length, guid) = entry(before).ok_or(NO_TABLE)?;
-    if guid != FOOTER_GUID {
-        return Err(NO_TABLE);
-    }
-    let table = before.len().checked_sub(length).and_then(|start| before.get(start..)).ok_or(NO_TABLE)?;
-    let (mut table, ..) = entry(table).ok_or(NO_TABLE)?;
-    while let Some((rest, length, guid)) = entry(table) {
-        let start = table.len().checked_sub(length).ok_or(NO_TABLE)?;
-        if guid == METADATA_GUID {
-            let offset = rest.last_chunk().ok_or(NO_TABLE)?;
-            return usize::try_from(u32::from_le_bytes(*offset)).map_err(|_| NO_TABLE);
-        }
-        table = table.get(..start).unwrap_or_default();
-    }
-    Err(MeasureError::Tdvf("there is none: this firmware is not made for TDX"))
-}
-
-/// The table without its last entry's tail, that entry's length, and its GUID.
-fn entry(table: &[u8]) -> Option<(&[u8], usize, [u8; 16])> {
-    let (rest, guid) = table.split_last_chunk::<16>()?;
-    let (rest, length) = rest.split_last_chunk::<2>()?;
-    let length = usize::from(u16::from_le_bytes(*length));
-    (length >= ENTRY_TAIL).then_some((rest, length, *guid))
+    let table = Table::of(firmware).ok_or(MeasureError::Tdvf(ovmf::NO_TABLE))?;
+    let none = MeasureError::Tdvf("there is none: this firmware is not made for TDX");
+    table.offset(METADATA_GUID).ok_or(none)
 }
 
 fn section(input: &mut &[u8]) -> Result<Section, MeasureError> {

@@ -4,6 +4,7 @@
 use alloy::hex;
 
 use super::*;
+use crate::measure::ovmf::ENTRY_TAIL;
 
 fn files() -> PathBuf {
     crate::sev_package::tests().join("measurement")
@@ -94,5 +95,22 @@ fn malformed_firmware_is_an_error_and_no_panic() {
     for bytes in [&b""[..], b"OVMF", &good[..40], &good[good.len() - 64..]] {
         std::fs::write(&path, bytes).unwrap();
         assert!(snp_measurement(&launch(&path, None)).is_err(), "{} bytes", bytes.len());
+    }
+}
+
+/// The library would index outside the file; its panic would be printed before it could be caught.
+#[test]
+fn metadata_outside_the_file_is_refused_before_the_library_sees_it() {
+    let good = std::fs::read(files().join(AMD_SEV)).unwrap();
+    assert!(check_metadata(&good).is_ok());
+    let metadata = good.len() - Table::of(&good).unwrap().offset(METADATA_GUID).unwrap();
+    let guid = good.windows(16).rposition(|window| window == METADATA_GUID).unwrap();
+    for (at, what) in [(guid + 16 - ENTRY_TAIL - 4, "offset"), (metadata + 4, "length"), (metadata + 12, "count")] {
+        let mut bad = good.clone();
+        bad[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(check_metadata(&bad).unwrap_err().to_string().contains("out of bounds"), "{what}");
+    }
+    for end in (0..good.len()).step_by(61) {
+        assert!(check_metadata(&good[..end]).is_err(), "{end} bytes");
     }
 }

@@ -5,6 +5,7 @@
 use alloy::hex;
 
 use super::*;
+use crate::measure::ovmf::{AFTER_TABLE, ENTRY_TAIL, FOOTER_GUID};
 
 /// Byte offset of the metadata in [`firmware`].
 const METADATA: usize = 0x1800;
