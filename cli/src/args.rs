@@ -10,7 +10,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
-pub(crate) use judging::{BundleArgs, ReplayArgs, VerifyEvidenceArgs};
+pub(crate) use judging::{BundleArgs, ReplayArgs, TrustArgs, VerifyEvidenceArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 refused by the contracts or a check; 2 bad command line; 64 unreadable or invalid configuration or \

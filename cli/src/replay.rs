@@ -17,7 +17,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, keccak256},
     sol_types::{SolCall, SolValue},
 };
-use mandate_attestation::{Evidence, TrustAnchors, Verified};
+use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
     bindings::{BootRequest, KmsAuth},
@@ -37,8 +37,8 @@ pub use error::{Place, ReplayError};
 pub struct Expected<'a> {
     /// The deployment.
     pub deployment: &'a Deployment,
-    /// The trust anchors.
-    pub anchors: &'a TrustAnchors,
+    /// What the evidence is judged by: roots and known images.
+    pub verifier: &'a Verifier,
     /// The node that must have decided; any otherwise.
     pub node: Option<Address>,
     /// The finalised block, known from elsewhere; the receipt's own word otherwise.
@@ -137,7 +137,7 @@ impl Case<'_> {
             return Err(ReplayError::Block { expected, found: receipt.block_hash });
         }
         let kind = |development| if development { "development" } else { "production" };
-        let (says, given) = (receipt.dev_anchors, self.expected.anchors.is_development());
+        let (says, given) = (receipt.dev_anchors, self.expected.verifier.anchors().is_development());
         if says != given {
             return Err(ReplayError::Anchors { receipt: kind(says), given: kind(given) });
         }
@@ -157,9 +157,8 @@ impl Case<'_> {
         let request = &self.bundle.request;
         let at = self.bundle.receipt.judged_at;
         let evidence = Evidence::decode(&request.evidence).map_err(|e| e.to_string())?;
-        let verified =
-            mandate_attestation::verify(&evidence, self.expected.anchors, at, &request.report_data())
-                .map_err(|e| e.to_string())?;
+        let verifier = self.expected.verifier;
+        let verified = verifier.verify(&evidence, at, &request.report_data()).map_err(|e| e.to_string())?;
         let anchors = if verified.is_development() { "DEVELOPMENT anchors" } else { "the vendors' anchors" };
         self.note("evidence", format!("verifies under {anchors} at {at}, and binds this request"));
         Ok(verified)

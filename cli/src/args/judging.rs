@@ -6,6 +6,17 @@ use std::path::PathBuf;
 use alloy::primitives::{Address, B256};
 use clap::Args;
 
+/// What evidence is judged by.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Root certificate (DER) of a development PKI instead of the vendors' own; the answer says so
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<PathBuf>,
+    /// Measurements (JSON) of an image that guests boot without a manifest, as nodes are configured with; may be repeated
+    #[arg(long = "known-image", value_name = "FILE")]
+    pub(crate) known_images: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct VerifyEvidenceArgs {
     /// File or http(s) URL: evidence as a guest encodes it, in hex, or in a request to a node or gateway
@@ -14,9 +25,8 @@ pub(crate) struct VerifyEvidenceArgs {
     /// The 64 bytes that the evidence must bind, in hex; default: what the request binds, otherwise not checked
     #[arg(long, value_name = "HEX")]
     pub(crate) report_data: Option<String>,
-    /// Root certificate (DER) of a development PKI instead of the vendors' own; the answer says so
-    #[arg(long, value_name = "FILE")]
-    pub(crate) anchor: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     /// Key generation to ask for; 0 stands for the current one
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) generation: u64,
@@ -46,9 +56,8 @@ pub(crate) struct ReplayArgs {
     /// The bundle, as `mandate bundle` wrote it
     #[arg(value_name = "FILE")]
     pub(crate) bundle: PathBuf,
-    /// Root certificate (DER) of a development PKI instead of the vendors' own; the answer says so
-    #[arg(long, value_name = "FILE")]
-    pub(crate) anchor: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     /// The node that must have signed; default: any
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) node: Option<Address>,

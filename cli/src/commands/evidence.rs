@@ -21,7 +21,7 @@ use mandate_runtime::{Clock, clock::SystemClock};
 use mandate_witness::{At, Endpoint, HeaderError, Quorum, Read, RpcWitnessSource, Undecided, VerifiedReader};
 use serde_json::{Value, json};
 
-use super::{judged, replay::read_capped};
+use super::judged::{self, read_capped};
 use crate::{
     args::VerifyEvidenceArgs,
     connection::{check_chain, connect, shown},
@@ -47,7 +47,7 @@ struct Given {
 
 pub(crate) async fn run(context: &Context<'_>, args: &VerifyEvidenceArgs) -> Result<()> {
     let file = ConfigFile::load(&context.global.config)?;
-    let anchors = judged::anchors(args.anchor.as_deref())?;
+    let verifier = judged::verifier(&args.trust)?;
     let mut given = read(&load(&args.evidence).await?)?;
     if let Some(report_data) = &args.report_data {
         given.report_data = Some(fixed(report_data)?);
@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &VerifyEvidenceArgs) -> Res
             format!("the evidence must bind {}", given.binds)
         },
     }];
-    let verified = mandate_attestation::verify(&evidence, &anchors, now, &report_data);
+    let verified = verifier.verify(&evidence, now, &report_data);
     let (outcome, mut shown) = match verified {
         Err(e) => (Outcome::Denied { reason: Reason::Evidence(e.to_string()) }, json!({})),
         Ok(verified) => {
@@ -82,7 +82,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &VerifyEvidenceArgs) -> Res
         map.insert("outcome".into(), judged::word(&outcome).into());
         map.insert("reason".into(), outcome.to_string().into());
         map.insert("explained".into(), judged::explain(&outcome).into());
-        map.insert("anchors".into(), judged::anchors_word(&anchors).into());
+        map.insert("anchors".into(), judged::anchors_word(verifier.anchors()).into());
         map.insert("checks".into(), json!(checks));
         if let Outcome::Allowed { valid_until } = outcome {
             map.insert("validUntil".into(), valid_until.into());

@@ -3,16 +3,42 @@
 
 use std::{error::Error, path::Path};
 
-use mandate_attestation::{AnchorFiles, TrustAnchors};
+use mandate_attestation::{AnchorFiles, KnownImages, TrustAnchors, Verifier};
 use mandate_model::{Outcome, Reason, bindings::BootRequest, outcome::PolicyReason};
 use serde_json::{Value, json};
 
-use crate::error::{CliError, Code, Result};
+use crate::{
+    args::TrustArgs,
+    error::{CliError, Code, Result},
+};
 
-/// The vendors' anchors, or those of the development PKI whose root is in this file.
-pub(crate) fn anchors(root: Option<&Path>) -> Result<TrustAnchors> {
-    let files = AnchorFiles { tdx_root: root.map(Path::to_owned), ..AnchorFiles::default() };
-    files.load().map_err(CliError::config)
+/// The largest file of a known image.
+const MAX_IMAGE: usize = 1 << 20;
+
+/// Believes the vendors' anchors, or those of the development PKI whose root was given, and knows the images that were given.
+pub(crate) fn verifier(trust: &TrustArgs) -> Result<Verifier> {
+    let files = AnchorFiles { tdx_root: trust.anchor.clone(), ..AnchorFiles::default() };
+    let anchors = files.load().map_err(CliError::config)?;
+    let mut images = KnownImages::default();
+    for path in &trust.known_images {
+        images
+            .read(&read_capped(path, MAX_IMAGE)?)
+            .map_err(|e| CliError::data(format!("{}: {e}", path.display())))?;
+    }
+    Ok(Verifier::new(anchors).with_images(images))
+}
+
+/// Reads a file that has at most `most` bytes.
+pub(crate) fn read_capped(path: &Path, most: usize) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let failed = |e: std::io::Error| CliError::data(format!("cannot read {}: {e}", path.display()));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > most {
+        return Err(CliError::data(format!("{}: more than {most} bytes", path.display())));
+    }
+    Ok(bytes)
 }
 
 /// How the anchors are told in an answer.

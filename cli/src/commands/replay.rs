@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate bundle` and `mandate replay`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use mandate_model::bundle::{Bundle, MAX_BUNDLE};
 use mandate_runtime::{http::Client, net::TcpNet};
 use serde_json::{Value, json};
 
-use super::judged;
+use super::judged::{self, read_capped};
 use crate::{
     args::{BundleArgs, ReplayArgs},
     context::{ConfigFile, Context},
@@ -47,12 +47,12 @@ pub(crate) async fn fetch(context: &Context<'_>, args: &BundleArgs) -> Result<()
 /// Judges a bundle again. Reads two or three files and nothing else.
 pub(crate) fn run(context: &Context<'_>, args: &ReplayArgs) -> Result<()> {
     let file = ConfigFile::load(&context.global.config)?;
-    let anchors = judged::anchors(args.anchor.as_deref())?;
+    let verifier = judged::verifier(&args.trust)?;
     let bytes = read_capped(&args.bundle, MAX_BUNDLE)?;
     let bundle =
         Bundle::decode(&bytes).map_err(|e| CliError::data(format!("{}: {e}", args.bundle.display())))?;
     let deployment = &file.deployment;
-    let expected = Expected { deployment, anchors: &anchors, node: args.node, block: args.block };
+    let expected = Expected { deployment, verifier: &verifier, node: args.node, block: args.block };
     let replayed = replay(&bundle, &expected)
         .map_err(|e| CliError::data(format!("the bundle does not hold: {}", judged::with_causes(&e))))?;
     let (receipt, block) = (&bundle.receipt, if args.block.is_some() { "given" } else { "the node's word" });
@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context<'_>, args: &ReplayArgs) -> Result<()> {
         "block": receipt.block_number,
         "blockHash": receipt.block_hash,
         "blockHashIs": block,
-        "anchors": judged::anchors_word(&anchors),
+        "anchors": judged::anchors_word(verifier.anchors()),
         "notProven": ["that the node is a member of the committee", "that the block is the chain's, unless --block names it"],
         "checks": replayed.checks,
     });
@@ -80,17 +80,4 @@ pub(crate) fn run(context: &Context<'_>, args: &ReplayArgs) -> Result<()> {
 fn print(context: &Context<'_>, shown: &Value) -> Result<()> {
     output::print(context.format(), "", shown, None)
         .map_err(|e| CliError::unavailable(format!("cannot write to stdout: {e}")))
-}
-
-/// Reads a file that has at most `most` bytes.
-pub(crate) fn read_capped(path: &Path, most: usize) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let failed = |e: std::io::Error| CliError::data(format!("cannot read {}: {e}", path.display()));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > most {
-        return Err(CliError::data(format!("{}: more than {most} bytes", path.display())));
-    }
-    Ok(bytes)
 }

@@ -7,7 +7,7 @@ use alloy::{
     hex,
     primitives::{Address, B256, Bytes},
 };
-use mandate_attestation::dev_pki::DevPki;
+use mandate_attestation::{Evidence, KnownImage, OsImage, Verifier, dev_pki::DevPki};
 use mandate_cli::{
     ConfigFile,
     demo::{Options, World},
@@ -136,6 +136,8 @@ async fn decision_is_verified_and_replayed_offline_to_the_same_verdict() {
     let dead = "verify evidence v1.bin --anchor root.der --rpc http://127.0.0.1:1";
     assert!(town.run(dead).await.error(69).contains("127.0.0.1:1"));
 
+    images_without_a_manifest_are_known_by_a_file(&town, &evidence).await;
+
     // Two decisions of a node, and their bundles.
     assert!(town.world.lets_in(v1).await.unwrap());
     let allowed = town.bundle("allowed.json", "allowed").await;
@@ -182,10 +184,33 @@ async fn decision_is_verified_and_replayed_offline_to_the_same_verdict() {
     tampered_parts_are_named(&allowed, &denied, &config.deployment);
 }
 
+/// Evidence as upstream's guests make it: nothing in it says what its registers mean.
+async fn images_without_a_manifest_are_known_by_a_file(town: &Town, evidence: &[u8]) {
+    let Evidence::Tdx(mut tdx) = Evidence::decode(evidence).unwrap() else { panic!("a TDX guest") };
+    let manifest = std::mem::take(&mut tdx.image);
+    town.write("bare.bin", &Evidence::Tdx(tdx).encode());
+    let line = "verify evidence bare.bin --anchor root.der --json";
+    let ran = town.run(line).await;
+    assert_eq!((ran.code, &outcome(&ran)["outcome"]), (1, &"denied".into()), "{ran:?}");
+    let known = KnownImage {
+        version: 1,
+        os_image_hash: OsImage::hash(&manifest),
+        name: "known".to_owned(),
+        measurements: OsImage::parse(&manifest).unwrap().measurements,
+        snp: Vec::new(),
+    };
+    town.write("known.json", &serde_json::to_vec(&known).unwrap());
+    let told = town.run(&format!("{line} --known-image known.json")).await.json();
+    assert_eq!(told["facts"]["osImage"], format!("{:#x}", known.os_image_hash), "{told}");
+    town.write("broken.json", b"{}");
+    let ran = town.run(&format!("{line} --known-image broken.json")).await;
+    assert!(ran.error(65).contains("broken.json"), "{ran:?}");
+}
+
 /// G-8: whatever is changed in a bundle is found, and named.
 fn tampered_parts_are_named(allowed: &Bundle, denied: &Bundle, deployment: &Deployment) {
-    let anchors = DevPki::from_seed([7; 32]).trust_anchors();
-    let expected = Expected { deployment, anchors: &anchors, node: None, block: None };
+    let verifier = Verifier::new(DevPki::from_seed([7; 32]).trust_anchors());
+    let expected = Expected { deployment, verifier: &verifier, node: None, block: None };
     let after = |bundle: &Bundle, change: &dyn Fn(&mut Bundle)| {
         let mut changed = bundle.clone();
         change(&mut changed);
@@ -269,7 +294,7 @@ fn tampered_parts_are_named(allowed: &Bundle, denied: &Bundle, deployment: &Depl
     assert!(matches!(replay(allowed, &node), Err(ReplayError::Node { .. })));
     let block = Expected { block: Some(UNKNOWN), ..expected.clone() };
     assert!(matches!(replay(allowed, &block), Err(ReplayError::Block { .. })));
-    let strangers = DevPki::from_seed([8; 32]).trust_anchors();
-    let stranger = Expected { anchors: &strangers, ..expected.clone() };
+    let strangers = Verifier::new(DevPki::from_seed([8; 32]).trust_anchors());
+    let stranger = Expected { verifier: &strangers, ..expected.clone() };
     assert!(matches!(replay(allowed, &stranger), Err(ReplayError::Evidence(_))));
 }
