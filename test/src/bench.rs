@@ -9,6 +9,7 @@ mod evidence;
 mod figure;
 mod relayer;
 mod release;
+mod report;
 mod revocation;
 mod witness;
 
@@ -27,7 +28,7 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 9] = [
+pub const BENCHES: [Bench; 10] = [
     Bench {
         name: "backfill",
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
@@ -59,6 +60,11 @@ pub const BENCHES: [Bench; 9] = [
         name: "verify-quote",
         about: "verification of a TDX guest's whole evidence, beside a bare dcap-qvl verification of its quote",
         samples: 500,
+    },
+    Bench {
+        name: "verify-report",
+        about: "verification of a SEV-SNP guest's whole evidence, its certificate chain seen before and not",
+        samples: 100,
     },
     Bench {
         name: "witness",
@@ -119,6 +125,7 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
         "release" => release::measure(samples).await,
         "revocation" => revocation::measure(samples).await,
         "verify-quote" => evidence::measure(samples),
+        "verify-report" => report::measure(samples),
         _ => witness::measure(samples).await,
     };
     figures.with_context(|| format!("cannot measure {name}"))
