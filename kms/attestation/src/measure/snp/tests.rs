@@ -105,7 +105,9 @@ fn metadata_outside_the_file_is_refused_before_the_library_sees_it() {
     assert!(check_metadata(&good).is_ok());
     let metadata = good.len() - Table::of(&good).unwrap().offset(METADATA_GUID).unwrap();
     let guid = good.windows(16).rposition(|window| window == METADATA_GUID).unwrap();
-    for (at, what) in [(guid + 16 - ENTRY_TAIL - 4, "offset"), (metadata + 4, "length"), (metadata + 12, "count")] {
+    for (at, what) in
+        [(guid + 16 - ENTRY_TAIL - 4, "offset"), (metadata + 4, "length"), (metadata + 12, "count")]
+    {
         let mut bad = good.clone();
         bad[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(check_metadata(&bad).unwrap_err().to_string().contains("out of bounds"), "{what}");
