@@ -26,8 +26,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use common::{World, proxy::Proxy, world};
-use mandate_relayer::{chain::Endpoints, config::ChainConfig};
+use common::{
+    World,
+    proxy::{Answer, Proxy},
+    scripts::{Act, assert_same_as_fresh},
+    settle, world,
+};
+use mandate_relayer::{
+    chain::{Bounds, ChainReader, ChainView, Endpoints, Follower},
+    config::ChainConfig,
+};
 use mandate_runtime::Ambient;
 use serde_json::{Value, json};
 
@@ -81,6 +89,23 @@ async fn long_message(State(server): State<Endless>, upgrade: WebSocketUpgrade) 
     })
 }
 
+/// An honest endpoint whose answers about many blocks are longer than the bound.
+async fn wordy(State(proxy): State<Proxy>, body: Bytes) -> Response {
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let (method, filter) = (request["method"].as_str().unwrap(), &request["params"][0]);
+    let height = |name: &str| {
+        let height = filter[name].as_str().and_then(|hex| hex.strip_prefix("0x"));
+        height.map_or(0, |hex| u64::from_str_radix(hex, 16).unwrap())
+    };
+    let many = method == "eth_getLogs" && height("toBlock") - height("fromBlock") >= 10;
+    let Answer::Result(result) = proxy.answer(method, &request["params"]).await else {
+        panic!("{method} was refused");
+    };
+    let padding = "0".repeat(if many { 2 * CAP } else { 0 });
+    let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "padding": padding, "result": result });
+    answer.to_string().into_response()
+}
+
 fn endpoints<'a>(world: &World, urls: impl IntoIterator<Item = &'a str>) -> Endpoints {
     let mut config = ChainConfig::with_endpoints(urls);
     config.quorum = Some(1);
@@ -106,6 +131,31 @@ async fn attack_an_endless_answer_is_not_read_and_another_endpoint_is_asked() {
     assert!(asked <= 6, "{asked}");
     // What the sockets hold besides is the system's.
     assert!(taken <= asked * 16 * CAP, "{taken} bytes of {asked} answers");
+}
+
+#[tokio::test]
+async fn a_range_whose_logs_are_too_many_for_an_answer_is_halved() {
+    let world = world(4, URLS).await;
+    for n in 0..20 {
+        Act::Approve(n).perform(&world).await;
+        world.chain.mine(8);
+    }
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from(ANY)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/", post(wordy)).with_state(Proxy::new(world.provider()));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let store = world.memory().await;
+    let mut follower = Follower::new(
+        world.contracts(),
+        ChainReader::new(endpoints(&world, [url.as_str()])),
+        Arc::clone(&store),
+        ChainView::default(),
+        Ambient::system().clock,
+        ["http://gateway:1".to_owned()],
+        Bounds { reorg_window: 64, max_range: 100 },
+    );
+    settle(&mut follower).await;
+    assert_same_as_fresh(&world, &store, "with an endpoint of long answers").await;
 }
 
 #[tokio::test]
