@@ -8,13 +8,17 @@ mod common;
 
 use std::sync::Arc;
 
-use alloy::transports::BoxTransport;
+use alloy::{
+    network::TransactionBuilder, primitives::B256, providers::Provider, rpc::types::TransactionRequest,
+    sol_types::SolCall, transports::BoxTransport,
+};
 use common::{
     World, keys,
     proxy::{Faults, Proxy, Refusal},
     scripts::{Act, assert_same_as_fresh},
     world,
 };
+use mandate_model::bindings::AppAuth;
 use mandate_relayer::{
     chain::{Bounds, ChainReader, ChainView, Follower, LatchKind},
     store::Store,
@@ -198,6 +202,50 @@ async fn catching_up_goes_on_where_it_stopped() {
         asked <= (world.chain.head().number() - reached) / 9 + 4,
         "{asked} requests from block {reached}"
     );
+}
+
+/// All agree, and all are wrong in the same way: providers cap their answers at round numbers.
+#[tokio::test]
+async fn g5_answers_that_every_endpoint_cuts_at_the_same_round_number_are_noticed() {
+    let world = world(4, URLS).await;
+    world.automine(false);
+    for n in 1..=1_100_u64 {
+        let call = AppAuth::denyDeviceCall { deviceId: B256::left_padding_from(&n.to_be_bytes()) };
+        let request = TransactionRequest::default().with_to(world.app).with_input(call.abi_encode());
+        let _sent = world.wallet.send_transaction(request.with_gas_limit(150_000)).await.unwrap();
+        if n.is_multiple_of(100) {
+            world.chain.mine(1);
+        }
+    }
+    world.automine(true);
+    world.chain.mine(80);
+    let proxies = proxies(&world, 2);
+    proxies.iter().for_each(|proxy| proxy.set(Faults { cut: Some(1_000), ..Faults::default() }));
+    let store = world.memory().await;
+    let mut relayer = relayer(&world, &proxies, 2, &store, 500);
+    settled(&mut relayer).await;
+    assert!(store.logs(0, u64::MAX, 10_000).await.unwrap().len() > 1_100);
+    assert_same_as_fresh(&world, &store, "cut at a thousand").await;
+}
+
+/// Nothing is final, so blocks are read one by one by their number, and may be of different branches.
+#[tokio::test]
+async fn g5_blocks_that_are_not_linked_to_those_below_are_not_taken() {
+    let world = world(400, URLS).await;
+    world.chain.mine(300);
+    // Within what is read at a time, and at its end.
+    for (number, reached) in [(40, None), (64, Some(64))] {
+        let proxies = proxies(&world, 1);
+        proxies[0].set(Faults { false_at: Some(number), ..Faults::default() });
+        let store = world.memory().await;
+        let mut relayer = relayer(&world, &proxies, 1, &store, 50);
+        assert!(relayer.tick().await.is_err());
+        let head = store.progress().await.unwrap().head.map(|block| block.number);
+        assert_eq!(head, reached, "block {number}: nothing is built on what is not linked");
+        proxies[0].set(Faults::default());
+        settled(&mut relayer).await;
+        assert_same_as_fresh(&world, &store, &format!("block {number}")).await;
+    }
 }
 
 #[tokio::test]

@@ -286,6 +286,23 @@ async fn g5_an_only_endpoint_that_contradicts_itself_latches_and_its_revocations
     assert_eq!(bench.store.progress().await.unwrap().finalized, finalized);
 }
 
+/// Nobody else can be asked and nothing is proven; but what a log says is in the bloom filter, and that is in the header.
+#[tokio::test]
+async fn g5_an_only_endpoint_without_receipts_cannot_alter_a_log() {
+    let bench = bench(1, 1, 4).await;
+    let mut relayer = bench.relayer();
+    bench.look(&mut relayer).await;
+    let before = bench.store.progress().await.unwrap().head;
+    bench.fault(0, Faults { no_receipts: true, altered_logs: true, ..Faults::default() });
+    Act::Deny(4).perform(&bench.world).await;
+    bench.look(&mut relayer).await;
+    assert_eq!((bench.store.progress().await.unwrap().head, bench.pushes().await), (before, 0));
+    bench.fault(0, Faults { no_receipts: true, ..Faults::default() });
+    bench.look(&mut relayer).await;
+    assert_same_as_fresh(&bench.world, &bench.store, "unaltered").await;
+    assert_eq!(bench.pushes().await, PUSHES);
+}
+
 #[tokio::test]
 async fn g5_an_endpoint_that_changes_its_chain_latches_grants_and_is_asked_nothing_more() {
     let bench = bench(3, 2, 4).await;
