@@ -74,6 +74,7 @@ pub struct Pebble {
     pub ca_pem: String,
     /// The root of the certificates that it issues: browsers of the demo trust it.
     pub issuing_root_pem: String,
+    management_port: u16,
     // Both are killed when this is dropped.
     _pebble: Child,
     _dns: Child,
@@ -125,7 +126,13 @@ impl Pebble {
         answers(&mut pebble, PEBBLE, work_dir, || get(acme_port, "/dir", &ca_pem)).await?;
 
         let directory_url = format!("https://127.0.0.1:{acme_port}/dir");
-        Ok(Self { directory_url, ca_pem, issuing_root_pem, _pebble: pebble, _dns: dns })
+        Ok(Self { directory_url, ca_pem, issuing_root_pem, management_port, _pebble: pebble, _dns: dns })
+    }
+
+    /// What it says about the certificate with this serial number in hex, as JSON: `Status` is `Valid` or `Revoked`. Nothing
+    /// when it did not issue it.
+    pub async fn status(&self, serial: &str) -> Option<String> {
+        get(self.management_port, &format!("/cert-status-by-serial/{serial}"), &self.ca_pem).await
     }
 }
 
