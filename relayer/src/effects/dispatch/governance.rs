@@ -62,7 +62,7 @@ impl Dispatcher {
         let is_it = |log: &StoredLog| {
             decoded::<AppGovernor::ProposalCreated>(log).filter(|created| created.proposalId == id)
         };
-        let Some(e) = self.find_event(at, created, is_it).await? else { return Ok(None) };
+        let Some(e) = self.find_event(at, created, is_it).await? else { return Ok(unknown(at, id)) };
         let call = AppGovernor::executeCall {
             targets: e.targets,
             values: e.values,
@@ -79,7 +79,7 @@ impl Dispatcher {
         let proposed = RoleCouncil::MotionProposed::SIGNATURE_HASH;
         let is_it =
             |log: &StoredLog| decoded::<RoleCouncil::MotionProposed>(log).filter(|e| e.motionId == id);
-        let Some(e) = self.find_event(at, proposed, is_it).await? else { return Ok(None) };
+        let Some(e) = self.find_event(at, proposed, is_it).await? else { return Ok(unknown(at, id)) };
         let call = RoleCouncil::executeCall { calls: e.calls, description: e.description, salt: e.salt };
         Ok(Some(call.abi_encode().into()))
     }
@@ -105,4 +105,10 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// What was proposed before this relayer watched the contract is not among its events.
+fn unknown(at: Address, id: U256) -> Option<Bytes> {
+    tracing::error!(%at, %id, "it passed, and this relayer has not seen what it is to do: execute it by hand");
+    None
 }
