@@ -5,6 +5,10 @@
 //! store, every request to a node or gateway, every broadcast of a transaction. The process dies right before that deed, is
 //! started again with what the database holds, and the scenario goes on. To die right after a deed, before its outcome is
 //! noted, is to die before the next one.
+//!
+//! There are some 150 deeds. Everyday tests take a few of them, others on each database; `MANDATE_TEST_FULL=1`, which
+//! `script/test --full` sets, takes all. A death costs about two seconds of a core: all of them on both databases took 20
+//! minutes on two cores that had other work beside it, and `--nocapture` shows how far they are.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -370,13 +374,13 @@ async fn part(kind: Kind, part: i64) {
         assert!(deeds.contains_key(deed), "the scenario must have a {deed}: {deeds:?}");
     }
     let all = deeds.values().sum::<usize>() as i64;
-    // Each run takes a second or two. Everyday tests take some of the deeds, others on each database.
     let stride = if std::env::var_os(FULL).is_some() { PARTS } else { EVERYDAY };
     let first = if std::env::var_os(FULL).is_some() {
         part
     } else {
         part * EVERYDAY / PARTS + i64::from(kind == Kind::Postgres)
     };
+    let begun = std::time::Instant::now();
     for deed in (first..all).step_by(stride as usize) {
         let life = Life::until(deed, false);
         let (found, deaths, told) = run(&stage, kind, life.clone()).await;
@@ -384,5 +388,6 @@ async fn part(kind: Kind, part: i64) {
         assert_eq!((deaths, &found), (1, &expected), "killed before {at:?}");
         // What was under way when it died may be told twice, nothing else.
         assert!(told <= told_once + 4, "killed before {at:?}: {told} instead of {told_once}");
+        println!("{kind:?}: killed before {at:?} of {all} deeds, {} s", begun.elapsed().as_secs());
     }
 }
