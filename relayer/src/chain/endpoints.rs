@@ -164,11 +164,8 @@ impl Endpoints {
     /// When the quorum is not possible.
     pub fn new(config: &ChainConfig, chain_id: u64, ambient: Ambient) -> Result<Self, QuorumConfigError> {
         let links = config.endpoints.iter().enumerate().map(|(index, endpoint)| {
-            (
-                config.name(index),
-                Link::to(endpoint.url.clone(), config.max_answer),
-                endpoint.requests_per_second,
-            )
+            let link = Link::to(endpoint.url.clone(), config.max_answer);
+            (config.name(index), link, endpoint.requests_per_second)
         });
         Self::build(links.collect(), config, chain_id, ambient)
     }
