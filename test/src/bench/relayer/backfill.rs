@@ -27,8 +27,8 @@ const MEMORY: f64 = 200.0;
 const GROWTH: f64 = 1.25;
 /// Blocks per request when the chain's own speed is measured: the relayer's default.
 const RANGE: u64 = 5_000;
-/// The peer is slow: it indexes this share of the chain, and its rate is told.
-const PEER_SHARE: u64 = 20;
+/// The peer indexes some tens of blocks a second: it gets so many at most, and its rate is told.
+const PEER_BLOCKS: u64 = 400;
 
 pub(in crate::bench) async fn measure(samples: usize) -> Result<Vec<Figure>> {
     let blocks = samples as u64 * BLOCKS_PER_SAMPLE;
@@ -42,7 +42,7 @@ pub(in crate::bench) async fn measure(samples: usize) -> Result<Vec<Figure>> {
     let chain = chain_alone(&town, &server.http_url()).await?;
     let dir = tempfile::tempdir()?;
     let run = relayer(&town, &server.http_url(), dir.path()).await?;
-    let peer = peer::ponder(&town, &server.http_url(), blocks / PEER_SHARE).await;
+    let peer = peer::ponder(&town, &server.http_url(), blocks.min(PEER_BLOCKS)).await;
     server.shutdown().await;
 
     let rate = Figure::new("backfill.rate", events / run.took.as_secs_f64(), "events/s").at_least(TARGET);
