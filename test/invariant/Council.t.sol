@@ -35,7 +35,7 @@ contract CouncilInvariants {
         handler.replay(0);
         handler.approveAll(5);
         handler.execute(0);
-        // The core becomes its second and third member, and a person who was nobody.
+        // The core becomes three people who were nobody.
         handler.propose((5 << 40) | (1 << 32), true);
         handler.approveAll(0);
         handler.execute(1);
@@ -72,6 +72,23 @@ contract CouncilInvariants {
         vm.assertEq(handler.effective("change of roles"), before + 1);
         handler.execute(0);
         vm.assertEq(handler.effective("execute"), 1);
+        vm.assertEq(handler.violation(), "");
+        vm.assertEq(handler.differences(), "");
+    }
+
+    function test_handler_WhoReturnsHasApprovedNothing() external {
+        handler.propose(0, false);
+        handler.approveAll(0);
+        // The core becomes three others, and then, on an auditor's proposal, those of before.
+        handler.propose((5 << 40) | (1 << 32), true);
+        handler.approveAll(0);
+        handler.execute(1);
+        handler.propose((1 << 32) | (3 << 8), true);
+        handler.approveAll(0);
+        handler.execute(2);
+        vm.assertEq(handler.effective("change of roles"), 2);
+        handler.execute(0);
+        vm.assertEq(handler.effective("execute"), 2);
         vm.assertEq(handler.violation(), "");
         vm.assertEq(handler.differences(), "");
     }

@@ -108,4 +108,11 @@ contract PolicyInvariants {
         vm.assertEq(handler.effective(), 3);
         vm.assertEq(handler.violation(), "");
     }
+
+    function test_handler_APauseIsNotShortened_G2() external {
+        handler.pause(5 hours + 1, false);
+        handler.pause(1 hours + 1, false);
+        vm.assertEq(handler.effective(), 1);
+        vm.assertEq(handler.violation(), "");
+    }
 }
