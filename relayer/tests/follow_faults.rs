@@ -150,6 +150,30 @@ async fn g5_a_header_that_does_not_have_its_hash_is_not_followed() {
 }
 
 #[tokio::test]
+async fn g5_an_only_endpoint_s_header_that_does_not_have_its_hash_is_not_followed() {
+    let bench = bench(1, 1, 4).await;
+    let mut relayer = bench.relayer();
+    bench.look(&mut relayer).await;
+    let before = bench.store.progress().await.unwrap().head;
+    bench.fault(0, Faults { false_hash: true, ..Faults::default() });
+    bench.world.chain.mine(1);
+    bench.look(&mut relayer).await;
+    assert_eq!(bench.store.progress().await.unwrap().head, before);
+}
+
+#[tokio::test]
+async fn g5_what_is_called_final_and_is_none_of_our_blocks_latches_grants_as_a_gap() {
+    let bench = bench(1, 1, 4).await;
+    let mut relayer = bench.relayer();
+    bench.look(&mut relayer).await;
+    bench.fault(0, Faults { false_finality: true, ..Faults::default() });
+    bench.story().await;
+    bench.look(&mut relayer).await;
+    assert!(relayer.latches().is_set(LatchKind::Gap), "{:?}", relayer.latches().list());
+    assert_eq!((bench.pushes().await, bench.grants().await), (4 * PUSHES, 0));
+}
+
+#[tokio::test]
 async fn slow_and_silent_endpoints_hold_up_neither_revocations_nor_grants() {
     for faults in [
         Faults { slow: Some(Duration::from_millis(600)), ..Faults::default() },
@@ -319,6 +343,11 @@ async fn g5_an_endpoint_that_changes_its_chain_latches_grants_and_is_asked_nothi
     bench.look(&mut relayer).await;
     assert_eq!(bench.proxies[0].asked("eth_getBlockByNumber"), asked);
     assert_eq!((bench.pushes().await, bench.grants().await), (5 * PUSHES, 0));
+    // Nor does what is final already by the time it is read.
+    Act::Approve(5).perform(&bench.world).await;
+    bench.world.chain.mine(200);
+    bench.look(&mut relayer).await;
+    assert_eq!(bench.grants().await, 0);
 }
 
 #[tokio::test]
