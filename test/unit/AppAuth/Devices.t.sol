@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {AppAuth} from "../../../contracts/AppAuth.sol";
 import {IAppPolicy} from "../../../contracts/interfaces/IAppPolicy.sol";
 import {IGoverned} from "../../../contracts/interfaces/IGoverned.sol";
 import {BootRequest, Reason} from "../../../contracts/types/Boot.sol";
@@ -114,6 +115,18 @@ contract DevicesTest is Fixture {
         app.removeAnyDevice();
         assertReason(_on(DEVICE_2), Reason.DeviceUnknown);
         assertReason(_on(DEVICE), Reason.Allowed);
+    }
+
+    /// @dev What was there from the start is kept in another place than what was scheduled later.
+    function test_removeAnyDevice_EndsWhatTheAppBeganWith_G2() external {
+        IAppPolicy.Init memory init = _init();
+        init.anyDevice = true;
+        AppAuth open = AppAuth(kms.deployAndRegisterApp(init, bytes32(uint256(1))));
+        vm.assertTrue(open.isDeviceAllowed(DEVICE_2));
+        vm.prank(OWNER);
+        open.removeAnyDevice();
+        vm.assertFalse(open.isDeviceAllowed(DEVICE_2));
+        vm.assertTrue(open.isDeviceAllowed(DEVICE));
     }
 
     function test_allowAnyDevice_RevertIf_AllowedOrScheduled() external {
