@@ -48,6 +48,8 @@ pub(super) const EVENTS_PER_BLOCK: u64 = 5;
 pub(super) const PUSHES_PER_BLOCK: u64 = 3;
 
 const DOMAIN: &str = "shop.example";
+/// Effects that stay in the outbox: the order for the domain's certificate, which no gateway here fills.
+pub(super) const UNFILLED: u64 = 1;
 
 /// The chain and what is on it.
 pub(super) struct Town {
