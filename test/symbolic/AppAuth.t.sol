@@ -12,9 +12,9 @@ import {svm} from "./support/Svm.sol";
 /// Proved of each thing that a decision asks for; that a decision is exactly all of them is not proven, but read. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
-    function setUp() public virtual override {
+    function setUp() public override {
         super.setUp();
-        app.enterEra(0);
+        app.enterFirstEra();
     }
 
     /// @notice Of the owner: every call that can touch a version.
@@ -238,17 +238,5 @@ contract AppAuthProofs is AppAuthState {
         vm.assume(caller != app.owner());
         _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, part, what, probeTime);
         assert(_isAllowed(part, what, probeTime));
-    }
-}
-
-/// @notice The same of an app that has upgraded before: nine times, and so often that versions can have every age that
-/// `Upgrades` tells apart, with up to seven of their ends still to come. Only the difference of eras counts, so that this
-/// stands for every later era as well.
-contract UpgradedAppProofs is AppAuthProofs {
-    uint16 private constant ERA = 9;
-
-    function setUp() public override {
-        AppAuthState.setUp();
-        app.enterEra(ERA);
     }
 }

@@ -8,7 +8,7 @@ import {Upgrades} from "../../../contracts/types/Upgrades.sol";
 import {vm} from "../../unit/support/Vm.sol";
 import {storageVm, svm} from "./Svm.sol";
 
-/// @notice An AppAuth that also tells two things that only its decision shows, and can be put into an era.
+/// @notice An AppAuth that also tells two things that only its decision shows, and can be put into its first era.
 contract AppAuthProbe is AppAuth {
     address private immutable CREATOR = msg.sender;
 
@@ -16,11 +16,10 @@ contract AppAuthProbe is AppAuth {
         return uint256(_gate.tcbFloor());
     }
 
-    /// @dev With the era known, so are the eras that versions can have. When those before it end stays as it is.
-    function enterEra(uint16 era) external {
+    /// @dev With the era known, so are the eras that versions can have.
+    function enterFirstEra() external {
         if (msg.sender != CREATOR) revert NotAuthorized(msg.sender);
-        uint56 lastEnd = era == 0 ? 0 : uint40(Upgrades.unwrap(_upgrades));
-        _upgrades = Upgrades.wrap((uint56(era) << 40) | lastEnd);
+        _upgrades = Upgrades.wrap(0);
     }
 
     function hasRequirements() external view returns (bool) {
