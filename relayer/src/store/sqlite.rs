@@ -90,9 +90,11 @@ impl SqliteStore {
             // 32 MB, so that the indices of a backfill stay in memory.
             .pragma("cache_size", "-32768")
             .busy_timeout(Duration::from_secs(10));
+        let turn = wait_to_open(path).await?;
         let writer = pool(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+        drop(turn);
         Self::new(writer, readers, guard, contracts, clock).await
     }
 
@@ -124,14 +126,31 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 
 /// The system gives the lock back when this process ends, however it ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let beside = PathBuf::from(name);
-    let failed = |source| StoreError::LockFile { path: beside.display().to_string(), source };
-    let file = OpenOptions::new().create(true).write(true).truncate(false).open(&beside).map_err(failed)?;
+    let (file, name) = lock_file(path, ".lock")?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Err(TryLockError::Error(source)) => Err(StoreError::LockFile { path: name, source }),
+    }
+}
+
+/// Waits until nobody else opens this database; others wait until what this gives is dropped. Giving a new file its write-ahead
+/// log wants the file alone, and for that SQLite waits for nobody.
+async fn wait_to_open(path: &Path) -> Result<File, StoreError> {
+    let (file, path) = lock_file(path, ".opening")?;
+    let waiting = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+    let locked = waiting.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+    locked.map_err(|source| StoreError::LockFile { path, source })
+}
+
+/// A file beside the database, and its name.
+fn lock_file(path: &Path, ending: &str) -> Result<(File, String), StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    let beside = PathBuf::from(name);
+    let name = beside.display().to_string();
+    match OpenOptions::new().create(true).write(true).truncate(false).open(&beside) {
+        Ok(file) => Ok((file, name)),
+        Err(source) => Err(StoreError::LockFile { path: name, source }),
     }
 }
