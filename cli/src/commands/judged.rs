@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How `mandate verify evidence` and `mandate replay` tell an outcome: a word, what it means, an exit code.
+//! What `mandate verify evidence` and `mandate replay` share: by what they judge, and how they tell an outcome: a word, what
+//! it means, an exit code.
 
 use std::{error::Error, path::Path};
 
