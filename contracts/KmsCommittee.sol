@@ -164,6 +164,11 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
     }
 
     /// @inheritdoc IKmsCommittee
+    function outgoingEpoch() external view returns (Epoch memory) {
+        return _board.epochs[_board.outgoing];
+    }
+
+    /// @inheritdoc IKmsCommittee
     function domainSeparator() external view returns (bytes32) {
         return _domainSeparatorV4();
     }

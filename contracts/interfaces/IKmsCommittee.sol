@@ -189,6 +189,9 @@ interface IKmsCommittee is IGoverned {
     function currentEpoch() external view returns (Epoch memory);
     /// @notice One epoch, past or present; number 0 when there is none.
     function epoch(uint64 number) external view returns (Epoch memory);
+    /// @notice The newest epoch of the root before the present one, valid until the end of its handover (G-11); number 0 when
+    /// no root was ever replaced.
+    function outgoingEpoch() external view returns (Epoch memory);
     /// @notice The EIP-712 domain of what nodes sign for this contract.
     function domainSeparator() external view returns (bytes32);
 }

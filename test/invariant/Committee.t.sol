@@ -50,6 +50,40 @@ contract CommitteeInvariants {
         vm.assertTrue(remaining >= current.quorum, "fewer members than the quorum remain");
     }
 
+    /// @dev Sequences that chance seldom finds, under the same eyes.
+    function test_handler_NoKindEndsWithTheWrongRoot_G11() external {
+        handler.open(1);
+        handler.finish();
+        for (uint256 kind = 2; kind <= 4; ++kind) {
+            handler.open(kind);
+            handler.finishWrongly();
+            vm.assertEq(committee.currentEpoch().number, 1);
+            this.invariant_G11_EpochsChangeOnlyThroughCeremonies();
+            handler.pass(8 hours);
+        }
+        vm.assertEq(handler.effective("open"), 4);
+    }
+
+    function test_handler_NoEvictionLeavesLessThanAQuorum() external {
+        handler.open(1);
+        handler.finish();
+        handler.evict(0, false);
+        handler.evict(15, false);
+        vm.assertEq(handler.effective("evict"), 1);
+        this.invariant_G11_EpochsChangeOnlyThroughCeremonies();
+    }
+
+    function test_handler_RotationsInARowLeaveTwoRoots_G11() external {
+        handler.open(1);
+        handler.finish();
+        for (uint64 number = 2; number <= 4; ++number) {
+            handler.open(4);
+            handler.finish();
+            vm.assertEq(committee.currentEpoch().number, number);
+            this.invariant_G11_EpochsChangeOnlyThroughCeremonies();
+        }
+    }
+
     /// @dev Every step can take effect: otherwise the campaign would test nothing and stay green.
     function test_handler_EveryStepTakesEffect() external {
         handler.open(1);

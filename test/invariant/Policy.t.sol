@@ -115,4 +115,68 @@ contract PolicyInvariants {
         vm.assertEq(handler.effective(), 1);
         vm.assertEq(handler.violation(), "");
     }
+
+    function test_handler_NothingIsAllowedAtOnce_G2() external {
+        handler.changeDevice(1, 1, false);
+        handler.changeAnyDevice(1);
+        handler.changeTee(1, 1, false);
+        handler.setTcbFloor(5);
+        handler.scheduleCode(1, false, 1);
+        handler.changeOsImage(1, 1, 1);
+        vm.assertEq(handler.effective(), 6);
+        vm.assertEq(handler.violation(), "");
+    }
+
+    function test_handler_NoRequirementEndsAtOnce_G2() external {
+        handler.changeCondition(3);
+        handler.changeCondition(1);
+        handler.changeTicketRequirement(3);
+        handler.changeTicket(1, 1, false);
+        handler.changeTicketRequirement(1);
+        handler.changeAdvisory(3, true);
+        handler.changeAdvisory(1, false);
+        vm.assertEq(handler.effective(), 7);
+        vm.assertEq(handler.violation(), "");
+    }
+
+    function test_handler_TheGuardianLoosensNothing_G3() external {
+        handler.changeDevice(1, 1, true);
+        handler.changeTee(1, 1, true);
+        handler.changeTicket(1, 1, true);
+        vm.assertEq(handler.effective(), 0);
+        handler.changeAdvisory(3, true);
+        handler.changeAdvisory(1, true);
+        handler.changeSuspension(true, true, 0);
+        handler.changeSuspension(false, true, 0);
+        vm.assertEq(handler.effective(), 2);
+        vm.assertEq(handler.violation(), "");
+    }
+
+    function test_handler_ASuspensionIsNotLiftedAtOnce_G2() external {
+        handler.changeSuspension(true, true, 0);
+        handler.changeSuspension(false, false, 0);
+        vm.assertEq(handler.effective(), 2);
+        vm.assertEq(handler.violation(), "");
+    }
+
+    /// @dev Every one of the calls, which sixteen draws miss now and then.
+    function test_handler_AStrangerChangesNothingInTheKms() external {
+        _strangerSendsEach(0, 0, 11);
+    }
+
+    function test_handler_AStrangerChangesNothingInTheApp() external {
+        _strangerSendsEach(1, 0, 15);
+    }
+
+    function test_handler_AStrangerChangesNothingElseInTheApp() external {
+        _strangerSendsEach(1, 15, 30);
+    }
+
+    function _strangerSendsEach(uint256 kind, uint256 from, uint256 to) private {
+        for (uint256 call = from; call < to; ++call) {
+            // An even seed that three divides: of what is in force from the start.
+            handler.strangerCalls(kind, (call << 128) + 2 * call);
+        }
+        vm.assertEq(handler.violation(), "");
+    }
 }

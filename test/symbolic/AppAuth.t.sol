@@ -6,75 +6,16 @@ import {vm} from "../unit/support/Vm.sol";
 import {AppAuthState} from "./support/AppAuthState.sol";
 import {svm} from "./support/Svm.sol";
 
-/// @notice G-2 and G-3 of one app's rules: any storage, any boot, any time. G-3: any call with any arguments by anyone but
-/// the owner. G-2: each of the owner's calls that can touch what is asked for, with any arguments.
+/// @notice G-2 and G-3 of one app's rules but those of its code, which `AppCode.t.sol` has: any storage, any boot, any time.
+/// G-3: any call with any arguments by anyone but the owner. G-2: each of the owner's calls that can touch what is asked
+/// for, with any arguments.
 ///
 /// Proved of each thing that a decision asks for; that a decision is exactly all of them is not proven, but read. What is
 /// proved of callers other than the owner (G-3) is for all times to come, and so within the notice as well.
 contract AppAuthProofs is AppAuthState {
     function setUp() public override {
         super.setUp();
-        app.enterFirstEra();
-    }
-
-    /// @notice Of the owner: every call that can touch a version.
-    function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
-        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
-        _checkNotice(data, time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_scheduleCodeSuperseding(
-        uint40 time,
-        uint40 probeTime,
-        bytes32 probed,
-        bytes32 codeHash,
-        uint40 handover
-    ) external {
-        bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", true, handover));
-        _checkNotice(data, time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_scheduleCodeUntil(
-        uint40 time,
-        uint40 probeTime,
-        bytes32 probed,
-        bytes32 codeHash,
-        uint40 expiresAt
-    ) external {
-        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (codeHash, "", false, 0, expiresAt));
-        _checkNotice(data, time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_scheduleCodeUntilSuperseding(
-        uint40 time,
-        uint40 probeTime,
-        bytes32 probed,
-        bytes32 codeHash,
-        uint40 handover,
-        uint40 expiresAt
-    ) external {
-        bytes memory data = abi.encodeCall(app.scheduleCodeUntil, (codeHash, "", true, handover, expiresAt));
-        _checkNotice(data, time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_addComposeHash(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
-        _checkNotice(abi.encodeCall(app.addComposeHash, (codeHash)), time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_retireCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash, uint40 retireAt)
-        external
-    {
-        _checkNotice(abi.encodeCall(app.retireCode, (codeHash, retireAt)), time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_removeComposeHash(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
-        _checkNotice(abi.encodeCall(app.removeComposeHash, (codeHash)), time, Part.Code, probed, probeTime);
-    }
-
-    function check_G2_code_revokeCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash, bool rotate)
-        external
-    {
-        _checkNotice(abi.encodeCall(app.revokeCode, (codeHash, rotate)), time, Part.Code, probed, probeTime);
+        app.enterEra(0);
     }
 
     /// @notice Of the owner: every call that can touch a device.
@@ -163,10 +104,6 @@ contract AppAuthProofs is AppAuthState {
         assert(_isAllowed(Part.Generation, what, probeTime));
     }
 
-    function check_G3_code(address caller, uint40 time, uint40 probeTime, bytes32 codeHash) external {
-        _checkNotOwner(caller, time, Part.Code, codeHash, probeTime);
-    }
-
     function check_G3_device(address caller, uint40 time, uint40 probeTime, bytes32 deviceId) external {
         _checkNotOwner(caller, time, Part.Device, deviceId, probeTime);
     }
@@ -226,17 +163,5 @@ contract AppAuthProofs is AppAuthState {
         vm.assume(0 < time && time < END_OF_TIME && app.owner() != address(0) && caller != address(0));
         _call(svm.createCalldata("AppAuth"), caller, time);
         assert(app.owner() != address(0));
-    }
-
-    function _checkNotice(bytes memory data, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
-        _assumeACallAllows(data, app.owner(), time, part, what, probeTime);
-        vm.assume(probeTime < uint256(time) + _noticeAt(time));
-        assert(_isAllowed(part, what, probeTime));
-    }
-
-    function _checkNotOwner(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) private {
-        vm.assume(caller != app.owner());
-        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, part, what, probeTime);
-        assert(_isAllowed(part, what, probeTime));
     }
 }

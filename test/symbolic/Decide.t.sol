@@ -5,7 +5,7 @@ import {BootRequest, Reason, TcbStatus, TeeKind, Verdict} from "../../contracts/
 import {vm} from "../unit/support/Vm.sol";
 import {AppAuthState} from "./support/AppAuthState.sol";
 
-/// @notice A decision allows a boot exactly if each of the parts does of which `AppAuthProofs` speaks: any storage without
+/// @notice A decision allows a boot exactly if each of the parts does of which `AppAuthProofs` and `AppCodeProofs` speak: any storage without
 /// conditions (those have `RequirementsProofs` and `ConditionProofs`), any time, a boot with one advisory.
 contract DecideProofs is AppAuthState {
     struct Boot {

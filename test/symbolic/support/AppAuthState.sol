@@ -8,7 +8,7 @@ import {Upgrades} from "../../../contracts/types/Upgrades.sol";
 import {vm} from "../../unit/support/Vm.sol";
 import {storageVm, svm} from "./Svm.sol";
 
-/// @notice An AppAuth that also tells two things that only its decision shows, and can be put into its first era.
+/// @notice An AppAuth that also tells what only its decision shows, and can be put into an era.
 contract AppAuthProbe is AppAuth {
     address private immutable CREATOR = msg.sender;
 
@@ -16,10 +16,16 @@ contract AppAuthProbe is AppAuth {
         return uint256(_gate.tcbFloor());
     }
 
-    /// @dev With the era known, so are the eras that versions can have.
-    function enterFirstEra() external {
+    /// @dev With the era known, so are the eras that versions can have. The end of the last one stays what it is.
+    function enterEra(uint16 era) external {
         if (msg.sender != CREATOR) revert NotAuthorized(msg.sender);
-        _upgrades = Upgrades.wrap(0);
+        uint56 lastEnd = era == 0 ? 0 : uint40(Upgrades.unwrap(_upgrades));
+        _upgrades = Upgrades.wrap((uint56(era) << 40) | lastEnd);
+    }
+
+    /// @notice The era for which the ends before the last were written.
+    function endsWrittenFor() external view returns (uint16) {
+        return uint16(_earlierEnds.word);
     }
 
     function hasRequirements() external view returns (bool) {
@@ -91,6 +97,18 @@ abstract contract AppAuthState {
         vm.assume(app.owner() != address(0));
         (bool success,) = address(this).call(abi.encodeCall(this.tryCall, (data, caller, time, part, what, probeTime)));
         assert(!success);
+    }
+
+    function _checkNotice(bytes memory data, uint40 time, Part part, bytes32 what, uint40 probeTime) internal {
+        _assumeACallAllows(data, app.owner(), time, part, what, probeTime);
+        vm.assume(probeTime < uint256(time) + _noticeAt(time));
+        assert(_isAllowed(part, what, probeTime));
+    }
+
+    function _checkNotOwner(address caller, uint40 time, Part part, bytes32 what, uint40 probeTime) internal {
+        vm.assume(caller != app.owner());
+        _assumeACallAllows(svm.createCalldata("AppAuth"), caller, time, part, what, probeTime);
+        assert(_isAllowed(part, what, probeTime));
     }
 
     function _call(bytes memory data, address caller, uint40 time) internal {

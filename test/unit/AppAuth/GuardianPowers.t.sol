@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IGoverned} from "../../../contracts/interfaces/IGoverned.sol";
 import {TcbStatus, TeeKind} from "../../../contracts/types/Boot.sol";
+import {ConditionStub} from "../support/ConditionStub.sol";
 import {Fixture} from "../support/Fixture.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -82,6 +83,41 @@ contract GuardianPowersTest is Fixture {
 
     function test_transferOwnership_RevertIf_Guardian_G3() external {
         _checkOnlyOwner(abi.encodeCall(app.transferOwnership, (STRANGER)));
+    }
+
+    function test_addCondition_RevertIf_Guardian() external {
+        _checkOnlyOwner(abi.encodeCall(app.addCondition, (address(new ConditionStub()))));
+    }
+
+    function test_removeCondition_RevertIf_Guardian_G3() external {
+        address condition = address(new ConditionStub());
+        vm.prank(OWNER);
+        app.addCondition(condition);
+        _checkOnlyOwner(abi.encodeCall(app.removeCondition, (condition)));
+    }
+
+    function test_requireTicket_RevertIf_Guardian() external {
+        _checkOnlyOwner(abi.encodeCall(app.requireTicket, (true)));
+    }
+
+    function test_requireTicket_RevertIf_GuardianWantsNone_G3() external {
+        vm.prank(OWNER);
+        app.requireTicket(true);
+        _checkOnlyOwner(abi.encodeCall(app.requireTicket, (false)));
+    }
+
+    function test_allowTicket_RevertIf_Guardian_G3() external {
+        _checkOnlyOwner(abi.encodeCall(app.allowTicket, (keccak256("ticket"))));
+    }
+
+    function test_liftAdvisory_RevertIf_Guardian_G3() external {
+        vm.prank(GUARDIAN);
+        app.denyAdvisory("INTEL-SA-00615");
+        _checkOnlyOwner(abi.encodeCall(app.liftAdvisory, ("INTEL-SA-00615")));
+    }
+
+    function test_sunset_RevertIf_Guardian() external {
+        _checkOnlyOwner(abi.encodeCall(app.sunset, ()));
     }
 
     /// @dev The owner's call must take effect, or the guardian's would prove nothing.

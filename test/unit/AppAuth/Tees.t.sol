@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {AppAuth} from "../../../contracts/AppAuth.sol";
 import {IAppPolicy} from "../../../contracts/interfaces/IAppPolicy.sol";
 import {IGoverned} from "../../../contracts/interfaces/IGoverned.sol";
-import {BootRequest, Reason, TeeKind} from "../../../contracts/types/Boot.sol";
+import {BootRequest, Reason, TcbStatus, TeeKind} from "../../../contracts/types/Boot.sol";
 import {Fixture} from "../support/Fixture.sol";
 import {vm} from "../support/Vm.sol";
 
@@ -52,8 +53,24 @@ contract TeesTest is Fixture {
         assertReason(_under(TeeKind.Nitro), Reason.TeeNotAllowed);
     }
 
-    function test_decide_NeverAllowsNoTee() external view {
-        assertReason(_under(TeeKind.None), Reason.TeeNotAllowed);
+    function test_allowTee_KeepsThoseThatAreOnTheirWay() external {
+        vm.startPrank(OWNER);
+        app.allowTee(TeeKind.Snp);
+        app.allowTee(TeeKind.Nitro);
+        skip(NOTICE);
+        assertReason(_under(TeeKind.Snp), Reason.Allowed);
+        assertReason(_under(TeeKind.Nitro), Reason.Allowed);
+    }
+
+    /// @dev Under every floor, since both lie in one byte.
+    function test_decide_NeverAllowsNoTee() external {
+        for (uint8 floor = 1; floor <= uint8(type(TcbStatus).max); ++floor) {
+            IAppPolicy.Init memory init = _init();
+            init.tcbFloor = TcbStatus(floor);
+            app = AppAuth(kms.deployAndRegisterApp(init, bytes32(uint256(floor))));
+            assertReason(_under(TeeKind.None), Reason.TeeNotAllowed);
+            assertReason(_under(TeeKind.Tdx), Reason.Allowed);
+        }
     }
 
     function test_allowTee_RevertIf_None() external {

@@ -88,6 +88,11 @@ contract UpgradesTest is Fixture {
         vm.assertEq(_version(CODE).retireAt, 1);
         vm.assertEq(_version(CODE_2).retireAt, 1);
         vm.assertEq(_version(CODE_3).retireAt, currentTime() + NOTICE);
+        // Nor does the next one take them over.
+        app.scheduleCode(bytes32(uint256(5)), "", true, 1 hours);
+        vm.assertEq(_version(CODE_2).retireAt, 1);
+        vm.assertEq(_version(CODE_3).retireAt, currentTime() + NOTICE);
+        vm.assertEq(_version(bytes32(uint256(4))).retireAt, currentTime() + NOTICE + 1 hours);
     }
 
     function test_nextEra_RevertIf_AllAreUsed() external {

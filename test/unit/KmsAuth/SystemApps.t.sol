@@ -36,6 +36,18 @@ contract SystemAppsTest is Fixture {
         vm.assertEq(kms.kmsApp(), other);
     }
 
+    function test_setKmsApp_KeepsTheOneInForceUntilTheNextTakesOver_G2() external {
+        vm.startPrank(KMS_OWNER);
+        kms.setKmsApp(address(app));
+        kms.setKmsApp(other);
+        skip(KMS_NOTICE);
+        kms.setKmsApp(address(app));
+        skip(KMS_NOTICE - 1);
+        vm.assertEq(kms.kmsApp(), other);
+        skip(1);
+        vm.assertEq(kms.kmsApp(), address(app));
+    }
+
     function test_setGatewayApp_LikeTheKmsApp() external {
         vm.startPrank(KMS_OWNER);
         vm.expectEmit(address(kms));

@@ -64,6 +64,7 @@ contract ConfirmOutputTest is CommitteeFixture {
         skip(NOTICE);
         _run(IKmsCommittee.CeremonyKind.Reshare, 4, 5, groupKey);
         vm.assertEq(committee.epoch(1).validUntil, currentTime());
+        vm.assertEq(committee.outgoingEpoch().number, 0);
         vm.assertEq(committee.currentEpoch().number, 2);
         vm.assertEq(committee.currentEpoch().members.length, 5);
         vm.assertEq(committee.currentEpoch().quorum, 4);
@@ -85,6 +86,8 @@ contract ConfirmOutputTest is CommitteeFixture {
         _confirm(3, round, other, polynomial);
         vm.assertEq(committee.epoch(1).validUntil, currentTime() + NOTICE);
         vm.assertEq(committee.currentEpoch().groupKey, other);
+        vm.assertEq(committee.outgoingEpoch().number, 1);
+        vm.assertEq(committee.outgoingEpoch().groupKey, groupKey);
     }
 
     function test_confirmOutput_ARefreshLeavesTheHandoverOfThePreviousRootAlone_G11() external {
@@ -96,6 +99,7 @@ contract ConfirmOutputTest is CommitteeFixture {
         _run(IKmsCommittee.CeremonyKind.Refresh, 4, 4, other);
         vm.assertEq(committee.epoch(1).validUntil, until);
         vm.assertEq(committee.epoch(2).validUntil, currentTime());
+        vm.assertEq(committee.outgoingEpoch().number, 1);
     }
 
     function test_confirmOutput_ASecondRotateEndsTheFirstRoot_G11() external {
@@ -107,6 +111,7 @@ contract ConfirmOutputTest is CommitteeFixture {
         _run(IKmsCommittee.CeremonyKind.Rotate, 4, 4, groupKey);
         vm.assertEq(committee.epoch(1).validUntil, currentTime());
         vm.assertEq(committee.epoch(3).validUntil, currentTime() + NOTICE);
+        vm.assertEq(committee.outgoingEpoch().number, 3);
     }
 
     function test_confirmOutput_RevertIf_TheKeyChangedWithoutRotate_G11() external {
