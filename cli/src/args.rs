@@ -10,7 +10,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
-pub(crate) use judging::{BundleArgs, ReplayArgs, TrustArgs, VerifyEvidenceArgs};
+pub(crate) use judging::{AuditArgs, BundleArgs, ReplayArgs, TrustArgs, VerifyEvidenceArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 refused by the contracts or a check; 2 bad command line; 64 unreadable or invalid configuration or \
@@ -102,6 +102,9 @@ pub(crate) enum Command {
     Bundle(BundleArgs),
     /// Judge a decision again from its bundle, offline: 0 allowed, 1 denied, 75 the node's own word, 65 it does not hold
     Replay(ReplayArgs),
+    /// Audit the nodes' receipts: whole, anchored, the same for everybody, and each decision judged again; 0 all holds, 1
+    /// findings, 75 something could not be asked
+    Audit(AuditArgs),
     /// Call any view of any contract, e.g. `mandate query AppAuth.codeState 0xHASH --at 0xAPP`
     Query(QueryArgs),
     /// Print a completion script for a shell

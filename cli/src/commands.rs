@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod app;
+mod audit;
 mod committee;
 mod demo;
 mod deploy;
@@ -61,6 +62,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Verify(VerifyCommand::Evidence(args)) => evidence::run(&context, args).await,
         Command::Bundle(args) => replay::fetch(&context, args).await,
         Command::Replay(args) => replay::run(&context, args),
+        Command::Audit(args) => audit::run(&context, args).await,
         Command::Query(args) => query::run(&context, args).await,
         Command::Completions { shell } => {
             // Into memory first: the generator panics when its output is closed early.

@@ -6,6 +6,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Parser;
 
 mod args;
+pub mod audit;
 mod commands;
 mod connection;
 mod context;

@@ -14,7 +14,7 @@ abstract contract AppCode is AppWords, IAppPolicy {
     using VersionList for VersionList.Entry;
 
     mapping(bytes32 codeHash => VersionList.Entry) private _codes;
-    EarlierEnds internal _earlierEnds;
+    EarlierEnds private _earlierEnds;
 
     /// @inheritdoc IAppPolicy
     function scheduleCode(bytes32 codeHash, string calldata sourceUri, bool supersede, uint40 handover) external {

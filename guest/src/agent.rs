@@ -2,13 +2,14 @@
 //! The agent: what an app asks on its unix socket, as the published clients of upstream dstack ask it.
 //!
 //! `POST /GetKey`, `/GetTlsKey`, `/GetQuote`, `/Info`, `/Version`, with JSON bodies; byte strings in hex without prefix.
+//! `/Statement` is this agent's own: what the committee says in public about the app's keys.
 //! Fields that this agent does not know are passed over, since newer clients send them. Whoever can open the socket is
 //! the app: it has mode 0600, and inside a TEE there is nobody else.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use alloy::primitives::Address;
@@ -28,16 +29,22 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{certificate::Authority, keys::Fetched, quoter::Quoter};
+use crate::{
+    certificate::Authority,
+    keys::{Fetched, Stated},
+    quoter::Quoter,
+};
 
 mod get_key;
 mod info;
 mod quote;
+mod statement;
 mod tls_key;
 
 pub use get_key::{GetKey, GetKeyAnswer};
 pub use info::{AppFacts, InfoAnswer, VersionAnswer};
 pub use quote::{GetQuote, GetQuoteAnswer};
+pub use statement::StatementAnswer;
 pub use tls_key::{GetTlsKey, GetTlsKeyAnswer};
 
 /// The largest request that is read, in bytes.
@@ -59,6 +66,8 @@ pub struct Held {
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
     pub(crate) authority: Authority,
+    /// The committee's public word on the app's keys, as soon as it is there.
+    pub(crate) stated: OnceLock<Stated>,
 }
 
 impl Held {
@@ -74,7 +83,13 @@ impl Held {
             generation: fetched.generation,
             epoch: fetched.epoch,
             authority,
+            stated: OnceLock::new(),
         })
+    }
+
+    /// Keeps the committee's word on the app's keys; the first one stays.
+    pub fn keep(&self, stated: Stated) {
+        let _ = self.stated.set(stated);
     }
 
     /// The key generation of the secret.
@@ -126,6 +141,7 @@ impl Agent {
             .route("/GetTlsKey", post(tls_key::handle))
             .route("/GetQuote", post(quote::handle))
             .route("/Info", get(info::handle).post(info::handle))
+            .route("/Statement", get(statement::handle).post(statement::handle))
             .route("/Version", get(info::version).post(info::version))
             .fallback(unknown)
             .with_state(self.clone())
@@ -180,7 +196,7 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
 async fn unknown(uri: http::Uri) -> ApiError {
     let path: String = uri.path().chars().take(64).collect();
     ApiError::not_found(format!(
-        "{path} is not served here: GetKey, GetTlsKey, GetQuote, Info and Version are"
+        "{path} is not served here: GetKey, GetTlsKey, GetQuote, Info, Statement and Version are"
     ))
 }
 

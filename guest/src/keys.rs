@@ -14,14 +14,13 @@ use alloy::primitives::{Address, B256};
 use mandate_model::{
     receipt::Receipt,
     wire::{
-        kms::{NodeNonce, ReleaseRequest},
+        kms::{AppKeys, NodeNonce, ReleaseRequest},
         relayer::CommitteeView,
     },
 };
 use mandate_runtime::{Ambient, entropy, http::Client};
 use mandate_threshold::{
     AppSecret, GROUP_KEY_LENGTH, GroupSignature, Partial, SealingKey,
-    derive::APP_NAMESPACE,
     identity::{self, IdentityError},
 };
 use zeroize::Zeroizing;
@@ -31,8 +30,10 @@ use crate::{describe::Description, quoter::Quoter};
 mod ask;
 mod committee;
 mod report;
+mod stated;
 
 pub use report::{KeyError, NodeOutcome, NodeReport};
+pub use stated::Stated;
 
 use ask::Answers;
 use committee::Committee;
@@ -82,15 +83,16 @@ impl KeyClient {
         self
     }
 
-    /// Asks relayers, one after the other, for the committee. What they say is believed only as far as it agrees with
-    /// what is pinned.
+    /// Asks relayers, one after the other, for the committee of `epoch`, 0 for the one in force. What they say is believed
+    /// only as far as it agrees with what is pinned.
     ///
     /// # Errors
     /// When none gives a view; the error says why for each.
-    pub async fn committee(&self, relayers: &[String]) -> Result<CommitteeView, KeyError> {
+    pub async fn committee(&self, relayers: &[String], epoch: u64) -> Result<CommitteeView, KeyError> {
         let mut failures = Vec::new();
+        let query = if epoch == 0 { String::new() } else { format!("?epoch={epoch}") };
         for relayer in relayers {
-            let url = format!("{}/v1/committee", relayer.trim_end_matches('/'));
+            let url = format!("{}/v1/committee{query}", relayer.trim_end_matches('/'));
             match self.http.get_json::<CommitteeView>(&url).await {
                 Ok(view) => return Ok(view),
                 Err(error) => failures.push(error.to_string()),
@@ -99,7 +101,8 @@ impl KeyClient {
         Err(KeyError::NoView { failures })
     }
 
-    /// Gets the secret of `generation` (0 for the current one) of the app that `quoter` proves.
+    /// Gets the secret of `generation` (0 for the current one) of the app that `quoter` proves, under the root of the epoch
+    /// that `view` shows: the one in force, or the one before it during its handover, for whoever pinned that one's key.
     ///
     /// # Errors
     /// [`KeyError::NotEnough`] lists what every node said.
@@ -110,34 +113,65 @@ impl KeyClient {
         generation: u64,
         quoter: &dyn Quoter,
     ) -> Result<Fetched, KeyError> {
-        let committee = Committee::check(pinned, view)?;
-        let mut answers = Answers::new(&committee);
-        let nonces = ask::nonces(self, &committee, &mut answers).await;
-        if nonces.len() < committee.quorum() {
-            return Err(answers.not_enough());
-        }
-        let (request, transport, app) = self.request(pinned, generation, nonces, quoter).await?;
-        let asked = ask::Asked { pinned, request: &request, transport: &transport, app };
-        let Some(combined) = ask::partials(self, &committee, &asked, &mut answers).await else {
-            return Err(answers.not_enough());
-        };
+        let wish = Wish { generation, epoch: view.epoch, statement: None };
+        let Signed { committee, app, combined, reports } = self.ask(pinned, view, wish, quoter).await?;
         let message = committee.message(pinned, app, combined.generation);
         Ok(Fetched {
             secret: AppSecret::derive(&combined.signature, &message),
             app,
             generation: combined.generation,
             epoch: view.epoch,
-            reports: answers.reports,
+            reports,
             signature: combined.signature,
             message,
         })
+    }
+
+    /// Gets the committee's public word on the app's keys, those of `fetched`: whoever knows the group key can check it.
+    ///
+    /// # Errors
+    /// As [`KeyClient::fetch`].
+    pub async fn statement(
+        &self,
+        pinned: &Pinned,
+        view: &CommitteeView,
+        fetched: &Fetched,
+        quoter: &dyn Quoter,
+    ) -> Result<Stated, KeyError> {
+        let keys = stated::keys(&fetched.secret)?;
+        let wish = Wish { generation: fetched.generation, epoch: view.epoch, statement: Some(keys) };
+        let Signed { app, combined, .. } = self.ask(pinned, view, wish, quoter).await?;
+        let statement = stated::statement(pinned, app, combined.generation, &keys);
+        Ok(Stated { statement, signature: combined.signature.as_bytes().to_vec() })
+    }
+
+    /// Asks the committee for its signature.
+    async fn ask(
+        &self,
+        pinned: &Pinned,
+        view: &CommitteeView,
+        wish: Wish,
+        quoter: &dyn Quoter,
+    ) -> Result<Signed, KeyError> {
+        let committee = Committee::check(pinned, view)?;
+        let mut answers = Answers::new(&committee);
+        let nonces = ask::nonces(self, &committee, &mut answers).await;
+        if nonces.len() < committee.quorum() {
+            return Err(answers.not_enough());
+        }
+        let (request, transport, app) = self.request(pinned, wish, nonces, quoter).await?;
+        let asked = ask::Asked { pinned, request: &request, transport: &transport, app };
+        match ask::partials(self, &committee, &asked, &mut answers).await {
+            Some(combined) => Ok(Signed { committee, app, combined, reports: answers.reports }),
+            None => Err(answers.not_enough()),
+        }
     }
 
     /// The request for these nonces, with evidence that binds it; the key that opens the answers; the app that asks.
     async fn request(
         &self,
         pinned: &Pinned,
-        generation: u64,
+        wish: Wish,
         mut nonces: Vec<NodeNonce>,
         quoter: &dyn Quoter,
     ) -> Result<(ReleaseRequest, SealingKey, Address), KeyError> {
@@ -146,9 +180,11 @@ impl KeyClient {
         let mut request = ReleaseRequest {
             chain_id: pinned.chain_id,
             kms_auth: pinned.kms_auth,
-            generation,
+            generation: wish.generation,
+            epoch: wish.epoch,
             transport_key: B256::from(transport.public()),
             nonces,
+            statement: wish.statement,
             evidence: Default::default(),
         };
         let evidence = quoter.evidence(request.report_data()).await?;
@@ -156,6 +192,13 @@ impl KeyClient {
         request.evidence = evidence.encode().into();
         Ok((request, transport, app))
     }
+}
+
+/// What a request is for.
+struct Wish {
+    generation: u64,
+    epoch: u64,
+    statement: Option<AppKeys>,
 }
 
 /// The app's secret, and how it came.
@@ -190,6 +233,14 @@ impl Fetched {
     }
 }
 
+/// What a quorum signed, and how that came.
+struct Signed {
+    committee: Committee,
+    app: Address,
+    combined: Combined,
+    reports: Vec<NodeReport>,
+}
+
 /// A quorum's signature over the app's message of one generation.
 struct Combined {
     signature: GroupSignature,
@@ -205,7 +256,7 @@ impl Gathered {
     fn add(
         &mut self,
         committee: &Committee,
-        message: &[u8],
+        (namespace, message): (&[u8], &[u8]),
         generation: u64,
         partial: Partial,
     ) -> Option<Combined> {
@@ -214,7 +265,7 @@ impl Gathered {
         if partials.len() < committee.quorum() {
             return None;
         }
-        let signature = committee.polynomial().combine(APP_NAMESPACE, message, partials).ok()?;
+        let signature = committee.polynomial().combine(namespace, message, partials).ok()?;
         Some(Combined { signature, generation })
     }
 }

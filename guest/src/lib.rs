@@ -21,6 +21,6 @@ pub mod tsm;
 mod certificate;
 
 pub use config::Config;
-pub use keys::{Fetched, KeyClient, KeyError, NodeOutcome, NodeReport, Pinned};
+pub use keys::{Fetched, KeyClient, KeyError, NodeOutcome, NodeReport, Pinned, Stated};
 pub use quoter::{Quoter, QuoterError};
 pub use service::{Service, StartError};

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agent::{Agent, AppFacts, Held, KeyState, Socket},
     config::Config,
-    keys::{Fetched, KeyClient, KeyError},
+    keys::{Fetched, KeyClient, KeyError, Stated},
     quoter::Quoter,
 };
 
@@ -134,9 +134,11 @@ impl Fetching<'_> {
         let retry = self.config.retry;
         let mut pause = retry.first;
         loop {
-            match self.fetch().await.map(|fetched| self.hold(&fetched)) {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => self.waiting(&error),
+            match self.fetch().await {
+                Ok(fetched) => match self.hold(&fetched) {
+                    Ok(held) => return self.until_stated(ambient, &fetched, &held).await,
+                    Err(error) => self.waiting(&error),
+                },
                 Err(error) => self.waiting(&error),
             }
             ambient.clock.sleep(pause).await;
@@ -144,18 +146,37 @@ impl Fetching<'_> {
         }
     }
 
+    /// The app has its secret and runs; what is said of it in public may take its time.
+    async fn until_stated(&self, ambient: &Ambient, fetched: &Fetched, held: &Held) {
+        let retry = self.config.retry;
+        let mut pause = retry.first;
+        loop {
+            match self.statement(fetched).await {
+                Ok(stated) => return held.keep(stated),
+                Err(error) => tracing::warn!(%error, "the committee has not signed the statement yet"),
+            }
+            ambient.clock.sleep(pause).await;
+            pause = (pause * 2).min(retry.longest);
+        }
+    }
+
     async fn fetch(&self) -> Result<Fetched, KeyError> {
-        let view = self.client.committee(&self.config.relayers).await?;
+        let view = self.client.committee(&self.config.relayers, 0).await?;
         self.client.fetch(&self.config.pinned(), &view, self.config.generation, self.quoter).await
     }
 
-    fn hold(&self, fetched: &Fetched) -> Result<(), crate::instance::CertificateError> {
-        let held = Held::new(fetched)?;
+    async fn statement(&self, fetched: &Fetched) -> Result<Stated, KeyError> {
+        let view = self.client.committee(&self.config.relayers, 0).await?;
+        self.client.statement(&self.config.pinned(), &view, fetched, self.quoter).await
+    }
+
+    fn hold(&self, fetched: &Fetched) -> Result<Arc<Held>, crate::instance::CertificateError> {
+        let held = Arc::new(Held::new(fetched)?);
         let nodes: Vec<String> = fetched.reports.iter().map(ToString::to_string).collect();
         tracing::info!(app = %fetched.app, generation = fetched.generation, epoch = fetched.epoch, ?nodes, "secret held");
-        self.keys.send_replace(KeyState::Held(Arc::new(held)));
+        self.keys.send_replace(KeyState::Held(Arc::clone(&held)));
         self.health.ok(KEYS);
-        Ok(())
+        Ok(held)
     }
 
     fn waiting(&self, error: &dyn std::error::Error) {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::primitives::{B256, FixedBytes, keccak256};
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
@@ -14,16 +14,17 @@ use mandate_attestation::{
 };
 use mandate_guest::{
     Config, Service, StartError,
-    agent::{GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, VersionAnswer},
+    agent::{GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, StatementAnswer, VersionAnswer},
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
 };
 use mandate_runtime::http::{Client, HttpError};
+use mandate_threshold::AppStatement;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 use support::{APP, Manner, World, ambient, quoter};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use x509_parser::prelude::{FromDer, Pem, X509Certificate};
+use x509_parser::prelude::{FromDer, Pem, X509Certificate, parse_x509_pem};
 
 struct Running {
     world: World,
@@ -146,6 +147,36 @@ async fn two_instances_of_an_app_get_the_same_keys() {
     assert_eq!(one.key, two.key);
     stop.cancel();
     served.await.unwrap();
+}
+
+#[tokio::test]
+async fn statement_is_the_committees_word_on_the_keys_that_the_agent_gives() {
+    let agent = Running::start(&[Manner::Honest; 4]).await;
+    let said = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            match agent.ask::<StatementAnswer>("Statement", json!({})).await {
+                Ok(said) => return said,
+                Err(error) => assert_eq!(error.status(), Some(503), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let said = said.await.unwrap();
+    let info: InfoAnswer = agent.ask("Info", json!({})).await.unwrap();
+    let (_, ca) = parse_x509_pem(info.app_cert.as_bytes()).unwrap();
+    let ca = ca.parse_x509().unwrap();
+    assert_eq!(said.ca_spki_sha256, hex::encode(Sha256::digest(ca.public_key().raw)));
+    assert_eq!(said.app_id, info.app_id);
+    let statement = AppStatement {
+        chain_id: said.chain_id,
+        kms_auth: agent.world.pinned.kms_auth.into(),
+        app: APP.into(),
+        generation: said.generation,
+        ca_spki_sha256: hex::decode(&said.ca_spki_sha256).unwrap().try_into().unwrap(),
+        ethereum: hex::decode(&said.ethereum).unwrap().try_into().unwrap(),
+    };
+    let signature = hex::decode(&said.signature).unwrap();
+    statement.verify(&agent.world.pinned.group_key, &signature).unwrap();
 }
 
 #[tokio::test]

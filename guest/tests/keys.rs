@@ -6,13 +6,13 @@ mod support;
 
 use std::{collections::HashSet, time::Duration};
 
-use alloy::primitives::Address;
-use mandate_guest::{Fetched, KeyClient, KeyError, NodeOutcome, NodeReport, Pinned};
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use mandate_guest::{Fetched, KeyClient, KeyError, NodeOutcome, NodeReport, Pinned, Stated};
 use mandate_model::{
     outcome::{PolicyReason, Reason},
     wire::relayer::CommitteeView,
 };
-use mandate_threshold::{AppSecret, derive::app_message, identity};
+use mandate_threshold::{AppSecret, AppStatement, derive::app_message, identity};
 use support::{APP, CHAIN, EPOCH, GENERATION, KMS_AUTH, Manner, World, ambient, quoter};
 
 use Manner::{Denies, Down, Honest, Undecided};
@@ -75,7 +75,7 @@ async fn two_down_of_four_is_an_error_with_a_line_for_each_node() {
     let error = error.unwrap_err();
     let text = error.to_string();
     let mut lines = text.lines();
-    assert_eq!(lines.next().unwrap(), "0 of 3 necessary nodes gave their part of the secret");
+    assert_eq!(lines.next().unwrap(), "0 of 3 necessary nodes gave their part");
     assert_eq!(lines.clone().count(), 4);
     for member in &world.view.members {
         let line = lines.clone().find(|line| line.contains(&member.node.to_string())).unwrap();
@@ -133,6 +133,38 @@ async fn a_lying_node_is_named_and_three_honest_ones_suffice() {
         assert!(matches!(&error, KeyError::NotEnough { allowed: 2, .. }), "{manner:?}");
         let (_world, fetched) = fetch(&[Honest, manner, Honest, Honest]).await;
         assert_eq!(fetched.unwrap().generation, GENERATION, "{manner:?}");
+    }
+}
+
+#[tokio::test]
+async fn committee_says_in_public_which_keys_the_app_has() {
+    let (world, fetched) = fetch(&[Honest, Down, Honest, Honest]).await;
+    let fetched = fetched.unwrap();
+    let stated = client().statement(&world.pinned, &world.view, &fetched, &quoter()).await.unwrap();
+    let Stated { statement, signature } = stated;
+    statement.verify(&world.pinned.group_key, &signature).unwrap();
+    assert_eq!((statement.app, statement.generation), (APP.into(), GENERATION));
+    let key = PrivateKeySigner::from_slice(fetched.secret.k256_key().as_slice()).unwrap();
+    assert_eq!(statement.ethereum, key.address());
+    let other = AppStatement { ca_spki_sha256: [0; 32], ..statement };
+    assert!(other.verify(&world.pinned.group_key, &signature).is_err());
+}
+
+#[tokio::test]
+async fn wrong_part_of_a_statement_is_named_and_one_of_the_secret_is_not_taken_for_it() {
+    let fetched = fetch(&[Honest; 4]).await.1.unwrap();
+    let lies: [(Manner, &str); 5] = [
+        (Manner::WrongMessage, "does not verify"),
+        (Manner::WrongShare, "it claims index"),
+        (Manner::OldEpoch, "its share of epoch 3, asked was 4"),
+        (Manner::OtherGeneration, "for generation 0"),
+        (Manner::GivesSecret, "a part that was not asked for"),
+    ];
+    for (manner, expected) in lies {
+        let world = World::start(&[Honest, manner, Honest, Down]).await;
+        let error = client().statement(&world.pinned, &world.view, &fetched, &quoter()).await.unwrap_err();
+        let line = report(&world, error.reports(), 1).to_string();
+        assert!(line.contains(expected), "{manner:?}: {line}");
     }
 }
 
@@ -236,11 +268,11 @@ async fn a_generation_that_was_asked_for_must_be_the_one_that_comes() {
 async fn relayers_are_asked_in_turn_and_each_failure_is_told() {
     let world = World::start(&[Honest; 4]).await;
     let dead = "http://127.0.0.1:1".to_owned();
-    let view = client().committee(&[dead.clone(), format!("{}/", world.relayer)]).await.unwrap();
+    let view = client().committee(&[dead.clone(), format!("{}/", world.relayer)], 0).await.unwrap();
     assert_eq!(view, world.view);
-    let error = client().committee(&[dead]).await.unwrap_err().to_string();
+    let error = client().committee(&[dead], 0).await.unwrap_err().to_string();
     assert!(error.contains("http://127.0.0.1:1/v1/committee"), "{error}");
-    assert!(client().committee(&[]).await.unwrap_err().to_string().contains("none is configured"));
+    assert!(client().committee(&[], 0).await.unwrap_err().to_string().contains("none is configured"));
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub struct Ceremony {
     pub players: Vec<Address>,
 }
 
-/// The epoch in force.
+/// An epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch {
     /// 1, 2, 3 …
@@ -82,4 +82,6 @@ pub struct Epoch {
     pub group_key: Bytes,
     /// The whole public output of the ceremony.
     pub polynomial: Bytes,
+    /// When it ends, block time; the end of all time where nothing has ended it yet.
+    pub valid_until: u64,
 }

@@ -43,25 +43,6 @@ pub enum ReceiptError {
     },
 }
 
-/// Why a list of receipts is no unbroken chain.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ChainError {
-    /// The signature is not the node's.
-    #[error("receipt {0} is not signed by the node")]
-    Signature(u64),
-    /// A number is missing, or there twice.
-    #[error("receipt {found} follows where {expected} was due")]
-    Sequence {
-        /// The number that was due.
-        expected: u64,
-        /// The number that came.
-        found: u64,
-    },
-    /// The link to the one before is wrong.
-    #[error("receipt {0} does not name the one before it")]
-    Previous(u64),
-}
-
 /// What a receipt is about.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -235,32 +216,13 @@ fn grown(
     Ok(tree)
 }
 
-/// Checks that `receipts` are `node`'s, in order, without a gap, each naming the one before. The first one is taken as it
-/// is unless its number is 0.
-pub fn verify_chain(receipts: &[Receipt], node: Address, domain: &Eip712Domain) -> Result<(), ChainError> {
-    let mut due: Option<(u64, B256)> = None;
-    for receipt in receipts {
-        let sequence = receipt.sequence;
-        if receipt.node != node || !receipt.is_signed(domain) {
-            return Err(ChainError::Signature(sequence));
-        }
-        let genesis = (sequence == 0).then_some((0, B256::ZERO));
-        if let Some((expected, previous)) = due.or(genesis) {
-            if expected != sequence {
-                return Err(ChainError::Sequence { expected, found: sequence });
-            }
-            if previous != receipt.previous {
-                return Err(ChainError::Previous(sequence));
-            }
-        }
-        due = Some((sequence + 1, receipt.hash(domain)));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use mandate_model::{Reason, signed};
+    use mandate_model::{
+        Reason,
+        receipt_chain::{ChainError, verify_chain},
+        signed,
+    };
 
     use super::*;
     use crate::store::Owner;
@@ -311,8 +273,10 @@ mod tests {
             chain_id: 31_337,
             kms_auth: Address::ZERO,
             generation: 0,
+            epoch: 0,
             transport_key: B256::repeat_byte(3),
             nonces: Vec::new(),
+            statement: None,
             evidence: Bytes::from_static(b"evidence"),
         }
     }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy::primitives::{Address, B256};
 use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
-    Outcome,
+    Outcome, Reason,
     bindings::BootRequest,
     wire::{
         BlockRef,
-        kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
+        kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
     },
 };
 use mandate_runtime::{Ambient, entropy, redact::without_urls};
@@ -27,7 +27,7 @@ use crate::{
     nonce::{NonceFull, NonceLimits, NonceTable},
     receipts::{Decision, ReceiptError, ReceiptLog, Witnesses},
     revocation::Revocations,
-    shares::{Shares, Signer},
+    shares::{Holding, Shares, Signer},
 };
 
 /// The most nodes that one request may name: the largest committee.
@@ -86,7 +86,16 @@ struct Case {
     boot: Option<BootRequest>,
     block: Option<BlockRef>,
     head: Option<BlockRef>,
+    /// The head's block time.
+    time: u64,
     witnesses: Witnesses,
+}
+
+/// What goes with `Allowed`.
+#[derive(Debug, Default)]
+struct Released {
+    partial: Option<SealedPartial>,
+    statement: Option<StatementPartial>,
 }
 
 impl Releaser {
@@ -112,10 +121,11 @@ impl Releaser {
 
     async fn decided(&self, request: ReleaseRequest) -> Result<ReleaseResponse, ReleaseError> {
         let case = self.gather(&request).await?;
-        let (outcome, partial) = self.conclude(&case, &request);
+        let (outcome, released) = self.conclude(&case, &request);
         log_decision(&case, &outcome);
+        let Released { partial, statement } = released;
         if let Outcome::Undecided { .. } = outcome {
-            return Ok(ReleaseResponse { outcome, partial: None, receipt: None });
+            return Ok(ReleaseResponse { outcome, partial: None, statement: None, receipt: None });
         }
         let decision = Decision {
             asked: request,
@@ -127,7 +137,7 @@ impl Releaser {
             outcome: outcome.clone(),
         };
         let receipt = self.parts.receipts.append(decision).await?;
-        Ok(ReleaseResponse { outcome, partial, receipt: Some(receipt) })
+        Ok(ReleaseResponse { outcome, partial, statement, receipt: Some(receipt) })
     }
 
     /// Asks one question after the other, and no further one once the outcome is settled.
@@ -177,7 +187,7 @@ impl Releaser {
                 head.block.number, finalized.block.number
             )),
             Ok(head) => {
-                (case.head, case.witnesses.head) = (Some(head.block), head.witness);
+                (case.head, case.time, case.witnesses.head) = (Some(head.block), head.timestamp, head.witness);
                 Ok(head.verdict)
             }
             Err(error) => Err(without_urls(&error.to_string()).into_owned()),
@@ -195,23 +205,57 @@ impl Releaser {
     }
 
     /// The outcome, and what goes with `Allowed`.
-    fn conclude(&self, case: &Case, request: &ReleaseRequest) -> (Outcome, Option<SealedPartial>) {
+    fn conclude(&self, case: &Case, request: &ReleaseRequest) -> (Outcome, Released) {
         let outcome = decide(&case.facts);
-        let (Outcome::Allowed { .. }, Some(boot)) = (&outcome, &case.boot) else { return (outcome, None) };
-        let undecided = |why: &str| (Outcome::Undecided { why: why.to_owned() }, None);
-        let Some(holding) = self.parts.shares.current() else {
-            return undecided("the committee has no epoch yet that this node knows of");
+        let (Outcome::Allowed { .. }, Some(boot)) = (&outcome, &case.boot) else {
+            return (outcome, Released::default());
         };
+        let signed = self.holding(request.epoch, case.time).and_then(|held| self.sign(&held, boot, request));
+        match signed {
+            Ok(released) => (outcome, released),
+            Err(no) => (no, Released::default()),
+        }
+    }
+
+    /// The shares of the epoch that is asked for, if it is valid at `time` (G-11).
+    fn holding(&self, epoch: u64, time: u64) -> Result<Arc<Holding>, Outcome> {
+        let undecided = |why: String| Outcome::Undecided { why };
+        let shares = &self.parts.shares;
+        let Some(current) = shares.current() else {
+            return Err(undecided("the committee has no epoch yet that this node knows of".to_owned()));
+        };
+        match shares.of(epoch) {
+            Some(holding) if time < holding.valid_until => Ok(holding),
+            None if epoch > current.epoch => {
+                Err(undecided(format!("this node does not know of epoch {epoch} yet")))
+            }
+            _ => Err(refused(format!("epoch {epoch} is over, epoch {} is in force", current.epoch))),
+        }
+    }
+
+    fn sign(
+        &self,
+        holding: &Holding,
+        boot: &BootRequest,
+        request: &ReleaseRequest,
+    ) -> Result<Released, Outcome> {
         let ReleaserParts { chain_id, kms_auth, ambient, .. } = &self.parts;
         let signer = Signer { chain_id: *chain_id, kms_auth: *kms_auth, entropy: &*ambient.entropy };
-        match signer.sign(&holding, boot.info.appId, boot.generation, request) {
-            Ok(Some(partial)) => (outcome, Some(partial)),
-            Ok(None) => undecided(&format!("this node holds no share of epoch {}", holding.epoch)),
-            Err(error) => {
-                let reason = mandate_model::Reason::Request(format!("transport key: {error}"));
-                (Outcome::Denied { reason }, None)
+        let (app, generation) = (boot.info.appId, boot.generation);
+        let mut released = Released::default();
+        match &request.statement {
+            Some(keys) => released.statement = signer.sign_statement(holding, app, generation, keys),
+            None => {
+                released.partial = signer
+                    .sign(holding, app, generation, request)
+                    .map_err(|error| refused(format!("transport key: {error}")))?;
             }
         }
+        if released.partial.is_none() && released.statement.is_none() {
+            let why = format!("this node holds no share of epoch {}", holding.epoch);
+            return Err(Outcome::Undecided { why });
+        }
+        Ok(released)
     }
 
     /// Whether the request is for this deployment and holds a nonce of ours, which is spent with this.
@@ -254,6 +298,10 @@ impl Releaser {
         let now = self.parts.ambient.clock.monotonic();
         self.parts.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now)
     }
+}
+
+fn refused(why: String) -> Outcome {
+    Outcome::Denied { reason: Reason::Request(why) }
 }
 
 fn log_decision(case: &Case, outcome: &Outcome) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The share of the epoch in force, and what is signed with it.
+//! The shares of the epochs that are valid, and what is signed with them.
+//!
+//! That is the epoch in force and, for the handover after a rotation, the newest epoch of the root before (G-11).
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::Address;
-use mandate_model::wire::kms::{ReleaseRequest, SealedPartial};
+use mandate_model::wire::kms::{AppKeys, ReleaseRequest, SealedPartial, StatementPartial};
 use mandate_runtime::{Entropy, entropy};
 use mandate_threshold::{
-    GROUP_KEY_LENGTH, Output, SealError, Share,
+    AppStatement, GROUP_KEY_LENGTH, Output, SealError, Share,
     derive::{APP_NAMESPACE, app_message},
 };
 use thiserror::Error;
@@ -62,6 +64,8 @@ pub struct Holding {
     pub output: Output,
     /// This node's share of it.
     pub share: Option<Share>,
+    /// When the epoch ends, block time.
+    pub valid_until: u64,
 }
 
 impl Holding {
@@ -84,7 +88,8 @@ impl Holding {
             }
             None => None,
         };
-        Ok(Self { epoch: epoch.number, round: epoch.round, output, share })
+        let Epoch { number, round, valid_until, .. } = *epoch;
+        Ok(Self { epoch: number, round, output, share, valid_until })
     }
 }
 
@@ -119,20 +124,71 @@ impl Signer<'_> {
             mandate_threshold::seal(&request.transport_key.0, RELEASE_INFO, &binding, &partial, fresh)?;
         Ok(Some(SealedPartial { epoch: holding.epoch, generation, sealed: sealed.into() }))
     }
+
+    /// The part of the committee's public word that `app` has these keys in `generation`. `None` when this node holds no
+    /// share.
+    pub fn sign_statement(
+        &self,
+        holding: &Holding,
+        app: Address,
+        generation: u64,
+        keys: &AppKeys,
+    ) -> Option<StatementPartial> {
+        let statement = AppStatement {
+            chain_id: self.chain_id,
+            kms_auth: self.kms_auth.into(),
+            app: app.into(),
+            generation,
+            ca_spki_sha256: keys.ca_spki_sha256.into(),
+            ethereum: keys.ethereum.into(),
+        };
+        let partial = holding.share.as_ref()?.sign_statement(&statement).encode();
+        Some(StatementPartial { epoch: holding.epoch, generation, partial: partial.to_vec().into() })
+    }
 }
 
-/// The holding of the epoch in force. Cheap to clone.
+/// What this node holds of the epochs that are valid. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Shares(Arc<RwLock<Option<Arc<Holding>>>>);
+pub struct Shares(Arc<RwLock<Held>>);
+
+#[derive(Debug, Clone, Default)]
+struct Held {
+    current: Option<Arc<Holding>>,
+    outgoing: Option<Arc<Holding>>,
+}
 
 impl Shares {
-    /// What is held now.
+    /// Of the epoch in force.
     pub fn current(&self) -> Option<Arc<Holding>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read().current
     }
 
-    /// From now on this.
-    pub fn replace(&self, holding: Option<Holding>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = holding.map(Arc::new);
+    /// Of the root before it, during its handover.
+    pub fn outgoing(&self) -> Option<Arc<Holding>> {
+        self.read().outgoing
+    }
+
+    /// Of `epoch`; 0 stands for the one in force.
+    pub fn of(&self, epoch: u64) -> Option<Arc<Holding>> {
+        let Held { current, outgoing } = self.read();
+        match epoch {
+            0 => current,
+            _ => current.into_iter().chain(outgoing).find(|holding| holding.epoch == epoch),
+        }
+    }
+
+    /// From now on these.
+    pub fn replace(&self, current: Option<Holding>, outgoing: Option<Holding>) {
+        let held = Held { current: current.map(Arc::new), outgoing: outgoing.map(Arc::new) };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Lets go of the root before the present one.
+    pub fn end_outgoing(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).outgoing = None;
+    }
+
+    fn read(&self) -> Held {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -222,12 +222,12 @@ impl Store {
         write().map_err(redb_error)
     }
 
-    /// Forgets the shares of every round before `shares_before`, and what was needed to make those of `made` and before:
+    /// Forgets, of all rounds up to `made`, the shares of every one that is not in `kept`, and what was needed to make them:
     /// what is not there, a later break-in does not find.
-    pub fn forget_secrets(&self, shares_before: u64, made: u64) -> Result<(), StoreError> {
+    pub fn forget_secrets(&self, kept: &[u64], made: u64) -> Result<(), StoreError> {
         let write = || -> Result<(), redb::Error> {
             let txn = self.0.db.begin_write()?;
-            txn.open_table(SHARES)?.retain(|round, _| round >= shares_before)?;
+            txn.open_table(SHARES)?.retain(|round, _| round > made || kept.contains(&round))?;
             txn.open_table(SEEDS)?.retain(|round, _| round > made)?;
             let after = made.saturating_add(1).to_be_bytes();
             txn.open_table(LETTERS)?.retain_in(..after.as_slice(), |_, _| false)?;
@@ -359,10 +359,12 @@ mod tests {
             store.put_output(round, b"output", b"share").unwrap();
             store.put_letter(&letter(1, LetterKind::Dealing, round, 1)).unwrap();
         }
-        store.forget_secrets(3, 2).unwrap();
+        store.forget_secrets(&[1], 2).unwrap();
         assert_eq!(store.output(2).unwrap().unwrap().sealed_share, None);
         assert_eq!(store.output(2).unwrap().unwrap().output, b"output");
-        assert_eq!(store.output(3).unwrap().unwrap().sealed_share, Some(b"share".to_vec()));
+        for kept in [1, 3] {
+            assert_eq!(store.output(kept).unwrap().unwrap().sealed_share, Some(b"share".to_vec()));
+        }
         assert_eq!((store.dealer_seed(2).unwrap(), store.letters(2).unwrap().len()), (None, 0));
         assert_eq!((store.dealer_seed(3).unwrap().is_some(), store.letters(3).unwrap().len()), (true, 1));
     }

@@ -12,11 +12,12 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 use mandate_attestation::dev_pki::{Defect, DevGuest};
-use mandate_kms::{Running, StartError, receipts::verify_chain, store::StoreError};
+use mandate_kms::{Running, StartError, store::StoreError};
 use mandate_model::{
     Outcome,
     bindings::AppAuth,
     receipt::Receipt,
+    receipt_chain::verify_chain,
     signed,
     wire::kms::{ReleaseResponse, RevocationNotice},
 };

@@ -16,10 +16,11 @@ use std::{
 
 use alloy::primitives::{Address, B256, Bytes, keccak256};
 use mandate_attestation::dev_pki::{Defect, DevGuest, DevPki};
-use mandate_kms::{boot, decide::Verdict, receipts::verify_chain, shares::RELEASE_INFO};
+use mandate_kms::{boot, decide::Verdict, shares::RELEASE_INFO};
 use mandate_model::{
     Outcome,
     outcome::PolicyReason,
+    receipt_chain::verify_chain,
     wire::kms::{NodeNonce, ReleaseRequest, ReleaseResponse, RevocationNotice},
 };
 use mandate_threshold::{
@@ -225,7 +226,7 @@ async fn g6_head_below_finality_is_undecided() {
 #[tokio::test]
 async fn g6_node_without_a_share_is_undecided() {
     let world = World::new();
-    world.shares.replace(None);
+    world.shares.replace(None, None);
     assert_undecided(&world.release(&world.request()).await, "epoch");
 }
 

@@ -8,7 +8,7 @@
 //! | `GET /v1/mailbox/{node}?after=N&wait=SECONDS` | letters for a node, waiting for the next |
 //! | `POST /v1/submissions` | what a node wants on chain |
 //! | `POST /v1/approvals` | a council member's approval |
-//! | `GET /v1/committee` | who the nodes are and the group key |
+//! | `GET /v1/committee` | who the nodes of the epoch in force, or of `?epoch=N`, are and its group key |
 //! | `GET /v1/{apps,versions,proposals,domains,events}` | what the contracts hold and said, by page |
 //! | `GET /v1/status` | how far the chain was followed |
 //! | `POST /bootAuth/app`, `/bootAuth/kms`, `GET /` | upstream dstack's webhook |

@@ -8,6 +8,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
+use alloy::providers::Provider;
 use common::{
     World, eventually, keys,
     proxy::{Faults, Proxy, server::Served},
@@ -194,4 +195,33 @@ async fn g5_a_machine_of_another_chain_behind_the_same_address_latches_grants() 
     let keys = keys(&running.store).await;
     assert!(keys.len() == 3 && keys.iter().all(|key| key.starts_with("revocation_push")), "{keys:?}");
     running.end().await;
+}
+
+/// Between the chain id that was asked for and the next request the connection may have become another one.
+#[tokio::test]
+async fn g5_first_answer_over_a_new_connection_is_not_believed() {
+    let world = world(4, URLS).await;
+    let (_proxy, served) = behind_proxy(&world).await;
+    let (other, elsewhere) = behind_proxy(&world).await;
+    drop(elsewhere);
+    other.set(Faults { chain_id: Some(5), ..Faults::default() });
+    let config = config(&[served.ws()], Duration::from_millis(30));
+    let endpoints = Endpoints::new(&config, world.chain.chain_id(), Ambient::system()).unwrap();
+    let provider = endpoints.provider();
+    provider.get_block_number().await.unwrap();
+    let address = served.address;
+    served.disconnect();
+    drop(served);
+    eventually("the address is free", || async { tokio::net::TcpListener::bind(address).await.is_ok() }).await;
+    let _elsewhere = other.serve(address).await;
+    eventually("the other chain is noticed", || async {
+        let before = other.asked("eth_blockNumber");
+        match provider.get_block_number().await {
+            // The old connection has not ended yet.
+            Ok(_) => assert_eq!(other.asked("eth_blockNumber"), before, "another chain was believed"),
+            Err(error) => return error.to_string().contains("chain 5"),
+        }
+        false
+    })
+    .await;
 }

@@ -15,7 +15,7 @@ import {svm} from "./support/Svm.sol";
 contract AppAuthProofs is AppAuthState {
     function setUp() public override {
         super.setUp();
-        app.enterEra(0);
+        app.enterFirstEra();
     }
 
     /// @notice Of the owner: every call that can touch a device.

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {vm} from "../unit/support/Vm.sol";
 import {AppAuthState} from "./support/AppAuthState.sol";
 
-/// @notice G-2 and G-3 of one app's code: any storage of an app in a given era, any time, any arguments.
-abstract contract AppCodeProofs is AppAuthState {
+/// @notice G-2 and G-3 of one app's code: any storage of an app that has not upgraded yet, any time, any arguments.
+contract AppCodeProofs is AppAuthState {
+    function setUp() public override {
+        super.setUp();
+        app.enterFirstEra();
+    }
+
     /// @notice Of the owner: every call that can touch a version.
     function check_G2_code_scheduleCode(uint40 time, uint40 probeTime, bytes32 probed, bytes32 codeHash) external {
         bytes memory data = abi.encodeCall(app.scheduleCode, (codeHash, "", false, 0));
@@ -68,24 +72,5 @@ abstract contract AppCodeProofs is AppAuthState {
 
     function check_G3_code(address caller, uint40 time, uint40 probeTime, bytes32 codeHash) external {
         _checkNotOwner(caller, time, Part.Code, codeHash, probeTime);
-    }
-}
-
-/// @notice An app that has not upgraded yet.
-contract FirstEraProofs is AppCodeProofs {
-    function setUp() public override {
-        super.setUp();
-        app.enterEra(0);
-    }
-}
-
-/// @notice An app that has upgraded so often that versions of every age which the contract tells apart can be there. Of eras
-/// only their distance counts, so that this one stands for all later ones.
-contract LaterEraProofs is AppCodeProofs {
-    function setUp() public override {
-        super.setUp();
-        app.enterEra(9);
-        // Every upgrade leaves it so: `UpgradesProofs.check_wellFormed_NoEndsForAnEraToCome`.
-        vm.assume(app.endsWrittenFor() <= 9);
     }
 }

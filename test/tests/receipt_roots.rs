@@ -66,8 +66,10 @@ async fn deny(client: &Client, node: &str, chain_id: u64, kms_auth: Address) {
         chain_id,
         kms_auth,
         generation: 0,
+        epoch: 0,
         transport_key: B256::repeat_byte(9),
         nonces: vec![NodeNonce { node: answer.node, nonce: answer.nonce }],
+        statement: None,
         evidence: Default::default(),
     };
     let guest = DevGuest::new(Address::ZERO, B256::repeat_byte(1)).with_defect(Defect::TamperedQuote);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What `verify evidence`, `bundle` and `replay` are told.
+//! What `verify evidence`, `bundle`, `replay` and `audit` are told.
 
 use std::path::PathBuf;
 
@@ -64,4 +64,31 @@ pub(crate) struct ReplayArgs {
     /// Hash of the finalised block as known from elsewhere; default: the node's word
     #[arg(long, value_name = "HASH")]
     pub(crate) block: Option<B256>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Audit this node only, where the chain says or at URL; may be repeated. Default: every node that the committee lists
+    #[arg(long = "node", value_name = "ADDRESS[=URL]", value_parser = parse_node)]
+    pub(crate) nodes: Vec<(Address, Option<String>)>,
+    /// Receipts that somebody holds (JSON: a receipt, a list of them, a node's answer or a bundle), which the logs must
+    /// have; may be repeated
+    #[arg(long = "held", value_name = "FILE")]
+    pub(crate) held: Vec<PathBuf>,
+    /// Directory with the logs as they were at the last audit, which the present ones must continue; kept up to date
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+    /// Check the logs only, and judge no decision again
+    #[arg(long)]
+    pub(crate) no_replay: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+fn parse_node(text: &str) -> Result<(Address, Option<String>), String> {
+    let (node, url) = match text.split_once('=') {
+        Some((node, url)) => (node, Some(url.to_owned())),
+        None => (text, None),
+    };
+    Ok((node.parse().map_err(|e| format!("{node:?} is no address: {e}"))?, url))
 }

@@ -225,7 +225,7 @@ impl Fetcher {
     /// # Errors
     /// When the committee does not release it.
     pub async fn fetch(&self) -> Result<Fetched> {
-        let view = self.client.committee(&self.relayers).await.map_err(CliError::refused)?;
+        let view = self.client.committee(&self.relayers, 0).await.map_err(CliError::refused)?;
         let fetched = self.client.fetch(&self.pinned, &view, 0, &self.guest).await;
         fetched.map_err(CliError::refused)
     }

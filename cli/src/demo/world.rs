@@ -184,7 +184,7 @@ impl World {
     /// The committee as the relayer tells it.
     pub(crate) async fn committee(&self) -> Result<CommitteeView> {
         let relayers = [self.services()?.relayer_url.clone()];
-        KeyClient::new(&self.ambient).committee(&relayers).await.map_err(CliError::refused)
+        KeyClient::new(&self.ambient).committee(&relayers, 0).await.map_err(CliError::refused)
     }
 
     /// `guest` asks the committee for its secret.

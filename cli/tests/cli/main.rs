@@ -2,8 +2,10 @@
 //! The `mandate` command as a shell runs it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod audit;
 mod commands;
 mod failures;
 mod image;
 mod replay;
 mod shell;
+mod town;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate verify evidence`, `mandate bundle` and `mandate replay` against a committee of real nodes.
 
-use std::time::Duration;
-
 use alloy::{
     hex,
     primitives::{Address, B256, Bytes},
@@ -10,87 +8,16 @@ use alloy::{
 use mandate_attestation::{Evidence, KnownImage, OsImage, Verifier, dev_pki::DevPki};
 use mandate_cli::{
     ConfigFile,
-    demo::{Options, World},
     replay::{Expected, Place, ReplayError, replay},
 };
 use mandate_model::{Outcome, Reason, bundle::Bundle, deployment::Deployment, outcome::PolicyReason};
 use mandate_witness::Witness;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::shell::Ran;
+use crate::{shell::Ran, town::Town};
 
 const UNKNOWN: B256 = B256::repeat_byte(0x77);
-
-/// The demo's committee with an app that has active code, and a directory for the command.
-struct Town {
-    world: World,
-    dir: TempDir,
-    config: ConfigFile,
-}
-
-impl Town {
-    async fn found() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let dir = tempfile::tempdir().unwrap();
-        let options = Options { dir: dir.path().join("world"), rpc_port: 0, embedded_issuer: true };
-        std::fs::create_dir_all(&options.dir).unwrap();
-        let world = World::up_to(options, 5).await.unwrap();
-        let config = world.config_file().unwrap();
-        std::fs::write(dir.path().join("root.der"), world.root_der()).unwrap();
-        let town = Self { world, dir, config };
-        town.write("mandate.toml", toml::to_string(&town.config).unwrap().as_bytes());
-        town
-    }
-
-    fn write(&self, name: &str, content: &[u8]) {
-        std::fs::write(self.dir.path().join(name), content).unwrap();
-    }
-
-    async fn run(&self, line: &str) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_mandate"))
-            .args(line.split_whitespace())
-            .current_dir(self.dir.path())
-            .env_clear()
-            .output()
-            .await
-            .unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// The bundle of a node's newest receipt once that has this outcome, fetched by the command.
-    async fn bundle(&self, name: &str, outcome: &str) -> Bundle {
-        let node = self.world.node_urls().unwrap().remove(0);
-        // Nobody waits for the slowest node, and this may be it.
-        let newest = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                let receipts: Vec<Value> = get(&format!("{node}/v1/receipts")).await;
-                match receipts.last() {
-                    Some(last) if last["outcome"]["outcome"] == outcome => {
-                        return last["sequence"].as_u64().unwrap();
-                    }
-                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
-                }
-            }
-        });
-        let newest = newest.await.unwrap();
-        let ran = self.run(&format!("bundle {node} {newest} --out {name} --json")).await;
-        assert_eq!(ran.json()["receipt"], newest);
-        let missing = self.run(&format!("bundle {node} 999 --out none.json")).await;
-        assert!(missing.error(1).contains("404"), "{missing:?}");
-        Bundle::decode(&std::fs::read(self.dir.path().join(name)).unwrap()).unwrap()
-    }
-}
-
-async fn get<T: serde::de::DeserializeOwned>(url: &str) -> T {
-    use mandate_runtime::{http::Client, net::TcpNet};
-    Client::new(std::sync::Arc::new(TcpNet)).get_json(url).await.unwrap()
-}
 
 fn outcome(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"))

@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod event;
 pub mod outcome;
 pub mod receipt;
+pub mod receipt_chain;
 pub mod receipt_tree;
 pub mod signed;
 pub mod state;

@@ -6,15 +6,19 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mandate_model::{
     outcome::Outcome,
     receipt::Receipt,
-    wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
+    wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
 };
 use mandate_runtime::http::HttpError;
-use mandate_threshold::{Partial, SealingKey, derive::APP_NAMESPACE, open};
+use mandate_threshold::{
+    Partial, SealingKey, derive::APP_NAMESPACE, open, statement::STATEMENT_NAMESPACE,
+};
+use zeroize::Zeroizing;
 
 use super::{
     Combined, Gathered, KeyClient, KeyError, Pinned,
     committee::{Committee, Seat},
     report::{NodeOutcome, NodeReport},
+    stated,
 };
 
 /// Binds the sealed part to its purpose; the request's report data is the associated data.
@@ -59,6 +63,26 @@ pub(super) struct Asked<'a> {
     pub(super) request: &'a ReleaseRequest,
     pub(super) transport: &'a SealingKey,
     pub(super) app: Address,
+}
+
+impl Asked<'_> {
+    /// What a node has to sign for this generation, and in which namespace.
+    fn message(&self, committee: &Committee, generation: u64) -> (&'static [u8], Vec<u8>) {
+        match &self.request.statement {
+            None => (APP_NAMESPACE, committee.message(self.pinned, self.app, generation)),
+            Some(keys) => {
+                let statement = stated::statement(self.pinned, self.app, generation, keys);
+                (STATEMENT_NAMESPACE, statement.message())
+            }
+        }
+    }
+}
+
+/// A part as it came, before anything of it is believed.
+struct Part {
+    epoch: u64,
+    generation: u64,
+    encoded: Zeroizing<Vec<u8>>,
 }
 
 /// Collects nonces: from all who answer before the grace that begins with the quorum-th is over.
@@ -148,8 +172,8 @@ pub(super) async fn partials(
         };
         answers.set(seat.node, outcome);
         if let Some((partial, generation)) = part {
-            let message = committee.message(asked.pinned, asked.app, generation);
-            if let Some(combined) = gathered.add(committee, &message, generation, partial) {
+            let (namespace, message) = asked.message(committee, generation);
+            if let Some(combined) = gathered.add(committee, (namespace, &message), generation, partial) {
                 return Some(combined);
             }
         }
@@ -170,14 +194,23 @@ fn judge(
     {
         return bad(why);
     }
-    match (answer.outcome, answer.partial, answer.receipt.map(Box::new)) {
+    let unasked = match &asked.request.statement {
+        Some(_) => answer.partial.is_some(),
+        None => answer.statement.is_some(),
+    };
+    if unasked {
+        return bad(format!("{}, but with a part that was not asked for", answer.outcome));
+    }
+    let part = match (answer.partial, answer.statement) {
+        (Some(sealed), _) => Some(open_part(asked, sealed)),
+        (None, stated) => stated.map(|stated| Ok(public_part(stated))),
+    };
+    match (answer.outcome, part, answer.receipt.map(Box::new)) {
         (Outcome::Undecided { why }, None, _) => (NodeOutcome::Undecided { why }, None),
         (Outcome::Denied { reason }, None, Some(receipt)) => (NodeOutcome::Denied { reason, receipt }, None),
-        (Outcome::Allowed { valid_until }, Some(sealed), Some(receipt)) => {
-            match open_part(committee, asked, seat, &sealed) {
-                Ok(partial) => {
-                    (NodeOutcome::Allowed { valid_until, receipt }, Some((partial, sealed.generation)))
-                }
+        (Outcome::Allowed { valid_until }, Some(part), Some(receipt)) => {
+            match part.and_then(|part| check_part(committee, asked, seat, &part)) {
+                Ok(part) => (NodeOutcome::Allowed { valid_until, receipt }, Some(part)),
                 Err(why) => (NodeOutcome::BadPartial { why, receipt }, None),
             }
         }
@@ -208,33 +241,45 @@ fn check_receipt(
     Ok(())
 }
 
-/// Opens a part and verifies that it is the one which this node had to give.
-fn open_part(
+/// Opens a part of the secret.
+fn open_part(asked: &Asked<'_>, sealed: SealedPartial) -> Result<Part, String> {
+    let SealedPartial { epoch, generation, sealed } = sealed;
+    let encoded = open(asked.transport, SEAL_INFO, &asked.request.report_data(), &sealed)
+        .map_err(|error| error.to_string())?;
+    Ok(Part { epoch, generation, encoded })
+}
+
+/// A part of a statement, which is nobody's secret.
+fn public_part(stated: StatementPartial) -> Part {
+    let StatementPartial { epoch, generation, partial } = stated;
+    Part { epoch, generation, encoded: Zeroizing::new(partial.to_vec()) }
+}
+
+/// Verifies that a part is the one which this node had to give, and for which generation it is.
+fn check_part(
     committee: &Committee,
     asked: &Asked<'_>,
     seat: &Seat,
-    sealed: &SealedPartial,
-) -> Result<Partial, String> {
-    if sealed.epoch != committee.epoch() {
+    part: &Part,
+) -> Result<(Partial, u64), String> {
+    if part.epoch != committee.epoch() {
         return Err(format!(
             "it signed with its share of epoch {}, asked was {}",
-            sealed.epoch,
+            part.epoch,
             committee.epoch()
         ));
     }
     let wanted = asked.request.generation;
-    if sealed.generation == 0 || (wanted != 0 && sealed.generation != wanted) {
-        return Err(format!("it signed for generation {}, asked was {wanted}", sealed.generation));
+    if part.generation == 0 || (wanted != 0 && part.generation != wanted) {
+        return Err(format!("it signed for generation {}, asked was {wanted}", part.generation));
     }
-    let opened = open(asked.transport, SEAL_INFO, &asked.request.report_data(), &sealed.sealed)
-        .map_err(|error| error.to_string())?;
-    let partial = Partial::decode(&opened).map_err(|error| error.to_string())?;
+    let partial = Partial::decode(&part.encoded).map_err(|error| error.to_string())?;
     if partial.index() != seat.index {
         return Err(format!("it claims index {}, its own is {}", partial.index(), seat.index));
     }
-    let message = committee.message(asked.pinned, asked.app, sealed.generation);
-    if !committee.polynomial().verify_partial(APP_NAMESPACE, &message, &partial) {
+    let (namespace, message) = asked.message(committee, part.generation);
+    if !committee.polynomial().verify_partial(namespace, &message, &partial) {
         return Err(format!("the signature of index {} does not verify", seat.index));
     }
-    Ok(partial)
+    Ok((partial, part.generation))
 }

@@ -121,8 +121,14 @@ pub enum KeyError {
     /// The evidence names no app.
     #[error("this guest's own evidence names no app id: its event log is not one of a booted app")]
     NoApp,
+    /// The app's keys cannot be made of its secret; the text names no key.
+    #[error("the app's keys: {what}")]
+    Keys {
+        /// What is wrong.
+        what: String,
+    },
     /// Too few nodes gave their part.
-    #[error("{allowed} of {needed} necessary nodes gave their part of the secret{}", lines(.reports))]
+    #[error("{allowed} of {needed} necessary nodes gave their part{}", lines(.reports))]
     NotEnough {
         /// How many are necessary.
         needed: usize,

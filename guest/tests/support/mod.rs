@@ -23,7 +23,7 @@ use mandate_model::{
     signed,
     wire::{
         BlockRef,
-        kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial},
+        kms::{AppKeys, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
         relayer::{CommitteeView, Member},
     },
 };
@@ -33,7 +33,7 @@ use mandate_runtime::{
     net::{Net, TcpNet},
 };
 use mandate_threshold::{
-    CeremonyInfo, DealerSession, DealingKey, Output, PlayerSession, Share,
+    AppStatement, CeremonyInfo, DealerSession, DealingKey, Output, PlayerSession, Share,
     derive::{APP_NAMESPACE, app_message},
     seal,
 };
@@ -77,6 +77,8 @@ pub enum Manner {
     StaleReceipt,
     /// Sends a partial along with a denial.
     DeniesAndGives,
+    /// Gives a part of the secret when it is asked for a statement.
+    GivesSecret,
     /// Calls itself another node.
     Impostor,
     /// An error with control characters in its text.
@@ -181,6 +183,7 @@ impl World {
             kms_auth: KMS_AUTH,
             committee: COMMITTEE,
             epoch: EPOCH,
+            outgoing: None,
             quorum: output.quorum(),
             group_key: output.group_key().into(),
             polynomial: output.polynomial().into(),
@@ -250,12 +253,15 @@ impl Node {
         };
         let receipt = self.receipt(request, &outcome);
         let gives = matches!(outcome, Outcome::Allowed { .. }) || self.manner == Manner::DeniesAndGives;
-        let partial = gives.then(|| self.partial(request, verified.app_id()));
+        let about = |keys| self.statement(request, keys, verified.app_id());
+        let statement = request.statement.as_ref().filter(|_| gives).map(about);
+        let secret = request.statement.is_none() || self.manner == Manner::GivesSecret;
+        let partial = (gives && secret).then(|| self.partial(request, verified.app_id()));
         let receipt = match self.manner {
             Manner::NoReceipt | Manner::Undecided => None,
             _ => Some(receipt),
         };
-        ReleaseResponse { outcome, partial, receipt }
+        ReleaseResponse { outcome, partial, statement, receipt }
     }
 
     fn partial(&self, request: &ReleaseRequest, app: Address) -> SealedPartial {
@@ -272,6 +278,22 @@ impl Node {
             seal(&request.transport_key, b"mandate-release-v1", &binding, &partial, B256::random().0);
         let epoch = if self.manner == Manner::OldEpoch { EPOCH - 1 } else { EPOCH };
         SealedPartial { epoch, generation, sealed: sealed.unwrap().into() }
+    }
+
+    fn statement(&self, request: &ReleaseRequest, keys: &AppKeys, app: Address) -> StatementPartial {
+        let generation = if self.manner == Manner::OtherGeneration { 0 } else { GENERATION };
+        let app = if self.manner == Manner::WrongMessage { Address::ZERO } else { app };
+        let statement = AppStatement {
+            chain_id: CHAIN,
+            kms_auth: KMS_AUTH.into(),
+            app: app.into(),
+            generation,
+            ca_spki_sha256: keys.ca_spki_sha256.into(),
+            ethereum: keys.ethereum.into(),
+        };
+        let share = if self.manner == Manner::WrongShare { &self.others } else { &self.share };
+        let epoch = if self.manner == Manner::OldEpoch { EPOCH - 1 } else { request.epoch };
+        StatementPartial { epoch, generation, partial: share.sign_statement(&statement).encode().to_vec().into() }
     }
 
     fn receipt(&self, request: &ReleaseRequest, outcome: &Outcome) -> Receipt {

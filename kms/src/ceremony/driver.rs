@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Feeds a [`Round`] from the chain and the mailbox, and sends what it wants sent.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
 use futures::future::join_all;
@@ -91,6 +91,7 @@ impl Driver {
     /// Looks at a new finalised block. In quiet times that is one read.
     pub(crate) async fn observe(&mut self, block: BlockRef) -> Result<(), DriverError> {
         let (number, timestamp) = self.chain.round(block).await?;
+        self.end_handover(timestamp).await?;
         let is_news = match &self.ceremony {
             Some(known) => known.round != number || known.state.is_running(),
             None => number != 0,
@@ -143,19 +144,52 @@ impl Driver {
         }
         let Some(ceremony) = self.chain.ceremony(block, epoch.round).await? else { return Ok(()) };
         self.recover_output(block, timestamp, &ceremony).await?;
-        let holding = self.load(&epoch).await.inspect_err(|_| self.shares.replace(None))?;
+        let holding = self.load(&epoch).await.inspect_err(|_| self.shares.replace(None, None))?;
+        let outgoing = self.outgoing(block, timestamp).await?;
         tracing::info!(
             epoch = epoch.number,
             round = epoch.round,
             share = holding.share.is_some(),
+            outgoing = outgoing.as_ref().map(|outgoing| outgoing.epoch),
             "an epoch is in force"
         );
-        self.shares.replace(Some(holding));
-        // With the output kept, nothing of its making is needed any more; nor are the shares that it replaced.
-        let shares_before = if ceremony.kind.keeps_key() { epoch.round } else { 0 };
-        self.context.store.run(move |store| store.forget_secrets(shares_before, epoch.round)).await?;
+        self.shares.replace(Some(holding), outgoing);
+        self.forget(epoch.round).await?;
         self.epoch = Some(epoch);
         Ok(())
+    }
+
+    /// The root before the present one, while its handover lasts (G-11).
+    async fn outgoing(&self, block: BlockRef, timestamp: u64) -> Result<Option<Holding>, DriverError> {
+        let valid = self.chain.outgoing_epoch(block).await?.filter(|epoch| timestamp < epoch.valid_until);
+        let Some(epoch) = valid else { return Ok(None) };
+        match self.load(&epoch).await {
+            Ok(holding) => Ok(Some(holding)),
+            // The epoch in force must not wait for one that is on its way out.
+            Err(DriverError::Share(error)) => {
+                tracing::error!(epoch = epoch.number, %error, "no share of the root that is on its way out");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Destroys what is held of the root before the present one when its handover is over, for good.
+    async fn end_handover(&self, timestamp: u64) -> Result<(), DriverError> {
+        let over = |holding: &Arc<Holding>| timestamp >= holding.valid_until;
+        let (Some(outgoing), Some(current)) = (self.shares.outgoing().filter(over), self.shares.current()) else {
+            return Ok(());
+        };
+        self.shares.end_outgoing();
+        self.forget(current.round).await?;
+        tracing::info!(epoch = outgoing.epoch, "the handover is over: its shares are destroyed");
+        Ok(())
+    }
+
+    /// With the output of `round` kept, nothing of its making is needed any more; nor are shares of what is not valid now.
+    async fn forget(&self, round: u64) -> Result<(), DriverError> {
+        let kept: Vec<u64> = std::iter::once(round).chain(self.shares.outgoing().map(|o| o.round)).collect();
+        Ok(self.context.store.run(move |store| store.forget_secrets(&kept, round)).await?)
     }
 
     /// Computes the output of a round that ended while this node was not looking: the logs are still on chain.

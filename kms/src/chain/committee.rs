@@ -65,6 +65,12 @@ impl Chain {
         Ok(epoch(found))
     }
 
+    /// The newest epoch of the root before the present one; nothing when no root was ever replaced.
+    pub(crate) async fn outgoing_epoch(&self, block: BlockRef) -> Result<Option<Epoch>, Undecided> {
+        let found = self.read(block, self.committee, &KmsCommittee::outgoingEpochCall {}).await?.value;
+        Ok(epoch(found))
+    }
+
     /// The epoch with this number, in force or past.
     pub(crate) async fn epoch_of(&self, block: BlockRef, number: u64) -> Result<Option<Epoch>, Undecided> {
         let found = self.read(block, self.committee, &KmsCommittee::epochCall { number }).await?.value;
@@ -73,9 +79,9 @@ impl Chain {
 }
 
 fn epoch(found: bindings::Epoch) -> Option<Epoch> {
-    let (number, round, group_key, polynomial) =
-        (found.number, found.round, found.groupKey, found.polynomial);
-    (number != 0).then_some(Epoch { number, round, group_key, polynomial })
+    let (number, round, valid_until) = (found.number, found.round, found.validUntil.to::<u64>());
+    let (group_key, polynomial) = (found.groupKey, found.polynomial);
+    (number != 0).then_some(Epoch { number, round, group_key, polynomial, valid_until })
 }
 
 fn kind(number: u8) -> Option<Kind> {

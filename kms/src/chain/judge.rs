@@ -30,6 +30,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The block whose state they were executed on.
     pub block: BlockRef,
+    /// Its time.
+    pub timestamp: u64,
     /// The key generation that is meant: the one asked for, or the current one where 0 was asked.
     pub generation: u64,
     /// The whole witness of the verdict, for whoever replays it (G-8).
@@ -72,14 +74,10 @@ pub struct Pause {
 pub(crate) struct ChainJudge(pub(crate) Chain);
 
 impl ChainJudge {
-    async fn decide(
-        &self,
-        block: BlockRef,
-        request: &BootRequest,
-    ) -> Result<(Verdict, Option<Witness>), Undecided> {
+    async fn decide(&self, block: BlockRef, request: &BootRequest) -> Result<Judgement, Undecided> {
         let call = KmsAuth::decideCall { request: request.clone() };
         let read = self.0.read(block, self.0.kms_auth, &call).await?;
-        let (answer, witness) = (read.value, read.execution.witness().ok());
+        let (answer, timestamp, witness) = (read.value, read.timestamp, read.execution.witness().ok());
         let verdict = verdict(answer.verdict, answer.reason, answer.validUntil).ok_or_else(|| {
             Undecided::Malformed {
                 contract: self.0.kms_auth,
@@ -87,7 +85,7 @@ impl ChainJudge {
                 why: format!("verdict {} with reason {}", answer.verdict, answer.reason),
             }
         })?;
-        Ok((verdict, witness))
+        Ok(Judgement { verdict, block, timestamp, generation: request.generation, witness })
     }
 
     /// Whether `app` has the blessed code. What foreign code says of itself is worth remembering for nobody.
@@ -114,16 +112,15 @@ impl Judge for ChainJudge {
     fn finalized<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(At::Finalized).await?;
-            let (verdict, witness) = self.decide(block, request).await?;
-            let asked = request.generation;
-            if !matches!(verdict, Verdict::Allowed { .. }) {
-                return Ok(Judgement { verdict, block, generation: asked, witness });
+            let judgement = self.decide(block, request).await?;
+            if !matches!(judgement.verdict, Verdict::Allowed { .. }) {
+                return Ok(judgement);
             }
-            Ok(match self.generation(block, request.info.appId, asked).await? {
-                Some(generation) => Judgement { verdict, block, generation, witness },
+            Ok(match self.generation(block, request.info.appId, request.generation).await? {
+                Some(generation) => Judgement { generation, ..judgement },
                 None => {
                     let verdict = Verdict::Denied(PolicyReason::GenerationRetired);
-                    Judgement { verdict, block, generation: asked, witness }
+                    Judgement { verdict, ..judgement }
                 }
             })
         })
@@ -132,8 +129,7 @@ impl Judge for ChainJudge {
     fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(At::Head).await?;
-            let (verdict, witness) = self.decide(block, request).await?;
-            Ok(Judgement { verdict, block, generation: request.generation, witness })
+            self.decide(block, request).await
         })
     }
 

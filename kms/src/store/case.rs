@@ -178,8 +178,10 @@ mod tests {
             chain_id: n,
             kms_auth: Address::ZERO,
             generation: 0,
+            epoch: 0,
             transport_key: B256::ZERO,
             nonces: Vec::new(),
+            statement: None,
             evidence: Bytes::from_static(b"evidence"),
         }
     }

@@ -85,6 +85,7 @@ impl Judge for Scripted {
         let answer = script.finalized.clone().map(|verdict| Judgement {
             verdict,
             block: at,
+            timestamp: NOW + at.number,
             generation,
             witness: None,
         });
@@ -94,8 +95,9 @@ impl Judge for Scripted {
     fn head<'a>(&'a self, request: &'a BootRequest) -> BoxFuture<'a, Result<Judgement, Undecided>> {
         let script = self.0.lock().unwrap();
         let (at, generation) = (block(script.head_height), request.generation);
+        let timestamp = NOW + at.number;
         let answer =
-            script.head.clone().map(|verdict| Judgement { verdict, block: at, generation, witness: None });
+            script.head.clone().map(|verdict| Judgement { verdict, block: at, timestamp, generation, witness: None });
         Box::pin(async move { answer })
     }
 
@@ -156,9 +158,9 @@ impl World {
         let mut lease = Freshness::new(LEASE);
         lease.note_published(B256::repeat_byte(1), Duration::ZERO);
         assert!(lease.observe_finalized(B256::repeat_byte(1), Duration::ZERO));
-        let (output, share) = committee_of_one();
+        let (output, share) = committee_of_one(5);
         let shares = Shares::default();
-        shares.replace(Some(Holding { epoch: 1, round: 1, output: output.clone(), share: Some(share) }));
+        shares.replace(Some(holding(1, output.clone(), Some(share), u64::MAX)), None);
         let receipts = ReceiptLog::open(store.clone(), keys.clone(), context.domain(), true).unwrap();
         let revocations = Revocations::open(store, judge.clone()).unwrap();
         let releaser = Releaser::new(ReleaserParts {
@@ -188,8 +190,10 @@ impl World {
             chain_id: CHAIN,
             kms_auth: KMS_AUTH,
             generation: 0,
+            epoch: 0,
             transport_key: transport().public().into(),
             nonces: vec![NodeNonce { node: nonce.node, nonce: nonce.nonce }],
+            statement: None,
             evidence: Default::default(),
         }
     }
@@ -218,8 +222,14 @@ pub fn transport() -> SealingKey {
     SealingKey::from_seed([0x77; 32])
 }
 
-fn committee_of_one() -> (Output, Share) {
-    let key = DealingKey::from_seed([5; 32]);
+/// What a node holds of an epoch whose number is that of its round.
+pub fn holding(epoch: u64, output: Output, share: Option<Share>, valid_until: u64) -> Holding {
+    Holding { epoch, round: epoch, output, share, valid_until }
+}
+
+/// The root and the one share of a committee of one, another one for each seed.
+pub fn committee_of_one(seed: u8) -> (Output, Share) {
+    let key = DealingKey::from_seed([seed; 32]);
     let info = CeremonyInfo {
         namespace: b"test".to_vec(),
         round: 1,

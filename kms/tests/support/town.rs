@@ -216,6 +216,12 @@ impl Town {
 
     /// Registers the nodes and opens the first ceremony.
     pub async fn open_genesis(&self, nodes: &[u8]) {
+        self.admit(nodes).await;
+        self.open_ceremony(1).await;
+    }
+
+    /// Registers nodes.
+    pub async fn admit(&self, nodes: &[u8]) {
         let committee = KmsCommittee::new(self.committee, &self.provider);
         for n in nodes {
             let keys = Self::keys(*n);
@@ -231,7 +237,6 @@ impl Town {
             };
             self.mined(committee.admitNode(node).into_transaction_request()).await;
         }
-        self.open_ceremony(1).await;
     }
 
     /// Opens a ceremony of this kind.
@@ -331,6 +336,16 @@ impl Town {
 
     /// What a guest does: nonces, evidence, releases.
     pub async fn ask(&self, nodes: &[&Running], guest: &DevGuest) -> (ReleaseRequest, Vec<ReleaseResponse>) {
+        self.ask_for(nodes, guest, 0).await
+    }
+
+    /// The same for the root of an epoch.
+    pub async fn ask_for(
+        &self,
+        nodes: &[&Running],
+        guest: &DevGuest,
+        epoch: u64,
+    ) -> (ReleaseRequest, Vec<ReleaseResponse>) {
         let mut nonces = Vec::new();
         for node in nodes {
             let url = format!("{}/v1/nonce", node.url());
@@ -343,8 +358,10 @@ impl Town {
             chain_id: self.chain.chain_id(),
             kms_auth: self.kms_auth,
             generation: 0,
+            epoch,
             transport_key: super::transport().public().into(),
             nonces,
+            statement: None,
             evidence: Default::default(),
         };
         let now = SystemClock::new().unix();
@@ -364,7 +381,11 @@ impl Town {
         request: &ReleaseRequest,
         responses: &[ReleaseResponse],
     ) -> AppSecret {
-        let epoch = KmsCommittee::new(self.committee, &self.provider).currentEpoch().call().await.unwrap();
+        let committee = KmsCommittee::new(self.committee, &self.provider);
+        let epoch = match request.epoch {
+            0 => committee.currentEpoch().call().await.unwrap(),
+            number => committee.epoch(number).call().await.unwrap(),
+        };
         let public = PublicPolynomial::decode(&epoch.polynomial, epoch.members.len()).unwrap();
         let open = |response: &ReleaseResponse| {
             let sealed = response.partial.as_ref()?;

@@ -1,27 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `GET /v1/committee`: who the nodes are and the group key, from the folded state.
+//! `GET /v1/committee`: who the nodes of an epoch are and its group key, from the folded state.
 
 use alloy::primitives::Address;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use mandate_model::{
-    state::Committee,
+    state::{Committee, Epoch},
     wire::{
         BlockRef,
-        relayer::{CommitteeView, Member},
+        relayer::{CommitteeView, Member, Outgoing},
     },
 };
 use mandate_runtime::http::{ApiError, ApiJson};
+use serde::Deserialize;
 
 use super::{Answer, Shared, page};
 use crate::chain::Contracts;
 
-pub(super) async fn committee(State(api): Shared) -> Answer<CommitteeView> {
-    let read = api.store.folded_committee().await.map_err(ApiError::internal)?;
-    let block = read.at.ok_or_else(page::none_yet)?;
-    Ok(ApiJson(assemble(&api.contracts, block, &read.value)))
+/// Which epoch is meant: the one in force unless it is named.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    epoch: Option<u64>,
 }
 
-fn assemble(contracts: &Contracts, block: BlockRef, committee: &Committee) -> CommitteeView {
+pub(super) async fn committee(State(api): Shared, Query(which): Query<Which>) -> Answer<CommitteeView> {
+    let read = api.store.folded_committee().await.map_err(ApiError::internal)?;
+    let block = read.at.ok_or_else(page::none_yet)?;
+    let committee = &read.value;
+    let shown = match which.epoch {
+        None => committee.current_epoch(),
+        Some(number) => {
+            let epoch = committee.epochs.get(&number);
+            Some((number, epoch.ok_or_else(|| ApiError::bad_request(format!("there is no epoch {number}")))?))
+        }
+    };
+    Ok(ApiJson(assemble(&api.contracts, block, committee, shown)))
+}
+
+fn assemble(
+    contracts: &Contracts,
+    block: BlockRef,
+    committee: &Committee,
+    shown: Option<(u64, &Epoch)>,
+) -> CommitteeView {
     // An evicted member keeps its place, which fixes the others' indices, but cannot be reached.
     let member = |key: &Address| {
         let known = committee.nodes.get(key);
@@ -31,25 +52,26 @@ fn assemble(contracts: &Contracts, block: BlockRef, committee: &Committee) -> Co
             url: known.map(|node| node.url.clone()).unwrap_or_default(),
         }
     };
-    let current = committee.current_epoch();
-    let ceremony = current.and_then(|(_, epoch)| committee.ceremonies.get(&epoch.round));
+    let ceremony = shown.and_then(|(_, epoch)| committee.ceremonies.get(&epoch.round));
+    let outgoing = committee.epochs.get(&committee.outgoing);
     CommitteeView {
         block,
         chain_id: contracts.chain_id,
         kms_auth: contracts.kms_auth,
         committee: contracts.committee,
-        epoch: current.map_or(0, |(number, _)| number),
+        epoch: shown.map_or(0, |(number, _)| number),
+        outgoing: outgoing.map(|epoch| Outgoing { epoch: committee.outgoing, valid_until: epoch.valid_until }),
         quorum: ceremony.map_or(0, |ceremony| ceremony.quorum),
         members: ceremony.map_or_else(Vec::new, |ceremony| ceremony.players.iter().map(member).collect()),
-        group_key: current.map(|(_, epoch)| epoch.group_key.clone()).unwrap_or_default(),
-        polynomial: current.map(|(_, epoch)| epoch.polynomial.clone()).unwrap_or_default(),
+        group_key: shown.map(|(_, epoch)| epoch.group_key.clone()).unwrap_or_default(),
+        polynomial: shown.map(|(_, epoch)| epoch.polynomial.clone()).unwrap_or_default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{B256, Bytes};
-    use mandate_model::state::{Ceremony, Epoch, Node};
+    use mandate_model::state::{Ceremony, Node};
 
     use super::*;
 
@@ -73,12 +95,18 @@ mod tests {
         committee.epochs.insert(1, epoch(3, 1));
         committee.epochs.insert(2, epoch(4, 2));
         let block = BlockRef { number: 7, hash: B256::repeat_byte(7) };
-        let view = assemble(&Contracts::for_tests(), block, &committee);
+        let view = assemble(&Contracts::for_tests(), block, &committee, committee.current_epoch());
         assert_eq!((view.block, view.epoch, view.quorum), (block, 2, 2));
         assert_eq!(view.group_key, vec![2; 48]);
         assert_eq!(view.members.iter().map(|m| m.node).collect::<Vec<_>>(), keys);
         assert_eq!((view.members[1].url.as_str(), view.members[1].dealing_key), ("", B256::ZERO));
-        let none = assemble(&Contracts::for_tests(), block, &Committee::default());
+        assert_eq!(view.outgoing, None);
+        committee.outgoing = 1;
+        let before = (1, &committee.epochs[&1]);
+        let view = assemble(&Contracts::for_tests(), block, &committee, Some(before));
+        assert_eq!((view.epoch, view.group_key.as_ref()), (1, [1; 48].as_slice()));
+        assert_eq!(view.outgoing, Some(Outgoing { epoch: 1, valid_until: 2 }));
+        let none = assemble(&Contracts::for_tests(), block, &Committee::default(), None);
         assert_eq!((none.epoch, none.members.len()), (0, 0));
     }
 }

@@ -8,7 +8,7 @@ import {Upgrades} from "../../../contracts/types/Upgrades.sol";
 import {vm} from "../../unit/support/Vm.sol";
 import {storageVm, svm} from "./Svm.sol";
 
-/// @notice An AppAuth that also tells what only its decision shows, and can be put into an era.
+/// @notice An AppAuth that also tells what only its decision shows, and can be put into its first era.
 contract AppAuthProbe is AppAuth {
     address private immutable CREATOR = msg.sender;
 
@@ -16,16 +16,10 @@ contract AppAuthProbe is AppAuth {
         return uint256(_gate.tcbFloor());
     }
 
-    /// @dev With the era known, so are the eras that versions can have. The end of the last one stays what it is.
-    function enterEra(uint16 era) external {
+    /// @dev With the era known, so are the eras that versions can have.
+    function enterFirstEra() external {
         if (msg.sender != CREATOR) revert NotAuthorized(msg.sender);
-        uint56 lastEnd = era == 0 ? 0 : uint40(Upgrades.unwrap(_upgrades));
-        _upgrades = Upgrades.wrap((uint56(era) << 40) | lastEnd);
-    }
-
-    /// @notice The era for which the ends before the last were written.
-    function endsWrittenFor() external view returns (uint16) {
-        return uint16(_earlierEnds.word);
+        _upgrades = Upgrades.wrap(0);
     }
 
     function hasRequirements() external view returns (bool) {

@@ -182,6 +182,7 @@ impl Town {
         let (to, folded) = (self.contracts.committee, &self.state.committee);
         let present = self.ask(to, currentEpochCall {}).await;
         assert_eq!(present.number, folded.current_epoch().map(|(number, _)| number).unwrap_or_default());
+        assert_eq!(self.ask(to, outgoingEpochCall {}).await.number, folded.outgoing);
         for (number, known) in &folded.epochs {
             let told = self.ask(to, epochCall { number: *number }).await;
             assert_eq!((told.round, &told.groupKey), (known.round, &known.group_key), "epoch {number}");

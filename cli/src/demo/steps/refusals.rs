@@ -100,8 +100,10 @@ async fn ask_one(world: &World, guest: &DemoGuest, node: &str) -> Result<Release
         chain_id: pinned.chain_id,
         kms_auth: pinned.kms_auth,
         generation: 0,
+        epoch: 0,
         transport_key: B256::repeat_byte(9),
         nonces: vec![NodeNonce { node: nonce.node, nonce: nonce.nonce }],
+        statement: None,
         evidence: Default::default(),
     };
     let evidence = guest.evidence(request.report_data()).await.map_err(CliError::data)?;

@@ -30,6 +30,16 @@ pub struct NodeNonce {
     pub nonce: B256,
 }
 
+/// The public keys that an instance says its app has: what the committee signs as `mandate_threshold::AppStatement`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AppKeys {
+    /// SHA-256 of the SubjectPublicKeyInfo of the app's CA.
+    pub ca_spki_sha256: B256,
+    /// The address of the app's secp256k1 key.
+    pub ethereum: Address,
+}
+
 /// What the guest asks for; the evidence's report data is [`ReleaseRequest::report_data`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,17 +50,23 @@ pub struct ReleaseRequest {
     pub kms_auth: Address,
     /// Key generation that is asked for; 0 stands for the current one.
     pub generation: u64,
+    /// Epoch of the committee whose root is asked for: the one in force, for which 0 stands, or that of the root before it
+    /// during its handover.
+    pub epoch: u64,
     /// X25519 public key to which partials are sealed, 32 bytes, made for this request alone.
     pub transport_key: B256,
     /// Nonces of all nodes that are asked, in ascending order of `node`.
     pub nonces: Vec<NodeNonce>,
+    /// Asks for the committee's word on these keys of the app, in public, instead of the app's secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<AppKeys>,
     /// `mandate_attestation::Evidence`, encoded. The app, code, device … are what it proves.
     pub evidence: Bytes,
 }
 
 impl ReleaseRequest {
     /// The bytes that the evidence's 64 bytes of report data are the SHA-512 of: every field but the evidence, each of
-    /// fixed length or preceded by its count, after the tag `mandate-release-v1`.
+    /// fixed length or preceded by its count (`statement` by 0 or 1), after the tag `mandate-release-v1`.
     pub fn binding(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96 + self.nonces.len() * 52);
         out.extend_from_slice(b"mandate-release-v1");
@@ -63,6 +79,12 @@ impl ReleaseRequest {
         out.extend_from_slice(&self.chain_id.to_be_bytes());
         out.extend_from_slice(self.kms_auth.as_slice());
         out.extend_from_slice(&self.generation.to_be_bytes());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out.push(u8::from(self.statement.is_some()));
+        if let Some(keys) = &self.statement {
+            out.extend_from_slice(keys.ca_spki_sha256.as_slice());
+            out.extend_from_slice(keys.ethereum.as_slice());
+        }
         out
     }
 
@@ -73,7 +95,7 @@ impl ReleaseRequest {
     }
 }
 
-/// A node's answer. `partial` is there exactly when the outcome is `Allowed`.
+/// A node's answer. Exactly when the outcome is `Allowed`, what was asked for is there: `partial`, or `statement`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseResponse {
@@ -81,6 +103,9 @@ pub struct ReleaseResponse {
     pub outcome: Outcome,
     /// The partial signature, sealed to the transport key.
     pub partial: Option<SealedPartial>,
+    /// The node's part of the committee's signature on the statement that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<StatementPartial>,
     /// The signed receipt; missing only when the outcome is `Undecided`.
     pub receipt: Option<Receipt>,
 }
@@ -95,6 +120,18 @@ pub struct SealedPartial {
     pub generation: u64,
     /// `mandate_threshold::seal` output with the request's binding as associated data.
     pub sealed: Bytes,
+}
+
+/// A part of a public statement. Whoever has a quorum of them can combine them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StatementPartial {
+    /// Epoch whose share signed.
+    pub epoch: u64,
+    /// Key generation that the statement is about, never 0.
+    pub generation: u64,
+    /// `mandate_threshold::Partial`, encoded.
+    pub partial: Bytes,
 }
 
 /// What a relayer tells a node at head: look at these again. The node believes only what it verifies itself.
@@ -168,8 +205,10 @@ mod tests {
             chain_id: 31337,
             kms_auth: Address::repeat_byte(0xaa),
             generation: 2,
+            epoch: 5,
             transport_key: B256::repeat_byte(0xbb),
             nonces: vec![nonce(1), nonce(3)],
+            statement: None,
             evidence: Bytes::from_static(b"evidence"),
         }
     }
@@ -186,21 +225,29 @@ mod tests {
             "0000000000007a69".into(),
             "aa".repeat(20),
             "0000000000000002".into(),
+            "0000000000000005".into(),
+            "00".into(),
         ];
         assert_eq!(hex::encode(request().binding()), expected.concat());
+        let keys = AppKeys { ca_spki_sha256: B256::repeat_byte(0xcc), ethereum: Address::repeat_byte(0xdd) };
+        let with_statement = ReleaseRequest { statement: Some(keys), ..request() };
+        let expected = [&expected[..9].concat(), "01", &"cc".repeat(32), &"dd".repeat(20)].concat();
+        assert_eq!(hex::encode(with_statement.binding()), expected);
         let report_data = concat!(
-            "c81877c3a512c1c85cf1c0455634ef77b0aab321185a1ea0b25a744cff51dfd3",
-            "609a7304bf9a85f793cbd684179d544757fa6d6563a13cab0564a1718eea55b5",
+            "da559ce0dee9be7e3c30ea69f309d7af2094416702604742c814380972bb8889",
+            "ab9aea67f962c5be0269b299269873bb1dfe4e6fb846829d4385e1ced60bbb9e",
         );
         assert_eq!(hex::encode(request().report_data()), report_data);
     }
 
     #[test]
     fn binding_covers_everything_but_the_evidence() {
-        let changed: [fn(&mut ReleaseRequest); 6] = [
+        let changed: [fn(&mut ReleaseRequest); 8] = [
             |r| r.chain_id += 1,
             |r| r.kms_auth = Address::ZERO,
             |r| r.generation += 1,
+            |r| r.epoch += 1,
+            |r| r.statement = Some(AppKeys { ca_spki_sha256: B256::ZERO, ethereum: Address::ZERO }),
             |r| r.transport_key = B256::ZERO,
             |r| r.nonces.truncate(1),
             |r| r.nonces[0].nonce = B256::ZERO,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A relayer's API: `POST /v1/witness`, `POST /v1/mailbox`, `GET /v1/mailbox/{node}?after=N&wait=SECONDS`,
-//! `POST /v1/submissions`, `POST /v1/approvals` (an [`Approval`]), `GET /v1/committee`, `GET /v1/status`.
+//! `POST /v1/submissions`, `POST /v1/approvals` (an [`Approval`]), `GET /v1/committee?epoch=N`, `GET /v1/status`.
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -158,8 +158,11 @@ pub struct CommitteeView {
     pub kms_auth: Address,
     /// The registry of nodes.
     pub committee: Address,
-    /// Current epoch, 0 before the first.
+    /// The epoch that this shows: the one in force unless another was asked for; 0 before the first.
     pub epoch: u64,
+    /// The root before the present one; nothing when no root was ever replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outgoing: Option<Outgoing>,
     /// Partials needed.
     pub quorum: u32,
     /// 48 bytes, compressed G1.
@@ -168,6 +171,16 @@ pub struct CommitteeView {
     pub polynomial: Bytes,
     /// Members of the epoch in the ceremony's order.
     pub members: Vec<Member>,
+}
+
+/// The newest epoch of the root before the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outgoing {
+    /// Its number.
+    pub epoch: u64,
+    /// End of its handover, Unix seconds of block time.
+    pub valid_until: u64,
 }
 
 /// A member and where it is reached.
