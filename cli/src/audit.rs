@@ -154,7 +154,10 @@ impl LogAudit {
         }
         let count = self.next();
         if let Some(root) = self.due {
-            let text = format!("root {} on chain is over {} receipts, the log ends after {count}", root.index, root.count);
+            let text = format!(
+                "root {} on chain is over {} receipts, the log ends after {count}",
+                root.index, root.count
+            );
             self.find(FindingKind::Withheld, count, text);
         }
         for one in std::mem::take(&mut self.held).into_values().flatten() {
@@ -183,7 +186,8 @@ impl LogAudit {
                 continue;
             }
             let (index, given, own) = (root.index, root.root, self.tree.root());
-            let text = format!("root {index} on chain is {given}, that of the log's first {} is {own}", root.count);
+            let text =
+                format!("root {index} on chain is {given}, that of the log's first {} is {own}", root.count);
             self.find(FindingKind::Equivocation, receipt.sequence, text);
         }
     }
@@ -268,7 +272,8 @@ mod tests {
     fn g8_honest_log_agrees_with_its_roots_and_with_what_guests_hold() {
         let log = Log::of(&[1, 2, 3, 4, 5]);
         let report = log.audit(vec![log.root(0, 2), log.root(1, 4)], vec![log.held(0), log.held(4)]);
-        let expected = LogReport { receipts: 5, anchored: 4, roots: 2, held: 2, development: 5, findings: vec![] };
+        let expected =
+            LogReport { receipts: 5, anchored: 4, roots: 2, held: 2, development: 5, findings: vec![] };
         assert_eq!(report, expected);
         assert_eq!(Log::of(&[]).audit(vec![], vec![]), LogReport::default());
     }

@@ -14,7 +14,9 @@ use mandate_attestation::{
 };
 use mandate_guest::{
     Config, Service, StartError,
-    agent::{GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, StatementAnswer, VersionAnswer},
+    agent::{
+        GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, StatementAnswer, VersionAnswer,
+    },
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
 };
 use mandate_runtime::http::{Client, HttpError};

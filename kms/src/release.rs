@@ -187,7 +187,8 @@ impl Releaser {
                 head.block.number, finalized.block.number
             )),
             Ok(head) => {
-                (case.head, case.time, case.witnesses.head) = (Some(head.block), head.timestamp, head.witness);
+                (case.head, case.time, case.witnesses.head) =
+                    (Some(head.block), head.timestamp, head.witness);
                 Ok(head.verdict)
             }
             Err(error) => Err(without_urls(&error.to_string()).into_owned()),

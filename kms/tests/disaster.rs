@@ -5,71 +5,48 @@
 
 mod support;
 
-use alloy::primitives::Address;
 use mandate_attestation::dev_pki::DevGuest;
-use mandate_kms::Running;
 use mandate_model::{Outcome, bindings::KmsCommittee};
-use mandate_threshold::AppSecret;
 use support::town::{CODE, Town};
 
 const RESHARE: u8 = 3;
 
-async fn start(town: &Town, of: &[u8]) -> Vec<Running> {
-    let mut nodes = Vec::new();
-    for n in of {
-        nodes.push(town.start(*n).await);
-    }
-    nodes
-}
-
-async fn reached(town: &Town, nodes: &[Running], epoch: u64) {
-    for node in nodes {
-        town.until(node, "epoch and lease", |status| status.epoch == epoch && status.fresh).await;
-    }
-}
-
-async fn secret(town: &Town, nodes: &[Running], app: Address) -> AppSecret {
-    let every: Vec<&Running> = nodes.iter().collect();
-    let (request, responses) = town.ask(&every, &DevGuest::new(app, CODE)).await;
-    town.combine(app, &request, &responses).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn committee_comes_back_from_its_disks_and_replaces_a_node_that_is_lost_for_good() {
     let town = Town::found().await;
-    let mut nodes = start(&town, &[1, 2, 3, 4]).await;
+    let mut nodes = town.start_all(&[1, 2, 3, 4]).await;
     town.open_genesis(&[1, 2, 3, 4]).await;
-    reached(&town, &nodes, 1).await;
+    town.reached(&nodes, 1).await;
     let app = town.register_app().await;
     town.final_block(town.chain.head().number()).await;
-    let before = secret(&town, &nodes, app).await;
+    let before = town.secret(&nodes, app, 0).await;
     let receipts = town.status(&nodes[0]).await.receipts;
 
     // Everything goes down at once and comes back.
     for node in nodes.drain(..) {
         node.shutdown().await;
     }
-    let mut nodes = start(&town, &[1, 2, 3, 4]).await;
-    reached(&town, &nodes, 1).await;
-    assert!(before == secret(&town, &nodes, app).await);
+    let mut nodes = town.start_all(&[1, 2, 3, 4]).await;
+    town.reached(&nodes, 1).await;
+    assert!(before == town.secret(&nodes, app, 0).await);
     assert_eq!(town.status(&nodes[0]).await.receipts, receipts + 1, "the log goes on where it was");
 
     // A node's disk is gone, its keys with it: the other three are a quorum.
     nodes.pop().unwrap().shutdown().await;
     let elsewhere = town.data_dir(4).with_extension("lost");
     std::fs::rename(town.data_dir(4), &elsewhere).unwrap();
-    assert!(before == secret(&town, &nodes, app).await);
+    assert!(before == town.secret(&nodes, app, 0).await);
 
     // A second loss would be one too many, so its place is filled: out with it, in with another.
     let contract = KmsCommittee::new(town.committee, &town.provider);
     let lost = Town::keys(4).address();
     town.mined(contract.evictNode(lost).into_transaction_request()).await;
-    nodes.extend(start(&town, &[5]).await);
+    nodes.extend(town.start_all(&[5]).await);
     town.admit(&[5]).await;
     town.open_ceremony(RESHARE).await;
-    reached(&town, &nodes, 2).await;
+    town.reached(&nodes, 2).await;
     nodes.remove(0).shutdown().await;
-    assert!(before == secret(&town, &nodes, app).await, "any three of the new four");
+    assert!(before == town.secret(&nodes, app, 0).await, "any three of the new four");
 
     // Whoever finds the lost disk has a share of an epoch that is over.
     std::fs::rename(&elsewhere, town.data_dir(4)).unwrap();

@@ -78,7 +78,11 @@ async fn g11_epoch_that_is_over_is_denied_and_one_to_come_undecided() {
     let (_, over) = ask(&world, |r| r.epoch = 1).await;
     assert!(matches!(over.outcome, Outcome::Denied { .. }) && !released(&over), "{}", over.outcome);
     let (_, to_come) = ask(&world, |r| r.epoch = 3).await;
-    assert!(matches!(to_come.outcome, Outcome::Undecided { .. }) && !released(&to_come), "{}", to_come.outcome);
+    assert!(
+        matches!(to_come.outcome, Outcome::Undecided { .. }) && !released(&to_come),
+        "{}",
+        to_come.outcome
+    );
 }
 
 #[tokio::test]
@@ -133,7 +137,9 @@ async fn statement_is_about_the_attested_app_and_takes_the_place_of_the_secret()
 #[tokio::test]
 async fn g1_statement_is_signed_for_what_the_contracts_allow_only() {
     let world = World::new();
-    world.script(|s| s.head = Ok(mandate_kms::decide::Verdict::Denied(mandate_model::outcome::PolicyReason::CodeRevoked)));
+    world.script(|s| {
+        s.head = Ok(mandate_kms::decide::Verdict::Denied(mandate_model::outcome::PolicyReason::CodeRevoked))
+    });
     let (_, response) = ask(&world, |r| r.statement = Some(keys())).await;
     assert!(matches!(response.outcome, Outcome::Denied { .. }) && !released(&response));
 }

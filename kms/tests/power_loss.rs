@@ -253,7 +253,8 @@ async fn g10_what_was_kept_survives_the_loss_of_power_at_every_write() {
     let calls = whole.calls() - opened;
     assert!(calls > 30, "{calls} calls");
 
-    for (at, loss) in (0..=calls).flat_map(|at| [Loss::All, Loss::Nothing, Loss::Torn].map(|loss| (at, loss))) {
+    for (at, loss) in (0..=calls).flat_map(|at| [Loss::All, Loss::Nothing, Loss::Torn].map(|loss| (at, loss)))
+    {
         let place = format!("power gone after {at} of {calls} calls, {loss:?}");
         let disk = Disk::of(image.clone());
         let (store, log) = open(&disk).unwrap();

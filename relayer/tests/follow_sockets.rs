@@ -212,7 +212,8 @@ async fn g5_first_answer_over_a_new_connection_is_not_believed() {
     let address = served.address;
     served.disconnect();
     drop(served);
-    eventually("the address is free", || async { tokio::net::TcpListener::bind(address).await.is_ok() }).await;
+    eventually("the address is free", || async { tokio::net::TcpListener::bind(address).await.is_ok() })
+        .await;
     let _elsewhere = other.serve(address).await;
     eventually("the other chain is noticed", || async {
         let before = other.asked("eth_blockNumber");

@@ -39,7 +39,9 @@ pub(crate) async fn run(context: &Context<'_>, args: &AuditArgs) -> Result<()> {
     let nodes = chosen(&provider, &deployment, &args.nodes).await?;
     let unknown = held.keys().find(|node| !nodes.iter().any(|(known, _)| known == *node));
     if let Some(node) = unknown {
-        return Err(CliError::data(format!("--held: a receipt of {node}, which is not audited: add --node {node}")));
+        return Err(CliError::data(format!(
+            "--held: a receipt of {node}, which is not audited: add --node {node}"
+        )));
     }
     let visitor = Visitor::new(provider, deployment, verifier, args);
     let mut visits = Vec::new();
@@ -87,13 +89,15 @@ fn findings(visits: &[Visit]) -> usize {
 
 /// Ends the command: 0 when all holds, 1 with findings, 75 when there are none but not everything could be asked.
 fn end(visits: &[Visit]) -> Result<()> {
-    let (count, with) = (findings(visits), visits.iter().filter(|visit| !visit.log.findings.is_empty()).count());
+    let (count, with) =
+        (findings(visits), visits.iter().filter(|visit| !visit.log.findings.is_empty()).count());
     if count > 0 {
         return Err(CliError::refused(format!("{count} findings about {with} of {} nodes", visits.len())));
     }
     let incomplete = visits.iter().filter(|visit| !visit.is_complete()).count();
     if incomplete > 0 {
-        let text = format!("no finding, but {incomplete} of {} nodes could not be audited in full", visits.len());
+        let text =
+            format!("no finding, but {incomplete} of {} nodes could not be audited in full", visits.len());
         return Err(CliError::new(Code::Undecided, text));
     }
     Ok(())

@@ -88,7 +88,12 @@ fn findings(ran: &Ran) -> Vec<(String, u64)> {
 }
 
 fn sum(told: &Value, pointer: &str) -> u64 {
-    told["nodes"].as_array().unwrap().iter().map(|node| node.pointer(pointer).unwrap().as_u64().unwrap()).sum()
+    told["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node.pointer(pointer).unwrap().as_u64().unwrap())
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +182,7 @@ async fn told_of(town: &Town, node: &str) -> Vec<(String, u64)> {
 }
 
 async fn other_block_is_found(town: &Town, liar: &Liar) {
-    let block = town.world.chain().block(1u64.into()).unwrap();
+    let block = town.world.chain().block(1u64).unwrap();
     let (right, wrong) = ((1, block.hash()), (1, B256::repeat_byte(7)));
     let node = liar.serve(liar.log(&[(1, right), (1, wrong)])).await;
     let ran = town.run(&format!("audit --node {node} --anchor root.der --json")).await;
@@ -187,7 +192,8 @@ async fn other_block_is_found(town: &Town, liar: &Liar) {
 async fn what_cannot_be_asked_is_no_finding(town: &Town, liar: &Liar, here: (u64, B256)) {
     let node = liar.keys.address();
     let somebody_else = Liar::new(10, &town.config.deployment);
-    let other = somebody_else.serve(somebody_else.log(&[(1, here)])).await.split_once('=').unwrap().1.to_owned();
+    let other =
+        somebody_else.serve(somebody_else.log(&[(1, here)])).await.split_once('=').unwrap().1.to_owned();
     let far = liar.serve(liar.log(&[(1, (1 << 40, B256::repeat_byte(7)))])).await;
     for (given, why) in [
         (format!("{node}"), "--node ADDRESS=URL"),

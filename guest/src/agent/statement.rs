@@ -44,6 +44,7 @@ impl From<&Stated> for StatementAnswer {
 pub(super) async fn handle(State(agent): Ask) -> Answer<StatementAnswer> {
     let held = agent.held()?;
     let stated = held.stated.get();
-    let stated = stated.ok_or_else(|| ApiError::unavailable("the committee has not signed the statement yet"))?;
+    let stated =
+        stated.ok_or_else(|| ApiError::unavailable("the committee has not signed the statement yet"))?;
     Ok(ApiJson(stated.into()))
 }

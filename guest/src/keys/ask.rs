@@ -9,9 +9,7 @@ use mandate_model::{
     wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
 };
 use mandate_runtime::http::HttpError;
-use mandate_threshold::{
-    Partial, SealingKey, derive::APP_NAMESPACE, open, statement::STATEMENT_NAMESPACE,
-};
+use mandate_threshold::{Partial, SealingKey, derive::APP_NAMESPACE, open, statement::STATEMENT_NAMESPACE};
 use zeroize::Zeroizing;
 
 use super::{

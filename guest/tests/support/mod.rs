@@ -293,7 +293,11 @@ impl Node {
         };
         let share = if self.manner == Manner::WrongShare { &self.others } else { &self.share };
         let epoch = if self.manner == Manner::OldEpoch { EPOCH - 1 } else { request.epoch };
-        StatementPartial { epoch, generation, partial: share.sign_statement(&statement).encode().to_vec().into() }
+        StatementPartial {
+            epoch,
+            generation,
+            partial: share.sign_statement(&statement).encode().to_vec().into(),
+        }
     }
 
     fn receipt(&self, request: &ReleaseRequest, outcome: &Outcome) -> Receipt {

@@ -177,7 +177,8 @@ impl Driver {
     /// Destroys what is held of the root before the present one when its handover is over, for good.
     async fn end_handover(&self, timestamp: u64) -> Result<(), DriverError> {
         let over = |holding: &Arc<Holding>| timestamp >= holding.valid_until;
-        let (Some(outgoing), Some(current)) = (self.shares.outgoing().filter(over), self.shares.current()) else {
+        let (Some(outgoing), Some(current)) = (self.shares.outgoing().filter(over), self.shares.current())
+        else {
             return Ok(());
         };
         self.shares.end_outgoing();

@@ -96,8 +96,13 @@ impl Judge for Scripted {
         let script = self.0.lock().unwrap();
         let (at, generation) = (block(script.head_height), request.generation);
         let timestamp = NOW + at.number;
-        let answer =
-            script.head.clone().map(|verdict| Judgement { verdict, block: at, timestamp, generation, witness: None });
+        let answer = script.head.clone().map(|verdict| Judgement {
+            verdict,
+            block: at,
+            timestamp,
+            generation,
+            witness: None,
+        });
         Box::pin(async move { answer })
     }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+mod asking;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -26,13 +28,12 @@ use mandate_devchain::{Config as ChainSettings, DevChain};
 use mandate_kms::{
     Config, Node, NodeKeys, Running,
     config::ChainConfig,
-    shares::RELEASE_INFO,
     store::{Owner, Store},
 };
 use mandate_model::{
     bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee, Node as Registered},
     wire::{
-        kms::{NodeNonce, NodeStatus, NonceResponse, ReleaseRequest, ReleaseResponse},
+        kms::NodeStatus,
         relayer::{Delivered, Letter, LetterKind, Submission, WitnessRequest, WitnessResponse},
     },
 };
@@ -42,10 +43,6 @@ use mandate_runtime::{
     entropy::SeededEntropy,
     http::{ApiError, ApiJson, Client, serve},
     net::TcpNet,
-};
-use mandate_threshold::{
-    AppSecret, Partial, PublicPolynomial, SealingKey,
-    derive::{APP_NAMESPACE, app_message},
 };
 use mandate_witness::{ChainSpec, build};
 use tokio_util::sync::CancellationToken;
@@ -332,71 +329,5 @@ impl Town {
         while self.chain.block(alloy::eips::BlockNumberOrTag::Finalized).is_none_or(|b| b.number() < number) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// What a guest does: nonces, evidence, releases.
-    pub async fn ask(&self, nodes: &[&Running], guest: &DevGuest) -> (ReleaseRequest, Vec<ReleaseResponse>) {
-        self.ask_for(nodes, guest, 0).await
-    }
-
-    /// The same for the root of an epoch.
-    pub async fn ask_for(
-        &self,
-        nodes: &[&Running],
-        guest: &DevGuest,
-        epoch: u64,
-    ) -> (ReleaseRequest, Vec<ReleaseResponse>) {
-        let mut nonces = Vec::new();
-        for node in nodes {
-            let url = format!("{}/v1/nonce", node.url());
-            let answer: NonceResponse = self.client.post_json(&url, &serde_json::json!({})).await.unwrap();
-            assert_eq!(answer.node, node.node());
-            nonces.push(NodeNonce { node: answer.node, nonce: answer.nonce });
-        }
-        nonces.sort_by_key(|n| n.node);
-        let mut request = ReleaseRequest {
-            chain_id: self.chain.chain_id(),
-            kms_auth: self.kms_auth,
-            generation: 0,
-            epoch,
-            transport_key: super::transport().public().into(),
-            nonces,
-            statement: None,
-            evidence: Default::default(),
-        };
-        let now = SystemClock::new().unix();
-        request.evidence = self.pki.evidence(guest, request.report_data(), now).encode().into();
-        let mut responses = Vec::new();
-        for node in nodes {
-            let url = format!("{}/v1/release", node.url());
-            responses.push(self.client.post_json(&url, &request).await.unwrap());
-        }
-        (request, responses)
-    }
-
-    /// The app secret that a quorum of answers gives.
-    pub async fn combine(
-        &self,
-        app: Address,
-        request: &ReleaseRequest,
-        responses: &[ReleaseResponse],
-    ) -> AppSecret {
-        let committee = KmsCommittee::new(self.committee, &self.provider);
-        let epoch = match request.epoch {
-            0 => committee.currentEpoch().call().await.unwrap(),
-            number => committee.epoch(number).call().await.unwrap(),
-        };
-        let public = PublicPolynomial::decode(&epoch.polynomial, epoch.members.len()).unwrap();
-        let open = |response: &ReleaseResponse| {
-            let sealed = response.partial.as_ref()?;
-            let key: SealingKey = super::transport();
-            let opened = mandate_threshold::open(&key, RELEASE_INFO, &request.report_data(), &sealed.sealed);
-            Some(Partial::decode(&opened.unwrap()).unwrap())
-        };
-        let partials: Vec<Partial> = responses.iter().filter_map(open).collect();
-        let (kms_auth, group_key) = (self.kms_auth.into(), public.group_key());
-        let message = app_message(self.chain.chain_id(), kms_auth, app.into(), 1, &group_key);
-        let signature = public.combine(APP_NAMESPACE, &message, &partials).unwrap();
-        AppSecret::derive(&signature, &message)
     }
 }

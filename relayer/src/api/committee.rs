@@ -60,7 +60,8 @@ fn assemble(
         kms_auth: contracts.kms_auth,
         committee: contracts.committee,
         epoch: shown.map_or(0, |(number, _)| number),
-        outgoing: outgoing.map(|epoch| Outgoing { epoch: committee.outgoing, valid_until: epoch.valid_until }),
+        outgoing: outgoing
+            .map(|epoch| Outgoing { epoch: committee.outgoing, valid_until: epoch.valid_until }),
         quorum: ceremony.map_or(0, |ceremony| ceremony.quorum),
         members: ceremony.map_or_else(Vec::new, |ceremony| ceremony.players.iter().map(member).collect()),
         group_key: shown.map(|(_, epoch)| epoch.group_key.clone()).unwrap_or_default(),

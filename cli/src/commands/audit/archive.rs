@@ -29,8 +29,7 @@ impl Archive {
         let path = directory.join(format!("{node:#x}.jsonl"));
         let failed = |e: io::Error| CliError::config(format!("--archive {}: {e}", path.display()));
         fs::create_dir_all(directory).map_err(failed)?;
-        let file =
-            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
         let mut held = Vec::new();
         let (mut lines, mut whole, mut line) = (BufReader::new(&file), 0, String::new());
         loop {

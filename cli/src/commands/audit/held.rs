@@ -24,8 +24,9 @@ pub(super) fn read(files: &[PathBuf], domain: &Eip712Domain) -> Result<HeldByNod
     let mut all = HeldByNode::new();
     for path in files {
         let name = path.display().to_string();
-        let receipts = parse(&read_capped(path, MAX_BUNDLE)?)
-            .ok_or_else(|| CliError::data(format!("{name}: no receipt, list of receipts, answer or bundle")))?;
+        let receipts = parse(&read_capped(path, MAX_BUNDLE)?).ok_or_else(|| {
+            CliError::data(format!("{name}: no receipt, list of receipts, answer or bundle"))
+        })?;
         for receipt in receipts {
             let Receipt { node, sequence, .. } = receipt;
             if !receipt.is_signed(domain) {

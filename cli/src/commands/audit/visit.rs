@@ -143,7 +143,12 @@ impl<'a> Visitor<'a> {
     }
 
     /// Audits `node`. What it does wrong or does not say is in the visit; an error is the auditor's own trouble.
-    pub(super) async fn visit(&self, node: Address, url: Option<String>, mut held: Vec<Held>) -> Result<Visit> {
+    pub(super) async fn visit(
+        &self,
+        node: Address,
+        url: Option<String>,
+        mut held: Vec<Held>,
+    ) -> Result<Visit> {
         let mut visit = Visit { node, url: url.clone(), ..Visit::default() };
         let Some(url) = url.map(|url| url.trim_end_matches('/').to_owned()) else {
             visit.miss("the chain names no URL for it: --node ADDRESS=URL does");
@@ -228,7 +233,8 @@ impl<'a> Visitor<'a> {
                 Some(hash) if hash == receipt.block_hash => {}
                 Some(hash) => {
                     let (number, judged) = (receipt.block_number, receipt.block_hash);
-                    let text = format!("judged at finalised block {number} of hash {judged}, the chain's is {hash}");
+                    let text =
+                        format!("judged at finalised block {number} of hash {judged}, the chain's is {hash}");
                     visit.find(FindingKind::Block, receipt.sequence, text);
                 }
                 None => visit.miss(format!("the RPC endpoint has no block {}", receipt.block_number)),
@@ -239,8 +245,8 @@ impl<'a> Visitor<'a> {
         }
         let mut bundles = stream::iter(receipts)
             .map(|receipt| async move {
-                let bundle = self.http.get_json::<Bundle>(&format!("{url}/v1/bundles/{}", receipt.sequence));
-                (receipt, bundle.await)
+                let url = format!("{url}/v1/bundles/{}", receipt.sequence);
+                (receipt, self.http.get_json::<Bundle>(&url).await)
             })
             .buffered(AT_ONCE);
         while let Some((receipt, answer)) = bundles.next().await {
@@ -282,7 +288,11 @@ impl<'a> Visitor<'a> {
                 Outcome::Denied { .. } => visit.judged.denied += 1,
                 Outcome::Undecided { .. } => visit.judged.own_word += 1,
             },
-            Err(error) => visit.find(FindingKind::Verdict, receipt.sequence, crate::commands::judged::with_causes(&error)),
+            Err(error) => visit.find(
+                FindingKind::Verdict,
+                receipt.sequence,
+                crate::commands::judged::with_causes(&error),
+            ),
         }
         Ok(())
     }
@@ -306,10 +316,15 @@ impl<'a> Visitor<'a> {
             .topic1(node.into_word());
         let mut roots = Vec::new();
         for log in logs(&self.provider, &filter, self.deployment.genesis_block).await? {
-            let posted = ReceiptAnchor::RootPosted::decode_log(&log.inner)
-                .map_err(|e| CliError::unavailable(format!("the RPC endpoint gives a log that is none: {e}")))?;
+            let posted = ReceiptAnchor::RootPosted::decode_log(&log.inner).map_err(|e| {
+                CliError::unavailable(format!("the RPC endpoint gives a log that is none: {e}"))
+            })?;
             if posted.index != roots.len() as u64 {
-                let text = format!("the RPC endpoint gives root {} of {node} where {} is due", posted.index, roots.len());
+                let text = format!(
+                    "the RPC endpoint gives root {} of {node} where {} is due",
+                    posted.index,
+                    roots.len()
+                );
                 return Err(CliError::unavailable(text));
             }
             roots.push(AnchoredRoot { index: posted.index, root: posted.root, count: posted.count });

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What guests do in the town, and waiting until they can.
+
+use alloy::primitives::Address;
+use mandate_attestation::dev_pki::DevGuest;
+use mandate_kms::{Running, shares::RELEASE_INFO};
+use mandate_model::{
+    bindings::KmsCommittee,
+    wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse},
+};
+use mandate_runtime::{Clock, clock::SystemClock};
+use mandate_threshold::{
+    AppSecret, Partial, PublicPolynomial, SealingKey,
+    derive::{APP_NAMESPACE, app_message},
+};
+
+use super::{CODE, Town};
+
+impl Town {
+    /// Starts these nodes.
+    pub async fn start_all(&self, of: &[u8]) -> Vec<Running> {
+        let mut nodes = Vec::new();
+        for n in of {
+            nodes.push(self.start(*n).await);
+        }
+        nodes
+    }
+
+    /// Waits until each node is of this epoch and has its lease.
+    pub async fn reached(&self, nodes: &[Running], epoch: u64) {
+        for node in nodes {
+            self.until(node, "epoch and lease", |status| status.epoch == epoch && status.fresh).await;
+        }
+    }
+
+    /// The secret of an app that runs `CODE`, under the root of an epoch; 0 for the one in force.
+    pub async fn secret(&self, nodes: &[Running], app: Address, epoch: u64) -> AppSecret {
+        let every: Vec<&Running> = nodes.iter().collect();
+        let (request, responses) = self.ask_for(&every, &DevGuest::new(app, CODE), epoch).await;
+        self.combine(app, &request, &responses).await
+    }
+
+    /// What a guest does: nonces, evidence, releases.
+    pub async fn ask(&self, nodes: &[&Running], guest: &DevGuest) -> (ReleaseRequest, Vec<ReleaseResponse>) {
+        self.ask_for(nodes, guest, 0).await
+    }
+
+    /// The same for the root of an epoch.
+    pub async fn ask_for(
+        &self,
+        nodes: &[&Running],
+        guest: &DevGuest,
+        epoch: u64,
+    ) -> (ReleaseRequest, Vec<ReleaseResponse>) {
+        let mut nonces = Vec::new();
+        for node in nodes {
+            let url = format!("{}/v1/nonce", node.url());
+            let answer: NonceResponse = self.client.post_json(&url, &serde_json::json!({})).await.unwrap();
+            assert_eq!(answer.node, node.node());
+            nonces.push(NodeNonce { node: answer.node, nonce: answer.nonce });
+        }
+        nonces.sort_by_key(|n| n.node);
+        let mut request = ReleaseRequest {
+            chain_id: self.chain.chain_id(),
+            kms_auth: self.kms_auth,
+            generation: 0,
+            epoch,
+            transport_key: super::super::transport().public().into(),
+            nonces,
+            statement: None,
+            evidence: Default::default(),
+        };
+        let now = SystemClock::new().unix();
+        request.evidence = self.pki.evidence(guest, request.report_data(), now).encode().into();
+        let mut responses = Vec::new();
+        for node in nodes {
+            let url = format!("{}/v1/release", node.url());
+            responses.push(self.client.post_json(&url, &request).await.unwrap());
+        }
+        (request, responses)
+    }
+
+    /// The app secret that a quorum of answers gives.
+    pub async fn combine(
+        &self,
+        app: Address,
+        request: &ReleaseRequest,
+        responses: &[ReleaseResponse],
+    ) -> AppSecret {
+        let committee = KmsCommittee::new(self.committee, &self.provider);
+        let epoch = match request.epoch {
+            0 => committee.currentEpoch().call().await.unwrap(),
+            number => committee.epoch(number).call().await.unwrap(),
+        };
+        let public = PublicPolynomial::decode(&epoch.polynomial, epoch.members.len()).unwrap();
+        let open = |response: &ReleaseResponse| {
+            let sealed = response.partial.as_ref()?;
+            let key: SealingKey = super::super::transport();
+            let opened = mandate_threshold::open(&key, RELEASE_INFO, &request.report_data(), &sealed.sealed);
+            Some(Partial::decode(&opened.unwrap()).unwrap())
+        };
+        let partials: Vec<Partial> = responses.iter().filter_map(open).collect();
+        let (kms_auth, group_key) = (self.kms_auth.into(), public.group_key());
+        let message = app_message(self.chain.chain_id(), kms_auth, app.into(), 1, &group_key);
+        let signature = public.combine(APP_NAMESPACE, &message, &partials).unwrap();
+        AppSecret::derive(&signature, &message)
+    }
+}
