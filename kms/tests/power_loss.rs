@@ -191,9 +191,11 @@ struct Told {
     receipts: Vec<Receipt>,
 }
 
+type Step = fn(&Store) -> Result<(), StoreError>;
+
 /// A ceremony's steps with receipts between them.
 async fn live(store: &Store, log: &ReceiptLog, told: &mut Told) -> Result<(), StoreError> {
-    let steps: [fn(&Store) -> Result<(), StoreError>; 6] = [
+    let steps: [Step; 6] = [
         |store| store.put_dealer_seed(1, b"sealed seed"),
         |store| store.put_letter(&letter(1)),
         |store| store.put_dealer_log(1, b"log"),
