@@ -34,7 +34,7 @@ pub const BENCHES: [Bench; 10] = [
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
         samples: 200,
     },
-    Bench { name: "day", about: "a relayer follows hours of blocks at 12 s, as fast as it can", samples: 24 },
+    Bench { name: "day", about: "a relayer follows hours of blocks at 12 s, as fast as it can", samples: 48 },
     Bench { name: "demo", about: "the whole demo in one process, from nothing to the last step", samples: 5 },
     Bench {
         name: "effect-latency",

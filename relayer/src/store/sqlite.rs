@@ -39,6 +39,10 @@ const LOCK_LETTERS: Option<&str> = None;
 
 /// Connections that only read: they never wait for the writer.
 const READERS: u32 = 4;
+/// 32 MiB, as SQLite counts it, so that the indices of a backfill stay in memory.
+const WRITER_CACHE: &str = "-32768";
+/// 2 MiB for each of the readers.
+const READER_CACHE: &str = "-2048";
 
 impl SqliteStore {
     /// Opens or makes the database at `path` for one deployment, for this process alone. What a dead predecessor held is free.
@@ -87,13 +91,12 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // 32 MB, so that the indices of a backfill stay in memory.
-            .pragma("cache_size", "-32768")
             .busy_timeout(Duration::from_secs(10));
         let turn = wait_to_open(path).await?;
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer = pool(1).connect_with(options.clone().pragma("cache_size", WRITER_CACHE)).await?;
         migrate(&writer).await?;
-        let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+        let reading = options.read_only(true).pragma("cache_size", READER_CACHE);
+        let readers = pool(READERS).connect_with(reading).await?;
         drop(turn);
         Self::new(writer, readers, guard, contracts, clock).await
     }
