@@ -2,7 +2,7 @@
 //! `GET /v1/committee`: who the nodes of an epoch are and its group key, from the folded state.
 
 use alloy::primitives::Address;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use mandate_model::{
     state::{Committee, Epoch},
     wire::{
@@ -10,7 +10,7 @@ use mandate_model::{
         relayer::{CommitteeView, Member, Outgoing},
     },
 };
-use mandate_runtime::http::{ApiError, ApiJson};
+use mandate_runtime::http::{ApiError, ApiJson, ApiQuery};
 use serde::Deserialize;
 
 use super::{Answer, Shared, page};
@@ -23,7 +23,7 @@ pub(super) struct Which {
     epoch: Option<u64>,
 }
 
-pub(super) async fn committee(State(api): Shared, Query(which): Query<Which>) -> Answer<CommitteeView> {
+pub(super) async fn committee(State(api): Shared, ApiQuery(which): ApiQuery<Which>) -> Answer<CommitteeView> {
     let read = api.store.folded_committee().await.map_err(ApiError::internal)?;
     let block = read.at.ok_or_else(page::none_yet)?;
     let committee = &read.value;
