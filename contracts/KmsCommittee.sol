@@ -21,19 +21,63 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
     bytes32 private constant DEALER_LOG_TYPEHASH = keccak256("DealerLog(uint64 round,bytes32 logHash)");
     bytes32 private constant CONFIRMATION_TYPEHASH = keccak256("Confirmation(uint64 round,bytes32 outputHash)");
     bytes32 private constant NONCE_TYPEHASH = keccak256("Nonce(bytes32 nonce)");
+    bytes32 private constant VOUCH_TYPEHASH = keccak256(
+        "Vouch(address nodeKey,bytes32 dealingKey,bytes32 sealingKey,bytes32 evidenceDigest,uint64 demand,uint40 until)"
+    );
+
+    /// @inheritdoc IKmsCommittee
+    uint40 public immutable attestationPeriod;
 
     NodeList.Context private _nodes;
     CeremonyBoard.Context private _board;
 
-    constructor(address owner_, address guardian_, uint40 notice_) EIP712("Mandate KmsCommittee", "1") {
+    /// @inheritdoc IKmsCommittee
+    uint40 public replicatedFrom;
+
+    /// @param attestationPeriod_ seconds; 0 for a committee whose owner's word alone admits nodes
+    constructor(address owner_, address guardian_, uint40 notice_, uint40 attestationPeriod_)
+        EIP712("Mandate KmsCommittee", "1")
+    {
         _initGoverned(owner_, guardian_, notice_);
+        if (attestationPeriod_ != 0) _checkDuration(attestationPeriod_);
+        attestationPeriod = attestationPeriod_;
     }
 
     /// @inheritdoc IKmsCommittee
     function admitNode(Node calldata node_) external {
         _checkCallerIsOwner();
         uint40 from = _board.epoch == 0 ? currentTime() : _afterNotice();
-        _nodes.admit(node_, from);
+        _nodes.admit(node_, from, attestationPeriod == 0 ? NodeList.FOREVER : 0);
+    }
+
+    /// @inheritdoc IKmsCommittee
+    function attestNode(address nodeKey, bytes32 evidenceDigest, uint40 until, Vouch[] calldata vouches) external {
+        _checkPeriod();
+        _checkListed(nodeKey);
+        Node storage candidate = _nodes.nodes[nodeKey];
+        bytes32 structHash = keccak256(
+            abi.encode(
+                VOUCH_TYPEHASH,
+                nodeKey,
+                candidate.dealingKey,
+                candidate.sealingKey,
+                evidenceDigest,
+                _nodes.demand,
+                until
+            )
+        );
+        address[] memory voters = _checkVouches(structHash, vouches);
+        _nodes.attest(nodeKey, evidenceDigest, until, currentTime() + attestationPeriod);
+        emit NodeAttested(nodeKey, evidenceDigest, until, voters);
+    }
+
+    /// @inheritdoc IKmsCommittee
+    function demandAttestation(uint40 grace) external {
+        _checkCallerIsOwnerOrGuardian();
+        _checkPeriod();
+        if (grace > attestationPeriod) revert AttestationEnd(grace, 0, attestationPeriod);
+        uint40 until = currentTime() + grace;
+        emit AttestationDemanded(_nodes.demandAttestation(until), until);
     }
 
     /// @inheritdoc IKmsCommittee
@@ -56,6 +100,16 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
         if (keccak256(bytes(url)) == keccak256(bytes(_nodes.nodes[nodeKey].url))) revert NothingToChange();
         _nodes.nodes[nodeKey].url = url;
         emit NodeUrlSet(nodeKey, url);
+    }
+
+    /// @inheritdoc IKmsCommittee
+    function setReplication(bool replicated) external {
+        _checkCallerIsOwner();
+        if (replicated == (replicatedFrom != 0)) revert NothingToChange();
+        uint256 members = _board.epochs[_board.epoch].members.length;
+        if (replicated && members != 1) revert NotASingleMember(members);
+        replicatedFrom = replicated ? _afterNotice() : 0;
+        emit ReplicationSet(replicatedFrom);
     }
 
     /// @inheritdoc IKmsCommittee
@@ -123,8 +177,20 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
     }
 
     /// @inheritdoc IKmsCommittee
+    function attestationOf(address nodeKey) external view returns (uint64 demand, uint40 until) {
+        return (_nodes.demand, _nodes.nodes[nodeKey].attestedUntil);
+    }
+
+    /// @inheritdoc IKmsCommittee
     function isAdmitted(address nodeKey) external view returns (bool) {
         return _nodes.isAdmitted(nodeKey);
+    }
+
+    /// @inheritdoc IKmsCommittee
+    function isReplica(address nodeKey) external view returns (bool) {
+        address[] storage members = _board.epochs[_board.epoch].members;
+        bool allowed = replicatedFrom != 0 && currentTime() >= replicatedFrom && members.length == 1;
+        return allowed && nodeKey != members[0] && _nodes.isAdmitted(nodeKey);
     }
 
     /// @inheritdoc IKmsCommittee
@@ -198,6 +264,32 @@ contract KmsCommittee is Governed, EIP712, IKmsCommittee {
             return (dealers, dealers);
         }
         _checkEnough(dealers.length, current.quorum);
+    }
+
+    /// @dev Before the first epoch nobody holds a share, and the nodes that the owner listed vouch for each other.
+    function _checkVouches(bytes32 structHash, Vouch[] calldata vouches)
+        private
+        view
+        returns (address[] memory voters)
+    {
+        Epoch storage current = _board.epochs[_board.epoch];
+        bool first = _board.epoch == 0;
+        uint256 quorum = first ? CeremonyBoard.quorumOf(_nodes.keys.length) : current.quorum;
+        if (vouches.length < quorum) revert TooFewVouches(vouches.length, quorum);
+        voters = new address[](vouches.length);
+        address last = address(0);
+        for (uint256 i = 0; i < vouches.length; ++i) {
+            address voter = vouches[i].voter;
+            if (voter <= last) revert VotersNotAscending(voter);
+            bool seated = first || CeremonyBoard.contains(current.members, voter);
+            if (!seated || !_nodes.isListed(voter)) revert NotAVoter(voter);
+            _checkSignature(voter, structHash, vouches[i].signature);
+            (voters[i], last) = (voter, voter);
+        }
+    }
+
+    function _checkPeriod() private view {
+        if (attestationPeriod == 0) revert NoAttestationPeriod();
     }
 
     function _checkListed(address nodeKey) private view {

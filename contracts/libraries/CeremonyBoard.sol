@@ -54,7 +54,7 @@ library CeremonyBoard {
     function post(Context storage self, uint64 round, address dealer, bytes calldata log) internal {
         IKmsCommittee.Ceremony storage ceremony = self.ceremonies[round];
         _checkState(self, round, IKmsCommittee.CeremonyState.Dealing);
-        if (!_contains(ceremony.dealers, dealer)) revert IKmsCommittee.NotADealer(round, dealer);
+        if (!contains(ceremony.dealers, dealer)) revert IKmsCommittee.NotADealer(round, dealer);
         if (self.logs[round][dealer] != bytes32(0)) revert IKmsCommittee.AlreadyPosted(round, dealer);
         self.logs[round][dealer] = keccak256(log);
         if (++self.posted[round] == ceremony.dealers.length) {
@@ -71,7 +71,7 @@ library CeremonyBoard {
     {
         IKmsCommittee.Ceremony storage ceremony = self.ceremonies[round];
         _checkState(self, round, IKmsCommittee.CeremonyState.Confirming);
-        if (!_contains(ceremony.players, player)) revert IKmsCommittee.NotAPlayer(round, player);
+        if (!contains(ceremony.players, player)) revert IKmsCommittee.NotAPlayer(round, player);
         if (self.confirmed[round][player]) revert IKmsCommittee.AlreadyPosted(round, player);
         self.confirmed[round][player] = true;
         reached = ++self.confirmations[round][outputHash] == ceremony.quorum;
@@ -135,7 +135,7 @@ library CeremonyBoard {
     /// @notice Whether `nodeKey` deals or plays in `round`.
     function takesPart(Context storage self, uint64 round, address nodeKey) internal view returns (bool) {
         IKmsCommittee.Ceremony storage ceremony = self.ceremonies[round];
-        return _contains(ceremony.dealers, nodeKey) || _contains(ceremony.players, nodeKey);
+        return contains(ceremony.dealers, nodeKey) || contains(ceremony.players, nodeKey);
     }
 
     /// @notice Refuses an output that does not fit the ceremony's kind.
@@ -170,7 +170,8 @@ library CeremonyBoard {
         if (state != expected) revert IKmsCommittee.WrongState(round, state);
     }
 
-    function _contains(address[] storage list, address wanted) private view returns (bool) {
+    /// @notice Whether `wanted` is in `list`.
+    function contains(address[] storage list, address wanted) internal view returns (bool) {
         uint256 length = list.length;
         for (uint256 i = 0; i < length; ++i) {
             if (list[i] == wanted) return true;

@@ -10,34 +10,62 @@ library NodeList {
     uint256 internal constant MAX_NODES = 64;
     uint256 internal constant MAX_URL = 256;
 
+    /// @notice Where no attestation is needed, it never ends.
+    uint40 internal constant FOREVER = type(uint40).max;
+
     /// @param holders which node has a dealing key
     /// @param spent nonces that were published
+    /// @param demand how often attestation was demanded
     struct Context {
         address[] keys;
         mapping(address nodeKey => IKmsCommittee.Node) nodes;
         mapping(bytes32 dealingKey => address) holders;
         mapping(address nodeKey => bytes32) nonces;
         mapping(address nodeKey => mapping(bytes32 nonce => bool)) spent;
+        uint64 demand;
     }
 
     /// @notice Puts `node` into the list, or renews it.
     /// @param from when a new node may take part
-    function admit(Context storage self, IKmsCommittee.Node calldata node, uint40 from) internal {
+    /// @param attestedUntil the attestation of a new node
+    function admit(Context storage self, IKmsCommittee.Node calldata node, uint40 from, uint40 attestedUntil) internal {
         _checkNode(node, from);
         IKmsCommittee.Node storage present = self.nodes[node.nodeKey];
-        uint40 admittedFrom = from;
+        IKmsCommittee.Node memory admitted = node;
+        (admitted.admittedFrom, admitted.attestedUntil) = (from, attestedUntil);
         if (present.nodeKey == address(0)) {
             if (self.keys.length == MAX_NODES) revert IKmsCommittee.TooManyNodes(MAX_NODES);
             self.keys.push(node.nodeKey);
         } else if (currentTime() < present.expiresAt) {
             _checkRenewal(present, node, from);
-            admittedFrom = present.admittedFrom;
+            admitted.admittedFrom = present.admittedFrom;
+            admitted.attestedUntil = present.attestedUntil;
+            if (attestedUntil != FOREVER) admitted.evidenceDigest = present.evidenceDigest;
         }
         delete self.holders[present.dealingKey];
         _takeDealingKey(self, node);
-        self.nodes[node.nodeKey] = node;
-        self.nodes[node.nodeKey].admittedFrom = admittedFrom;
-        _emitAdmitted(node, admittedFrom);
+        self.nodes[node.nodeKey] = admitted;
+        _emitAdmitted(admitted);
+    }
+
+    /// @notice Takes in that `nodeKey` was vouched for until `until`.
+    /// @param most the latest end that the attestation may have
+    function attest(Context storage self, address nodeKey, bytes32 evidenceDigest, uint40 until, uint40 most) internal {
+        IKmsCommittee.Node storage node = self.nodes[nodeKey];
+        uint40 present = node.attestedUntil > currentTime() ? node.attestedUntil : currentTime();
+        if (until <= present || until > most) revert IKmsCommittee.AttestationEnd(until, present + 1, most);
+        node.attestedUntil = until;
+        node.evidenceDigest = evidenceDigest;
+    }
+
+    /// @notice Ends every attestation at `until` at the latest.
+    function demandAttestation(Context storage self, uint40 until) internal returns (uint64 demand) {
+        demand = ++self.demand;
+        uint256 length = self.keys.length;
+        for (uint256 i = 0; i < length; ++i) {
+            IKmsCommittee.Node storage node = self.nodes[self.keys[i]];
+            if (node.attestedUntil > until) node.attestedUntil = until;
+        }
     }
 
     /// @notice Takes `nodeKey` out of the list.
@@ -64,7 +92,8 @@ library NodeList {
     /// @notice Whether `nodeKey` may take part now.
     function isAdmitted(Context storage self, address nodeKey) internal view returns (bool) {
         IKmsCommittee.Node storage node = self.nodes[nodeKey];
-        return node.admittedFrom != 0 && currentTime() >= node.admittedFrom && currentTime() < node.expiresAt;
+        uint40 time = currentTime();
+        return node.admittedFrom != 0 && time >= node.admittedFrom && time < node.expiresAt && time < node.attestedUntil;
     }
 
     /// @notice Whether `nodeKey` is in the list, be its admission present, to come or expired.
@@ -107,7 +136,7 @@ library NodeList {
         self.holders[node.dealingKey] = node.nodeKey;
     }
 
-    function _emitAdmitted(IKmsCommittee.Node calldata node, uint40 admittedFrom) private {
+    function _emitAdmitted(IKmsCommittee.Node memory node) private {
         emit IKmsCommittee.NodeAdmitted(
             node.nodeKey,
             node.operator,
@@ -115,8 +144,9 @@ library NodeList {
             node.dealingKey,
             node.sealingKey,
             node.url,
-            admittedFrom,
-            node.expiresAt
+            node.admittedFrom,
+            node.expiresAt,
+            node.attestedUntil
         );
     }
 

@@ -39,6 +39,15 @@ contract CommitteeInvariants {
         _checkQuorumRemains(current);
     }
 
+    /// @dev The owner alone brings nobody in, and nobody stays whom a quorum does not vouch for again.
+    function invariant_G1_WhoTakesPartWasVouchedForByAQuorum() external view {
+        vm.assertFalse(handler.strangerTookPart(), "a node took part without a quorum's word");
+        IKmsCommittee.Node[] memory nodes = committee.nodes();
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            vm.assertTrue(nodes[i].attestedUntil <= handler.vouchedUntil(nodes[i].nodeKey), "attested by fewer");
+        }
+    }
+
     function _checkQuorumRemains(IKmsCommittee.Epoch memory current) private view {
         IKmsCommittee.Node[] memory nodes = committee.nodes();
         uint256 remaining = 0;
@@ -62,6 +71,22 @@ contract CommitteeInvariants {
             handler.pass(8 hours);
         }
         vm.assertEq(handler.effective("open"), 4);
+    }
+
+    /// @dev An admission by the owner, a vouch by too few, a demand that nobody answers: none of them brings a node into a round.
+    function test_handler_NobodyTakesPartWithoutAQuorum_G1() external {
+        handler.open(1);
+        handler.finish();
+        handler.admit(4);
+        handler.attest(4, 1);
+        handler.pass(8 days);
+        handler.demand(0, true);
+        handler.attest(0, 0);
+        handler.attest(1, 0);
+        handler.attest(2, 0);
+        handler.open(3);
+        vm.assertEq(committee.ceremony(2).players.length, 3);
+        this.invariant_G1_WhoTakesPartWasVouchedForByAQuorum();
     }
 
     function test_handler_NoEvictionLeavesLessThanAQuorum() external {
@@ -103,5 +128,9 @@ contract CommitteeInvariants {
         vm.assertEq(handler.effective("admit"), 1);
         vm.assertEq(handler.effective("evict"), 1);
         vm.assertEq(handler.effective("abort"), 1);
+        handler.demand(4, false);
+        handler.attest(1, 0);
+        vm.assertEq(handler.effective("demand"), 1);
+        vm.assertEq(handler.effective("attest"), 5);
     }
 }

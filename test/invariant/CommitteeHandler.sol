@@ -9,12 +9,27 @@ import {vm} from "../unit/support/Vm.sol";
 /// @notice Random lives of a committee of up to six nodes, some of which lie or stay silent.
 contract CommitteeHandler is CommitteeFixture {
     uint256 private constant CANDIDATES = 6;
+    uint40 private constant PERIOD = 20 days;
 
     /// @notice How often a call of each kind took effect.
     mapping(string what => uint256) public effective;
+    /// @notice What a quorum said last of each node, less what was demanded since.
+    mapping(address nodeKey => uint40) public vouchedUntil;
+    /// @notice A node took part in a round that was opened without a quorum's word for it.
+    bool public strangerTookPart;
 
     constructor() {
-        setUp();
+        super.setUp();
+        for (uint256 key = 1; key <= NODES; ++key) {
+            attest(key - 1, 0);
+        }
+    }
+
+    /// @dev A step like every other for the campaign, which must not begin a second life that nobody looks at.
+    function setUp() public override {}
+
+    function _attestationPeriod() internal pure override returns (uint40) {
+        return PERIOD;
     }
 
     function subject() external view returns (KmsCommittee) {
@@ -37,6 +52,7 @@ contract CommitteeHandler is CommitteeFixture {
         if (seed % 5 != 0) return;
         vm.prank(byGuardian ? GUARDIAN : OWNER);
         try committee.evictNode(vm.addr(_key(seed))) {
+            delete vouchedUntil[vm.addr(_key(seed))];
             ++effective["evict"];
         } catch {}
     }
@@ -45,7 +61,32 @@ contract CommitteeHandler is CommitteeFixture {
         vm.prank(OWNER);
         try committee.openCeremony(IKmsCommittee.CeremonyKind(kind % 5), WINDOW, WINDOW) {
             ++effective["open"];
+            _checkParticipants();
         } catch {}
+    }
+
+    /// @dev Every voter signs; now and then only two do.
+    function attest(uint256 seed, uint256 silent) public {
+        address nodeKey = vm.addr(_key(seed));
+        uint256[] memory voters = _voters(silent % 3 == 1 ? 2 : CANDIDATES);
+        (uint64 number,) = committee.attestationOf(nodeKey);
+        uint40 until = currentTime() + PERIOD - uint40(seed % 1 days);
+        IKmsCommittee.Vouch[] memory vouches = _vouches(voters, _node(_key(seed)), bytes32(seed), number, until);
+        try committee.attestNode(nodeKey, bytes32(seed), until, vouches) {
+            if (voters.length >= _quorum()) vouchedUntil[nodeKey] = until;
+            ++effective["attest"];
+        } catch {}
+    }
+
+    function demand(uint256 grace, bool byGuardian) external {
+        if (grace % 4 != 0) return;
+        uint40 until = currentTime() + uint40(grace % PERIOD);
+        vm.prank(byGuardian ? GUARDIAN : OWNER);
+        committee.demandAttestation(uint40(grace % PERIOD));
+        for (uint256 key = 1; key <= CANDIDATES; ++key) {
+            if (vouchedUntil[vm.addr(key)] > until) vouchedUntil[vm.addr(key)] = until;
+        }
+        ++effective["demand"];
     }
 
     function post(uint256 seed) external {
@@ -92,6 +133,45 @@ contract CommitteeHandler is CommitteeFixture {
         try committee.abortCeremony(committee.round()) {
             ++effective["abort"];
         } catch {}
+    }
+
+    function _checkParticipants() private {
+        IKmsCommittee.Ceremony memory opened = committee.ceremony(committee.round());
+        for (uint256 i = 0; i < opened.players.length; ++i) {
+            if (vouchedUntil[opened.players[i]] <= currentTime()) strangerTookPart = true;
+        }
+        for (uint256 i = 0; i < opened.dealers.length; ++i) {
+            if (vouchedUntil[opened.dealers[i]] <= currentTime()) strangerTookPart = true;
+        }
+    }
+
+    /// @dev Keys of the epoch's members, or of all listed nodes before the first, that are listed, the first `most` of them.
+    function _voters(uint256 most) private view returns (uint256[] memory voters) {
+        IKmsCommittee.Node[] memory nodes = committee.nodes();
+        address[] memory members = committee.currentEpoch().members;
+        voters = new uint256[](CANDIDATES);
+        uint256 count = 0;
+        for (uint256 key = 1; key <= CANDIDATES; ++key) {
+            bool listed = false;
+            bool seated = members.length == 0;
+            for (uint256 i = 0; i < nodes.length; ++i) {
+                listed = listed || nodes[i].nodeKey == vm.addr(key);
+            }
+            for (uint256 i = 0; i < members.length; ++i) {
+                seated = seated || members[i] == vm.addr(key);
+            }
+            if (listed && seated && count < most) voters[count++] = key;
+        }
+        // Cut the array to what was filled.
+        assembly ("memory-safe") {
+            mstore(voters, count)
+        }
+    }
+
+    function _quorum() private view returns (uint256) {
+        IKmsCommittee.Epoch memory current = committee.currentEpoch();
+        uint256 listed = committee.nodes().length;
+        return current.number == 0 ? listed - (listed - 1) / 3 : current.quorum;
     }
 
     function _confirmAll(uint64 round, bytes memory group) private {

@@ -8,6 +8,7 @@ import {Vm, vm} from "../support/Vm.sol";
 /// @notice G-9: nodes, ceremonies and epochs rebuilt from the events alone are those in storage.
 contract CommitteeEventsTest is CommitteeFixture {
     uint40 private constant FOREVER = type(uint40).max;
+    uint40 private constant PERIOD = 365 days;
 
     mapping(address nodeKey => IKmsCommittee.Node) private nodes;
     mapping(address nodeKey => bytes32) private nonces;
@@ -18,6 +19,11 @@ contract CommitteeEventsTest is CommitteeFixture {
     uint64 private rounds;
     uint64 private current;
     uint64 private outgoing;
+    uint64 private demands;
+
+    function _attestationPeriod() internal pure override returns (uint40) {
+        return PERIOD;
+    }
 
     function setUp() public override {
         vm.recordLogs();
@@ -33,6 +39,8 @@ contract CommitteeEventsTest is CommitteeFixture {
         for (uint256 key = 1; key <= NODES + 1; ++key) {
             _compareNode(vm.addr(key));
         }
+        (uint64 demand,) = committee.attestationOf(vm.addr(1));
+        vm.assertEq(demands, demand);
         vm.assertEq(rounds, committee.round());
         for (uint64 round = 1; round <= rounds; ++round) {
             _compareCeremony(round);
@@ -45,6 +53,9 @@ contract CommitteeEventsTest is CommitteeFixture {
 
     /// @dev Every call that changes something, at least once.
     function _live() private {
+        for (uint256 key = 1; key <= NODES; ++key) {
+            _attest(key, 0, PERIOD);
+        }
         _genesis();
         vm.prank(OPERATOR);
         committee.setNodeUrl(vm.addr(2), "https://elsewhere.example");
@@ -56,6 +67,12 @@ contract CommitteeEventsTest is CommitteeFixture {
         vm.prank(OWNER);
         committee.admitNode(renewed);
         _admit(5);
+        _attest(5, 0, 100 days);
+        vm.prank(GUARDIAN);
+        committee.demandAttestation(100 days);
+        vm.prank(OWNER);
+        committee.demandAttestation(PERIOD);
+        _attest(1, 2, 200 days);
         skip(NOTICE);
         bytes memory other = abi.encodePacked(keccak256("other key"), bytes16(0));
         _run(IKmsCommittee.CeremonyKind.Rotate, 5, 5, other);
@@ -73,6 +90,16 @@ contract CommitteeEventsTest is CommitteeFixture {
         }
     }
 
+    function _attest(uint256 key, uint64 demand, uint40 duration) private {
+        uint256[] memory voters = new uint256[](NODES);
+        for (uint256 i = 0; i < NODES; ++i) {
+            voters[i] = i + 1;
+        }
+        bytes32 digest = keccak256(abi.encode(key, demand));
+        uint40 until = currentTime() + duration;
+        committee.attestNode(vm.addr(key), digest, until, _vouches(voters, _node(key), digest, demand, until));
+    }
+
     function _publish(uint256 key, bytes32 nonce) private {
         bytes memory signature = _signNonce(key, nonce);
         committee.publishNonce(vm.addr(key), nonce, signature);
@@ -83,6 +110,12 @@ contract CommitteeEventsTest is CommitteeFixture {
         for (uint256 i = 0; i < logs.length; ++i) {
             bytes32 kind = logs[i].topics[0];
             if (kind == IKmsCommittee.NodeAdmitted.selector) _admitted(logs[i]);
+            if (kind == IKmsCommittee.NodeAttested.selector) {
+                IKmsCommittee.Node storage node = nodes[_toAddress(logs[i].topics[1])];
+                node.evidenceDigest = logs[i].topics[2];
+                (node.attestedUntil,) = abi.decode(logs[i].data, (uint40, address[]));
+            }
+            if (kind == IKmsCommittee.AttestationDemanded.selector) _demanded(logs[i]);
             if (kind == IKmsCommittee.NodeEvicted.selector) _evicted(_toAddress(logs[i].topics[1]));
             if (kind == IKmsCommittee.NodeUrlSet.selector) {
                 nodes[_toAddress(logs[i].topics[1])].url = abi.decode(logs[i].data, (string));
@@ -99,13 +132,22 @@ contract CommitteeEventsTest is CommitteeFixture {
         }
     }
 
+    function _demanded(Vm.Log memory log) private {
+        demands = uint64(uint256(log.topics[1]));
+        uint40 until = abi.decode(log.data, (uint40));
+        for (uint256 key = 1; key <= NODES + 1; ++key) {
+            IKmsCommittee.Node storage node = nodes[vm.addr(key)];
+            if (node.attestedUntil > until) node.attestedUntil = until;
+        }
+    }
+
     function _admitted(Vm.Log memory log) private {
         address key = _toAddress(log.topics[1]);
         if (nodes[key].nodeKey == address(0)) ++listed;
         IKmsCommittee.Node memory node;
         (node.nodeKey, node.operator, node.evidenceDigest) = (key, _toAddress(log.topics[2]), log.topics[3]);
-        (node.dealingKey, node.sealingKey, node.url, node.admittedFrom, node.expiresAt) =
-            abi.decode(log.data, (bytes32, bytes32, string, uint40, uint40));
+        (node.dealingKey, node.sealingKey, node.url, node.admittedFrom, node.expiresAt, node.attestedUntil) =
+            abi.decode(log.data, (bytes32, bytes32, string, uint40, uint40, uint40));
         nodes[key] = node;
     }
 

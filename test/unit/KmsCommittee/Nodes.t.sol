@@ -18,7 +18,8 @@ contract NodesTest is CommitteeFixture {
             node.sealingKey,
             node.url,
             admittedFrom,
-            node.expiresAt
+            node.expiresAt,
+            type(uint40).max
         );
     }
 
@@ -29,7 +30,7 @@ contract NodesTest is CommitteeFixture {
         committee.admitNode(node);
         vm.assertTrue(committee.isAdmitted(node.nodeKey));
         vm.assertEq(committee.nodes().length, NODES + 1);
-        node.admittedFrom = currentTime();
+        (node.admittedFrom, node.attestedUntil) = (currentTime(), type(uint40).max);
         vm.assertEq(abi.encode(committee.node(node.nodeKey)), abi.encode(node));
     }
 

@@ -28,7 +28,7 @@ contract OpenCeremonyTest is CommitteeFixture {
 
     function test_openCeremony_QuorumIsAllButAThird() external {
         uint32[7] memory quorums = [uint32(1), 2, 3, 3, 4, 5, 5];
-        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE);
+        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE, 0);
         for (uint256 i = 1; i <= quorums.length; ++i) {
             _admit(i);
             uint64 round = _open(IKmsCommittee.CeremonyKind.Genesis);
@@ -87,7 +87,7 @@ contract OpenCeremonyTest is CommitteeFixture {
     }
 
     function test_openCeremony_RevertIf_NobodyIsAdmitted() external {
-        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE);
+        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE, 0);
         vm.prank(OWNER);
         vm.expectRevert(abi.encodeWithSelector(IKmsCommittee.TooFewNodes.selector, 0, 1));
         committee.openCeremony(IKmsCommittee.CeremonyKind.Genesis, WINDOW, WINDOW);

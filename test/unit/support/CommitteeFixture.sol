@@ -22,10 +22,15 @@ abstract contract CommitteeFixture {
     KmsCommittee internal committee;
 
     function setUp() public virtual {
-        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE);
+        committee = new KmsCommittee(OWNER, GUARDIAN, NOTICE, _attestationPeriod());
         for (uint256 i = 1; i <= NODES; ++i) {
             _admit(i);
         }
+    }
+
+    /// @dev 0: the owner's word alone admits. Tests of attestation say otherwise.
+    function _attestationPeriod() internal view virtual returns (uint40) {
+        return 0;
     }
 
     function _node(uint256 key) internal view returns (IKmsCommittee.Node memory node) {
@@ -71,6 +76,38 @@ abstract contract CommitteeFixture {
 
     function _signNonce(uint256 key, bytes32 nonce) internal view returns (bytes memory) {
         return _sign(key, keccak256(abi.encode(keccak256("Nonce(bytes32 nonce)"), nonce)));
+    }
+
+    function _signVouch(uint256 voter, IKmsCommittee.Node memory node, bytes32 digest, uint64 demand, uint40 until)
+        internal
+        view
+        returns (IKmsCommittee.Vouch memory)
+    {
+        bytes32 typeHash = keccak256(
+            "Vouch(address nodeKey,bytes32 dealingKey,bytes32 sealingKey,bytes32 evidenceDigest,uint64 demand,uint40 until)"
+        );
+        bytes32 structHash =
+            keccak256(abi.encode(typeHash, node.nodeKey, node.dealingKey, node.sealingKey, digest, demand, until));
+        return IKmsCommittee.Vouch(vm.addr(voter), _sign(voter, structHash));
+    }
+
+    /// @dev By the nodes with these keys, in the order that the committee wants.
+    function _vouches(
+        uint256[] memory voters,
+        IKmsCommittee.Node memory node,
+        bytes32 digest,
+        uint64 demand,
+        uint40 until
+    ) internal view returns (IKmsCommittee.Vouch[] memory vouches) {
+        vouches = new IKmsCommittee.Vouch[](voters.length);
+        for (uint256 i = 0; i < voters.length; ++i) {
+            IKmsCommittee.Vouch memory vouch = _signVouch(voters[i], node, digest, demand, until);
+            uint256 j = i;
+            for (; j > 0 && vouches[j - 1].voter > vouch.voter; --j) {
+                vouches[j] = vouches[j - 1];
+            }
+            vouches[j] = vouch;
+        }
     }
 
     function _outputHash(bytes memory key, bytes memory poly) internal pure returns (bytes32) {
