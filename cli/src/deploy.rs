@@ -47,6 +47,10 @@ pub struct Parameters {
     /// Who may revoke OS images and suspend apps at once; zero for nobody.
     #[serde(default)]
     pub guardian: Address,
+    /// For how long the members' word on a KMS node's evidence is good; zero for a committee whose nodes the council's word
+    /// alone admits.
+    #[serde(with = "humantime_serde")]
+    pub attestation_period: Duration,
     /// How long a motion of the council stays open.
     #[serde(with = "humantime_serde")]
     pub motion_lifetime: Duration,
@@ -78,6 +82,7 @@ impl Parameters {
         Self {
             notice: Duration::from_secs(24 * 3600),
             guardian: owner,
+            attestation_period: Duration::ZERO,
             motion_lifetime: Duration::from_secs(14 * 24 * 3600),
             roles: vec![CouncilRole { name: "core".into(), threshold: 1, members: vec![owner] }],
         }
@@ -159,7 +164,8 @@ pub async fn protocol(provider: &DynProvider, p: &Parameters) -> Result<(Deploym
     let owner = council.address;
     let kms_auth = KmsAuth::deploy_builder(provider, implementation.address, owner, p.guardian, notice);
     let kms_auth = create("KmsAuth", kms_auth).await?;
-    let committee = KmsCommittee::deploy_builder(provider, owner, p.guardian, notice);
+    let committee =
+        KmsCommittee::deploy_builder(provider, owner, p.guardian, notice, uint40(p.attestation_period)?);
     let committee = create("KmsCommittee", committee).await?;
     let registry = DomainRegistry::deploy_builder(provider, kms_auth.address, owner);
     let registry = create("DomainRegistry", registry).await?;

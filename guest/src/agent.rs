@@ -30,9 +30,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Quoter,
     certificate::Authority,
     keys::{Fetched, Stated},
-    quoter::Quoter,
 };
 
 mod get_key;

@@ -5,14 +5,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, FixedBytes};
-use mandate_attestation::pccs::CollateralConfig;
+use mandate_attestation::{pccs::CollateralConfig, quoter::EvidenceSources};
 use mandate_runtime::{
     config::{Problems, Validate, duration},
     telemetry::Format,
 };
 use serde::Deserialize;
 
-use crate::{keys::Pinned, tsm};
+use crate::keys::Pinned;
 
 /// Environment variables that override the file begin with this: `MANDATE_GUEST_CHAIN__CHAIN_ID=1`.
 pub const ENV_PREFIX: &str = "MANDATE_GUEST";
@@ -42,7 +42,7 @@ pub struct Config {
     pub app: AppConfig,
     /// Where evidence comes from. The binary needs it.
     #[serde(default)]
-    pub evidence: Option<EvidenceConfig>,
+    pub evidence: Option<EvidenceSources>,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -90,22 +90,6 @@ pub struct AppConfig {
     /// Its app-compose.json.
     #[serde(default)]
     pub compose: Option<PathBuf>,
-}
-
-/// Where the parts of evidence come from.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvidenceConfig {
-    /// The kernel's report interface.
-    #[serde(default = "tsm::default_report_dir")]
-    pub report_dir: PathBuf,
-    /// JSON array of the events that were extended into the registers, as upstream writes them.
-    pub event_log: PathBuf,
-    /// The manifest whose hash is the OS image hash. Without one, verifiers must know the image by its registers.
-    #[serde(default)]
-    pub image: Option<PathBuf>,
-    /// Where quote collateral comes from. Intel signs it, so neither server nor files need be trusted.
-    pub collateral: CollateralConfig,
 }
 
 /// Logging.
@@ -213,7 +197,10 @@ mod tests {
         assert_eq!(config.pinned().chain_id, 5);
         assert_eq!(config.socket, default_socket());
         assert_eq!(config.retry, RetryConfig { longest: Duration::from_secs(5), ..RetryConfig::default() });
-        assert_eq!(config.evidence.unwrap().report_dir.to_str(), Some(tsm::REPORT_DIR));
+        assert_eq!(
+            config.evidence.unwrap().report_dir.to_str(),
+            Some(mandate_attestation::quoter::REPORT_DIR)
+        );
     }
 
     #[test]

@@ -20,10 +20,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 pub use crate::certificate::CertificateError;
-use crate::{
-    certificate::TlsKey,
-    quoter::{Quoter, QuoterError},
-};
+use crate::{Quoter, QuoterError, certificate::TlsKey};
 
 /// Retries after a failed registration wait this long at first, and then twice as long each time, up to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

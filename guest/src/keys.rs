@@ -14,7 +14,7 @@ use alloy::primitives::{Address, B256};
 use mandate_model::{
     receipt::Receipt,
     wire::{
-        kms::{AppKeys, NodeNonce, ReleaseRequest},
+        kms::{NodeNonce, ReleaseRequest, Wish},
         relayer::CommitteeView,
     },
 };
@@ -25,7 +25,7 @@ use mandate_threshold::{
 };
 use zeroize::Zeroizing;
 
-use crate::{describe::Description, quoter::Quoter};
+use crate::{Quoter, describe::Description};
 
 mod ask;
 mod committee;
@@ -113,8 +113,8 @@ impl KeyClient {
         generation: u64,
         quoter: &dyn Quoter,
     ) -> Result<Fetched, KeyError> {
-        let wish = Wish { generation, epoch: view.epoch, statement: None };
-        let Signed { committee, app, combined, reports } = self.ask(pinned, view, wish, quoter).await?;
+        let wanted = Wanted { generation, epoch: view.epoch, wish: Wish::Secret };
+        let Signed { committee, app, combined, reports } = self.ask(pinned, view, wanted, quoter).await?;
         let message = committee.message(pinned, app, combined.generation);
         Ok(Fetched {
             secret: AppSecret::derive(&combined.signature, &message),
@@ -139,8 +139,9 @@ impl KeyClient {
         quoter: &dyn Quoter,
     ) -> Result<Stated, KeyError> {
         let keys = stated::keys(&fetched.secret)?;
-        let wish = Wish { generation: fetched.generation, epoch: view.epoch, statement: Some(keys) };
-        let Signed { app, combined, .. } = self.ask(pinned, view, wish, quoter).await?;
+        let (generation, wish) = (fetched.generation, Wish::Statement(keys));
+        let wanted = Wanted { generation, epoch: view.epoch, wish };
+        let Signed { app, combined, .. } = self.ask(pinned, view, wanted, quoter).await?;
         let statement = stated::statement(pinned, app, combined.generation, &keys);
         Ok(Stated { statement, signature: combined.signature.as_bytes().to_vec() })
     }
@@ -150,7 +151,7 @@ impl KeyClient {
         &self,
         pinned: &Pinned,
         view: &CommitteeView,
-        wish: Wish,
+        wanted: Wanted,
         quoter: &dyn Quoter,
     ) -> Result<Signed, KeyError> {
         let committee = Committee::check(pinned, view)?;
@@ -159,7 +160,7 @@ impl KeyClient {
         if nonces.len() < committee.quorum() {
             return Err(answers.not_enough());
         }
-        let (request, transport, app) = self.request(pinned, wish, nonces, quoter).await?;
+        let (request, transport, app) = self.request(pinned, wanted, nonces, quoter).await?;
         let asked = ask::Asked { pinned, request: &request, transport: &transport, app };
         match ask::partials(self, &committee, &asked, &mut answers).await {
             Some(combined) => Ok(Signed { committee, app, combined, reports: answers.reports }),
@@ -171,7 +172,7 @@ impl KeyClient {
     async fn request(
         &self,
         pinned: &Pinned,
-        wish: Wish,
+        wanted: Wanted,
         mut nonces: Vec<NodeNonce>,
         quoter: &dyn Quoter,
     ) -> Result<(ReleaseRequest, SealingKey, Address), KeyError> {
@@ -180,11 +181,11 @@ impl KeyClient {
         let mut request = ReleaseRequest {
             chain_id: pinned.chain_id,
             kms_auth: pinned.kms_auth,
-            generation: wish.generation,
-            epoch: wish.epoch,
+            generation: wanted.generation,
+            epoch: wanted.epoch,
             transport_key: B256::from(transport.public()),
             nonces,
-            statement: wish.statement,
+            wish: wanted.wish,
             evidence: Default::default(),
         };
         let evidence = quoter.evidence(request.report_data()).await?;
@@ -195,10 +196,10 @@ impl KeyClient {
 }
 
 /// What a request is for.
-struct Wish {
+struct Wanted {
     generation: u64,
     epoch: u64,
-    statement: Option<AppKeys>,
+    wish: Wish,
 }
 
 /// The app's secret, and how it came.

@@ -14,13 +14,11 @@ pub mod config;
 pub mod describe;
 pub mod instance;
 pub mod keys;
-pub mod quoter;
 pub mod service;
-pub mod tsm;
 
 mod certificate;
 
 pub use config::Config;
 pub use keys::{Fetched, KeyClient, KeyError, NodeOutcome, NodeReport, Pinned, Stated};
-pub use quoter::{Quoter, QuoterError};
+pub use mandate_attestation::{Quoter, QuoterError};
 pub use service::{Service, StartError};

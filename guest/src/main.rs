@@ -5,11 +5,12 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use mandate_guest::{Config, Service, config::ENV_PREFIX, tsm::TsmQuoter};
+use mandate_attestation::quoter::{Surroundings, TsmQuoter};
+use mandate_guest::{Config, Service, config::ENV_PREFIX};
 use mandate_runtime::{
     Ambient, causes,
     config::{EX_UNAVAILABLE, EX_USAGE, load},
-    shutdown, telemetry,
+    entropy, shutdown, telemetry,
 };
 
 /// The agent inside a TEE: gets the app's secret from the KMS committee and serves it to the app.
@@ -63,12 +64,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn surroundings(ambient: &Ambient) -> Surroundings {
+    let (clock, source) = (ambient.clock.clone(), ambient.entropy.clone());
+    Surroundings { now: Arc::new(move || clock.unix()), random: Arc::new(move || entropy::bytes(&*source)) }
+}
+
 #[tokio::main]
 async fn run(config: Config) -> anyhow::Result<()> {
     let evidence = config.evidence.clone().ok_or_else(|| anyhow::anyhow!("evidence is not configured"))?;
     let stop = shutdown::token()?;
     let ambient = Ambient::system();
-    let quoter = Arc::new(TsmQuoter::new(&ambient, evidence)?);
+    let quoter = Arc::new(TsmQuoter::new(surroundings(&ambient), evidence)?);
     let service = Service::start(config, ambient, quoter).await?;
     tracing::info!(socket = %service.socket().display(), operations = ?service.operations_address(), "agent is listening");
     service.run(stop).await;

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Quoter,
     agent::{Agent, AppFacts, Held, KeyState, Socket},
     config::Config,
     keys::{Fetched, KeyClient, KeyError, Stated},
-    quoter::Quoter,
 };
 
 const MAX_COMPOSE: u64 = 1 << 20;

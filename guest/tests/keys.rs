@@ -60,6 +60,33 @@ async fn a_single_node_committee_works_too() {
     assert_eq!(fetched.unwrap().reports.len(), 1);
 }
 
+/// K6: any copy of the single member's share is as good as the member.
+#[tokio::test]
+async fn a_replica_answers_for_a_member_that_is_down_and_a_lying_one_is_named() {
+    let world = World::with_replicas(&[Down, Manner::WrongBinding, Honest], 2).await;
+    let (member, liar) = (world.view.members[0].node, world.view.replicas[0].node);
+    let fetched = client().fetch(&world.pinned, &world.view, 0, &quoter()).await.unwrap();
+    let of = |node| fetched.reports.iter().find(|report| report.node == node).unwrap();
+    assert!(matches!(of(member).outcome, NodeOutcome::Unreachable { .. }));
+    assert!(
+        matches!(of(liar).outcome, NodeOutcome::BadPartial { .. } | NodeOutcome::NotAwaited),
+        "{}",
+        of(liar)
+    );
+    assert!(matches!(of(world.view.replicas[1].node).outcome, NodeOutcome::Allowed { .. }));
+
+    let mut twice = world.view.clone();
+    twice.replicas[1].node = liar;
+    let error = client().fetch(&world.pinned, &twice, 0, &quoter()).await.unwrap_err();
+    assert!(error.to_string().contains("listed twice"), "{error}");
+    // A committee of several has none, whatever a relayer says.
+    let several = World::start(&[Down, Down, Honest, Honest]).await;
+    let mut view = several.view.clone();
+    view.replicas = world.view.replicas.clone();
+    let error = client().fetch(&several.pinned, &view, 0, &quoter()).await.unwrap_err();
+    assert!(matches!(error, KeyError::NotEnough { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn environment_encrypted_under_the_group_key_opens() {
     let (world, fetched) = fetch(&[Honest; 4]).await;

@@ -26,7 +26,7 @@ mod relayer_witness;
 
 pub(crate) use anchor::Anchored;
 pub(crate) use judge::ChainJudge;
-pub use judge::{Judge, Judgement, Pause};
+pub use judge::{CommitteeRules, Judge, Judgement, Pause};
 pub(crate) use relayer_witness::RelayerWitness;
 
 /// How long a relayer that gave a bad witness is not asked again, in seconds.

@@ -12,6 +12,8 @@ pub struct Member {
     pub dealing_key: [u8; 32],
     /// X25519.
     pub sealing_key: [u8; 32],
+    /// Where it is reached.
+    pub url: String,
 }
 
 /// `CeremonyKind` of the contract.
@@ -84,4 +86,8 @@ pub struct Epoch {
     pub polynomial: Bytes,
     /// When it ends, block time; the end of all time where nothing has ended it yet.
     pub valid_until: u64,
+    /// How many members must sign.
+    pub quorum: u32,
+    /// The ceremony's players.
+    pub members: Vec<Address>,
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy::primitives::Address;
-use mandate_attestation::{AnchorFiles, EvidenceError, KnownImages};
+use mandate_attestation::{AnchorFiles, EvidenceError, KnownImages, quoter::EvidenceSources};
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
     telemetry::Format,
@@ -51,6 +51,9 @@ pub struct Config {
     /// Files with the registers of OS images whose guests bring no manifest.
     #[serde(default)]
     pub known_images: Vec<PathBuf>,
+    /// Where this node's own evidence comes from; needed where the committee has an attestation period.
+    #[serde(default)]
+    pub evidence: Option<EvidenceSources>,
     /// Nonces for guests.
     #[serde(default)]
     pub nonces: NonceConfig,
@@ -133,6 +136,7 @@ impl Config {
             chain,
             trust_anchors: AnchorFiles::default(),
             known_images: Vec::new(),
+            evidence: None,
             nonces: NonceConfig::default(),
             log: LogConfig::default(),
         }

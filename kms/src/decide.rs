@@ -5,10 +5,12 @@
 //! request, nonce ──no──▶ Denied        evidence ──no──▶ Denied       revocation remembered ──▶ Denied   (G-7)
 //! lease over, anything not read ──▶ Undecided                                                           (G-6)
 //! finalised: Denied ──▶ Denied         head: Denied ──▶ Denied                                          (G-1, G-7)
+//! a node's wish: KmsCommittee does not let it have that ──▶ Denied
 //! otherwise Allowed, until the earlier of the two ends
 //! ```
 
 use mandate_model::{Outcome, Reason, outcome::PolicyReason};
+use mandate_runtime::redact::without_urls;
 
 /// What an executed `KmsAuth.decide` said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,24 @@ pub enum Verdict {
 /// A verdict, or what stood in the way of one.
 pub type Judged = Result<Verdict, String>;
 
+/// Whether the committee's contracts let a node of theirs have what it wishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// They do.
+    Good,
+    /// They do not.
+    Refused(String),
+    /// They could not be read.
+    Unread(String),
+}
+
+impl Standing {
+    /// Of a failed read.
+    pub(crate) fn unread(error: &impl std::fmt::Display) -> Self {
+        Self::Unread(without_urls(&error.to_string()).into_owned())
+    }
+}
+
 /// Everything that a decision rests on. What was not looked at stays `None` and is never taken for a yes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -40,6 +60,10 @@ pub struct Facts {
     pub finalized: Option<Judged>,
     /// The verdict at the head.
     pub head: Option<Judged>,
+    /// Whether what is wished is for nodes of the committee only, whose standing then counts too.
+    pub of_committee: bool,
+    /// That standing.
+    pub standing: Option<Standing>,
 }
 
 impl Facts {
@@ -49,6 +73,12 @@ impl Facts {
             || self.fresh == Some(false)
             || matches!(self.finalized, Some(Err(_)))
             || matches!(self.head, Some(Err(_)))
+    }
+
+    /// Whether all is well but, for a node of the committee, its standing.
+    pub(crate) fn is_allowed_as_an_app(&self) -> bool {
+        let as_app = Self { of_committee: false, ..self.clone() };
+        matches!(decide(&as_app), Outcome::Allowed { .. })
     }
 }
 
@@ -79,6 +109,14 @@ fn conclude(facts: &Facts) -> Result<Outcome, Outcome> {
     }
     let finalized = valid_until("finalised block", facts.finalized.as_ref())?;
     let head = valid_until("head", facts.head.as_ref())?;
+    if facts.of_committee {
+        match &facts.standing {
+            Some(Standing::Good) => {}
+            Some(Standing::Refused(why)) => return Err(denied(Reason::Request(why.clone()))),
+            Some(Standing::Unread(why)) => return Err(undecided(why)),
+            None => return Err(undecided("the node's standing was not looked at")),
+        }
+    }
     Ok(Outcome::Allowed { valid_until: finalized.min(head) })
 }
 
@@ -113,6 +151,8 @@ mod tests {
             fresh: Some(true),
             finalized: Some(Ok(Verdict::Allowed { valid_until: 20 })),
             head: Some(Ok(Verdict::Allowed { valid_until: 10 })),
+            of_committee: false,
+            standing: None,
         }
     }
 
@@ -164,6 +204,8 @@ mod tests {
             Facts { finalized: Some(Err("proof".into())), ..all_yes() },
             Facts { head: Some(Err("proof".into())), ..all_yes() },
             Facts { fresh: None, ..all_yes() },
+            Facts { of_committee: true, ..all_yes() },
+            Facts { of_committee: true, standing: Some(Standing::Unread("proof".into())), ..all_yes() },
         ] {
             assert!(matches!(decide(&facts), Outcome::Undecided { .. }), "{facts:?}");
         }
@@ -179,6 +221,16 @@ mod tests {
         ]
     }
 
+    fn standing() -> impl Strategy<Value = Option<Standing>> {
+        let no = |why: &str| why.to_owned();
+        prop_oneof![
+            Just(None),
+            Just(Some(Standing::Good)),
+            Just(Some(Standing::Refused(no("no")))),
+            Just(Some(Standing::Unread(no("unproven"))))
+        ]
+    }
+
     fn check() -> impl Strategy<Value = Option<Result<(), String>>> {
         prop_oneof![Just(None), Just(Some(Ok(()))), Just(Some(Err("no".to_owned())))]
     }
@@ -189,11 +241,14 @@ mod tests {
         fn g1_nothing_but_all_yes_is_allowed(
             request in check(), evidence in check(), fresh in any::<Option<bool>>(), finalized in judged(),
             head in judged(), remembered in prop_oneof![Just(None), Just(Some(PolicyReason::CodeRevoked))],
+            of_committee in any::<bool>(), standing in standing(),
         ) {
-            let facts = Facts { request, evidence, remembered, fresh, finalized, head };
+            let facts =
+                Facts { request, evidence, remembered, fresh, finalized, head, of_committee, standing };
             let yes = |j: &Option<Judged>| matches!(j, Some(Ok(Verdict::Allowed { .. })));
             let every = facts.request == Some(Ok(())) && facts.evidence == Some(Ok(())) && facts.remembered.is_none()
-                && facts.fresh == Some(true) && yes(&facts.finalized) && yes(&facts.head);
+                && facts.fresh == Some(true) && yes(&facts.finalized) && yes(&facts.head)
+                && (!facts.of_committee || facts.standing == Some(Standing::Good));
             prop_assert_eq!(matches!(decide(&facts), Outcome::Allowed { .. }), every);
         }
     }

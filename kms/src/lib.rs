@@ -6,7 +6,7 @@
 //!                               ├─ attestation: what runs there
 //!                               ├─ chain: what the contracts say about it, by proof, at finality and at the head
 //!                               └─ revocation: what was revoked once
-//! relayer ◀─ letters, submissions ─ ceremony, beacon ◀─ the node's loop ◀─ finalised blocks
+//! relayer ◀─ letters, submissions ─ ceremony, beacon, membership ◀─ the node's loop ◀─ finalised blocks
 //! ```
 //!
 //! The decision itself is [`decide::decide`], a pure function; everything around it gathers facts or keeps what was
@@ -22,12 +22,14 @@ pub mod committee;
 pub mod config;
 pub mod decide;
 pub mod keys;
+mod membership;
 mod node;
 pub mod nonce;
 pub mod receipts;
 mod relayer;
 pub mod release;
 pub mod revocation;
+pub mod seat;
 mod service;
 pub mod shares;
 pub mod store;
@@ -35,4 +37,4 @@ mod strikes;
 
 pub use config::Config;
 pub use keys::NodeKeys;
-pub use service::{Node, Running, StartError};
+pub use service::{Node, Outside, Running, StartError};

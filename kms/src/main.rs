@@ -2,14 +2,17 @@
 //! `mandate-kms --config FILE`: one committee node. Exit codes: 0 stopped as asked, 64 bad flags or configuration, 69
 //! something that is needed is not there.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use anyhow::Context;
 use clap::Parser;
-use mandate_attestation::Verifier;
-use mandate_kms::{Config, Node, config::ENV_PREFIX};
-use mandate_runtime::{Ambient, causes, config, shutdown, telemetry};
+use mandate_attestation::{
+    Quoter, Verifier,
+    quoter::{Surroundings, TsmQuoter},
+};
+use mandate_kms::{Config, Node, Outside, config::ENV_PREFIX};
+use mandate_runtime::{Ambient, causes, config, entropy, shutdown, telemetry};
 
 /// One node of the KMS committee.
 #[derive(Debug, Parser)]
@@ -87,7 +90,10 @@ fn prepare(config: &Config) -> anyhow::Result<(Verifier, Vec<DynProvider>)> {
 #[tokio::main]
 async fn run(config: Config, verifier: Verifier, providers: Vec<DynProvider>) -> anyhow::Result<()> {
     let stop = shutdown::token()?;
-    let running = Node::start(config, Ambient::system(), providers, verifier).await?;
+    let ambient = Ambient::system();
+    let quoter = config.evidence.clone().map(|sources| TsmQuoter::new(surroundings(&ambient), sources));
+    let quoter = quoter.transpose()?.map(|quoter| Arc::new(quoter) as Arc<dyn Quoter>);
+    let running = Node::start(config, Outside { ambient, providers, verifier, quoter }).await?;
     let node = running.token();
     tokio::spawn(async move {
         stop.cancelled().await;
@@ -95,6 +101,11 @@ async fn run(config: Config, verifier: Verifier, providers: Vec<DynProvider>) ->
     });
     running.wait().await;
     Ok(())
+}
+
+fn surroundings(ambient: &Ambient) -> Surroundings {
+    let (clock, source) = (ambient.clock.clone(), ambient.entropy.clone());
+    Surroundings { now: Arc::new(move || clock.unix()), random: Arc::new(move || entropy::bytes(&*source)) }
 }
 
 /// The URL may hold credentials, so errors name its place in the list and not itself.

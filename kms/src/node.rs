@@ -12,13 +12,13 @@ use std::{
 use alloy::primitives::Address;
 use mandate_runtime::{Ambient, http::Health, redact::without_urls};
 use mandate_witness::{At, BlockRef, Freshness, HeaderError, Undecided};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    beacon::Beacon, ceremony::driver::Driver, chain::Chain, receipts::ReceiptLog, revocation::Revocations,
-    store::Store,
+    beacon::Beacon, ceremony::driver::Driver, chain::Chain, membership::News, receipts::ReceiptLog,
+    revocation::Revocations, seat::Seat, store::Store,
 };
 
 /// How often the newest finalised block is noted.
@@ -49,6 +49,9 @@ pub(crate) struct Loop {
     pub(crate) revocations: Revocations,
     pub(crate) receipts: ReceiptLog,
     pub(crate) store: Store,
+    pub(crate) seat: Seat,
+    /// To whoever looks after the node's membership.
+    pub(crate) news: watch::Sender<Option<News>>,
     pub(crate) freshness: Arc<Mutex<Freshness>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) health: Health,
@@ -109,6 +112,10 @@ impl Loop {
                 }
             }
         }
+        if let Err(error) = self.look_at_seat(block).await {
+            complete = false;
+            self.fail("chain", &error);
+        }
         if let Err(error) = self.driver.observe(block).await {
             complete = false;
             self.fail("ceremony", &error);
@@ -123,6 +130,15 @@ impl Loop {
             self.progress.finalized.store(block.number, Ordering::Relaxed);
             ["chain", "ceremony", "revocations", "store"].into_iter().for_each(|part| self.health.ok(part));
         }
+    }
+
+    /// Whether the node is one of the committee's, for its releases and for whoever sees to it that it stays so.
+    async fn look_at_seat(&self, block: BlockRef) -> Result<(), Undecided> {
+        let (demand, until) = self.chain.attestation_of(block, self.node).await?;
+        let (_, time) = self.chain.round(block).await?;
+        self.seat.set(until);
+        self.news.send_replace(Some(News { block, time, demand, until }));
+        Ok(())
     }
 
     /// A contradiction about finality must not be forgotten by a restart.

@@ -276,7 +276,7 @@ mod tests {
             epoch: 0,
             transport_key: B256::repeat_byte(3),
             nonces: Vec::new(),
-            statement: None,
+            wish: Default::default(),
             evidence: Bytes::from_static(b"evidence"),
         }
     }

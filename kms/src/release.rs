@@ -5,28 +5,36 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy::primitives::{Address, B256};
+use alloy::{
+    primitives::{Address, B256, aliases::U40},
+    sol_types::Eip712Domain,
+};
 use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
     bindings::BootRequest,
+    signed,
     wire::{
         BlockRef,
-        kms::{NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
+        kms::{Candidate, Given, NonceResponse, ReleaseRequest, ReleaseResponse, Wish},
     },
 };
 use mandate_runtime::{Ambient, entropy, redact::without_urls};
-use mandate_witness::Freshness;
+use mandate_threshold::SealError;
+use mandate_witness::{At, Freshness};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tracing::Instrument;
 
 use crate::{
     boot,
     chain::Judge,
-    decide::{Facts, decide},
+    decide::{Facts, Standing, decide},
+    keys::NodeKeys,
     nonce::{NonceFull, NonceLimits, NonceTable},
     receipts::{Decision, ReceiptError, ReceiptLog, Witnesses},
     revocation::Revocations,
+    seat::Seat,
     shares::{Holding, Shares, Signer},
 };
 
@@ -65,6 +73,12 @@ pub struct ReleaserParts {
     pub freshness: Arc<Mutex<Freshness>>,
     /// The share in force.
     pub shares: Shares,
+    /// Until when this node is one of the committee's.
+    pub seat: Seat,
+    /// What it vouches with, under the committee's domain.
+    pub keys: Arc<NodeKeys>,
+    /// Of what nodes sign for the committee.
+    pub domain: Eip712Domain,
     /// Where receipts go.
     pub receipts: ReceiptLog,
     /// What is denied whatever an endpoint says.
@@ -91,13 +105,6 @@ struct Case {
     witnesses: Witnesses,
 }
 
-/// What goes with `Allowed`.
-#[derive(Debug, Default)]
-struct Released {
-    partial: Option<SealedPartial>,
-    statement: Option<StatementPartial>,
-}
-
 impl Releaser {
     /// From its parts.
     pub fn new(parts: ReleaserParts) -> Self {
@@ -121,11 +128,10 @@ impl Releaser {
 
     async fn decided(&self, request: ReleaseRequest) -> Result<ReleaseResponse, ReleaseError> {
         let case = self.gather(&request).await?;
-        let (outcome, released) = self.conclude(&case, &request);
+        let (outcome, given) = self.conclude(&case, &request);
         log_decision(&case, &outcome);
-        let Released { partial, statement } = released;
         if let Outcome::Undecided { .. } = outcome {
-            return Ok(ReleaseResponse { outcome, partial: None, statement: None, receipt: None });
+            return Ok(ReleaseResponse { outcome, given: None, receipt: None });
         }
         let decision = Decision {
             asked: request,
@@ -137,12 +143,13 @@ impl Releaser {
             outcome: outcome.clone(),
         };
         let receipt = self.parts.receipts.append(decision).await?;
-        Ok(ReleaseResponse { outcome, partial, statement, receipt: Some(receipt) })
+        Ok(ReleaseResponse { outcome, given, receipt: Some(receipt) })
     }
 
     /// Asks one question after the other, and no further one once the outcome is settled.
     async fn gather(&self, request: &ReleaseRequest) -> Result<Case, ReleaseError> {
         let mut case = Case { judged_at: self.parts.ambient.clock.unix(), ..Case::default() };
+        case.facts.of_committee = matches!(request.wish, Wish::Vouch(_) | Wish::Copy(_));
         case.facts.request = Some(self.check_request(request));
         if case.facts.settled() {
             return Ok(case);
@@ -160,6 +167,9 @@ impl Releaser {
         let mut boot = boot::boot_request(&verified, request.generation);
         if !case.facts.settled() {
             self.ask_chain(&mut case, &mut boot).await;
+        }
+        if case.facts.of_committee && case.facts.is_allowed_as_an_app() {
+            case.facts.standing = Some(self.standing(request, verified.app_id()).await);
         }
         case.boot = Some(boot);
         Ok(case)
@@ -205,17 +215,79 @@ impl Releaser {
         (case.block, case.head, case.witnesses) = (None, Some(seen), Witnesses::default());
     }
 
-    /// The outcome, and what goes with `Allowed`.
-    fn conclude(&self, case: &Case, request: &ReleaseRequest) -> (Outcome, Released) {
-        let outcome = decide(&case.facts);
-        let (Outcome::Allowed { .. }, Some(boot)) = (&outcome, &case.boot) else {
-            return (outcome, Released::default());
+    /// Whether the committee's contracts let this node of theirs have what it wishes.
+    async fn standing(&self, request: &ReleaseRequest, app: Address) -> Standing {
+        let judge = &self.parts.judge;
+        let (finalized, head) = match request.wish {
+            Wish::Secret | Wish::Statement(_) => {
+                return Standing::Refused("this is no node's wish".to_owned());
+            }
+            Wish::Vouch(candidate) => match judge.committee_rules(candidate.node, At::Finalized).await {
+                Ok(rules) => (rules.may_be_vouched_for(app, &candidate), Ok(())),
+                Err(error) => return Standing::unread(&error),
+            },
+            Wish::Copy(replica) => match (
+                judge.committee_rules(replica, At::Finalized).await,
+                judge.committee_rules(replica, At::Head).await,
+            ) {
+                (Ok(finalized), Ok(head)) => (finalized.may_have_a_copy(app), head.may_have_a_copy(app)),
+                (Err(error), _) | (_, Err(error)) => return Standing::unread(&error),
+            },
         };
-        let signed = self.holding(request.epoch, case.time).and_then(|held| self.sign(&held, boot, request));
-        match signed {
-            Ok(released) => (outcome, released),
-            Err(no) => (no, Released::default()),
+        finalized.and(head).map_or_else(Standing::Refused, |()| Standing::Good)
+    }
+
+    /// The outcome, and what goes with `Allowed`.
+    fn conclude(&self, case: &Case, request: &ReleaseRequest) -> (Outcome, Option<Given>) {
+        let outcome = decide(&case.facts);
+        let (Outcome::Allowed { .. }, Some(boot)) = (&outcome, &case.boot) else { return (outcome, None) };
+        match self.give(case.time, boot, request) {
+            Ok(given) => (outcome, Some(given)),
+            Err(no) => (no, None),
         }
+    }
+
+    /// A member vouches also when its own attestation has ended: else a committee that missed the date could not go on.
+    fn give(&self, time: u64, boot: &BootRequest, request: &ReleaseRequest) -> Result<Given, Outcome> {
+        let ReleaserParts { chain_id, kms_auth, ambient, .. } = &self.parts;
+        if let Wish::Vouch(candidate) = &request.wish {
+            return self.vouch(candidate, request);
+        }
+        self.parts.seat.check(time).map_err(|why| Outcome::Undecided { why })?;
+        let held = self.holding(request.epoch, time)?;
+        let signer = Signer { chain_id: *chain_id, kms_auth: *kms_auth, entropy: &*ambient.entropy };
+        let (app, generation) = (boot.info.appId, boot.generation);
+        let sealing = |error: SealError| refused(format!("transport key: {error}"));
+        let given = match &request.wish {
+            Wish::Secret => {
+                signer.sign(&held, app, generation, request).map_err(sealing)?.map(Given::Partial)
+            }
+            Wish::Statement(keys) => {
+                signer.sign_statement(&held, app, generation, keys).map(Given::Statement)
+            }
+            Wish::Copy(_) if held.output.players().len() != 1 => {
+                return Err(refused("copies are of a single member's share only".to_owned()));
+            }
+            Wish::Copy(_) => signer.copy(&held, request).map_err(sealing)?.map(Given::Copy),
+            Wish::Vouch(_) => None,
+        };
+        given.ok_or_else(|| Outcome::Undecided {
+            why: format!("this node holds no share of epoch {}", held.epoch),
+        })
+    }
+
+    fn vouch(&self, candidate: &Candidate, request: &ReleaseRequest) -> Result<Given, Outcome> {
+        let message = signed::Vouch {
+            nodeKey: candidate.node,
+            dealingKey: candidate.dealing_key,
+            sealingKey: candidate.sealing_key,
+            evidenceDigest: evidence_digest(&request.evidence),
+            demand: candidate.demand,
+            until: U40::saturating_from(candidate.until),
+        };
+        let signature = self.parts.keys.sign(&message, &self.parts.domain);
+        let signature = signature.map_err(|error| Outcome::Undecided { why: error.to_string() })?;
+        Ok(Given::Vouch(signature.into()))
     }
 
     /// The shares of the epoch that is asked for, if it is valid at `time` (G-11).
@@ -232,31 +304,6 @@ impl Releaser {
             }
             _ => Err(refused(format!("epoch {epoch} is over, epoch {} is in force", current.epoch))),
         }
-    }
-
-    fn sign(
-        &self,
-        holding: &Holding,
-        boot: &BootRequest,
-        request: &ReleaseRequest,
-    ) -> Result<Released, Outcome> {
-        let ReleaserParts { chain_id, kms_auth, ambient, .. } = &self.parts;
-        let signer = Signer { chain_id: *chain_id, kms_auth: *kms_auth, entropy: &*ambient.entropy };
-        let (app, generation) = (boot.info.appId, boot.generation);
-        let mut released = Released::default();
-        match &request.statement {
-            Some(keys) => released.statement = signer.sign_statement(holding, app, generation, keys),
-            None => {
-                released.partial = signer
-                    .sign(holding, app, generation, request)
-                    .map_err(|error| refused(format!("transport key: {error}")))?;
-            }
-        }
-        if released.partial.is_none() && released.statement.is_none() {
-            let why = format!("this node holds no share of epoch {}", holding.epoch);
-            return Err(Outcome::Undecided { why });
-        }
-        Ok(released)
     }
 
     /// Whether the request is for this deployment and holds a nonce of ours, which is spent with this.
@@ -299,6 +346,11 @@ impl Releaser {
         let now = self.parts.ambient.clock.monotonic();
         self.parts.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now)
     }
+}
+
+/// What a vouch names: SHA-256 of the evidence as it came.
+pub(crate) fn evidence_digest(evidence: &[u8]) -> B256 {
+    B256::from_slice(&Sha256::digest(evidence))
 }
 
 fn refused(why: String) -> Outcome {

@@ -1,51 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One node, from configuration to running tasks.
 
-use std::{
-    net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::Address,
     providers::{DynProvider, Provider},
 };
 use futures::future::join_all;
-use mandate_attestation::{TrustAnchors, Verifier};
-use mandate_runtime::{
-    Ambient,
-    http::{Client, Health, serve},
-    net::Listener,
-    redact::without_urls,
-};
-use mandate_witness::{
-    ChainSpec, Contradiction, Endpoint, Freshness, MAX_WITNESS, Quorum, QuorumConfigError,
-};
+use mandate_attestation::{Quoter, Verifier};
+use mandate_runtime::{Ambient, http::Health, redact::without_urls};
+use mandate_witness::{Contradiction, QuorumConfigError};
 use thiserror::Error;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    anchor::Anchoring,
-    api::{self, Api},
-    beacon::Beacon,
-    ceremony::{Context, driver::Driver},
-    chain::{Chain, ChainJudge, ChainParts, Judge, RelayerWitness},
     config::Config,
     keys::{KeyFileError, NodeKeys},
-    node::{Loop, Progress},
-    receipts::{ReceiptError, ReceiptLog},
-    relayer::Relayer,
-    release::{Releaser, ReleaserParts},
-    revocation::Revocations,
-    shares::Shares,
+    receipts::ReceiptError,
     store::{Owner, Store, StoreError},
 };
 
-/// How long the relayer may take for one answer.
-const RELAYER_TIMEOUT: Duration = Duration::from_secs(5);
+mod parts;
+
+use parts::Parts;
 
 /// How long the database may be in use after everything was told to stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,26 +76,34 @@ pub enum StartError {
     },
 }
 
+/// What a node takes from outside.
+#[derive(Debug)]
+pub struct Outside {
+    /// Clock, entropy, sockets.
+    pub ambient: Ambient,
+    /// RPC endpoints of the chain.
+    pub providers: Vec<DynProvider>,
+    /// Who believes evidence.
+    pub verifier: Verifier,
+    /// Where this node's own evidence comes from. Without one it is attested no more when its attestation ends.
+    pub quoter: Option<Arc<dyn Quoter>>,
+}
+
 /// A committee node.
 #[derive(Debug)]
 pub struct Node;
 
 impl Node {
     /// Starts a node whose keys are in the configuration's key file, which is made when there is none.
-    pub async fn start(
-        config: Config,
-        ambient: Ambient,
-        providers: Vec<DynProvider>,
-        verifier: impl Into<Verifier>,
-    ) -> Result<Running, StartError> {
+    pub async fn start(config: Config, outside: Outside) -> Result<Running, StartError> {
         let mut directory = std::fs::DirBuilder::new();
         directory
             .recursive(true)
             .mode(0o700)
             .create(&config.data_dir)
             .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
-        let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
-        Self::start_with_keys(config, keys, ambient, providers, verifier).await
+        let keys = NodeKeys::load_or_create(&config.key_path(), &*outside.ambient.entropy)?;
+        Self::start_with_keys(config, keys, outside).await
     }
 
     /// For the operator who has looked: lets a node that stopped on a contradiction about finality start again. What it was.
@@ -129,16 +116,14 @@ impl Node {
     pub async fn start_with_keys(
         config: Config,
         keys: NodeKeys,
-        ambient: Ambient,
-        providers: Vec<DynProvider>,
-        verifier: impl Into<Verifier>,
+        outside: Outside,
     ) -> Result<Running, StartError> {
-        let listener = ambient.net.listen(config.listen).await;
+        let listener = outside.ambient.net.listen(config.listen).await;
         let refused = |source| StartError::Listen { addr: config.listen, source };
         let listener = listener.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        check_endpoints(&config, &providers).await?;
-        let parts = Parts::build(&config, keys, ambient, providers, verifier.into())?;
+        check_endpoints(&config, &outside.providers).await?;
+        let parts = Parts::build(&config, keys, outside)?;
         Ok(parts.run(listener, addr))
     }
 }
@@ -208,110 +193,6 @@ impl Drop for Running {
     }
 }
 
-/// Everything that runs.
-struct Parts {
-    node: Address,
-    closed: CancellationToken,
-    api: Arc<Api>,
-    health: Health,
-    looping: Loop,
-}
-
-impl Parts {
-    fn build(
-        config: &Config,
-        keys: NodeKeys,
-        ambient: Ambient,
-        providers: Vec<DynProvider>,
-        verifier: Verifier,
-    ) -> Result<Self, StartError> {
-        let (keys, chain) = (Arc::new(keys), &config.chain);
-        let node = keys.address();
-        let store = Store::open(&config.data_dir, &owner(config, &keys))?;
-        let closed = store.closed();
-        let (chain_id, committee) = (chain.chain_id, chain.committee);
-        let context = Context { keys: keys.clone(), store: store.clone(), chain_id, committee };
-        let dev_anchors = verifier.anchors().is_development();
-        announce(node, verifier.anchors());
-        let receipts = ReceiptLog::open(store.clone(), keys, context.domain(), dev_anchors)?;
-        let client = Client::new(ambient.net.clone()).timeout(RELAYER_TIMEOUT);
-        let relayer = Relayer::new(client.clone(), &config.relayer);
-        let chain = open_chain(config, &ambient, providers, client, &store)?;
-        let judge: Arc<dyn Judge> = Arc::new(ChainJudge(chain.clone()));
-        let revocations = Revocations::open(store.clone(), judge.clone())?;
-        let freshness = Arc::new(Mutex::new(Freshness::new(config.lease)));
-        let (shares, progress, health) = (Shares::default(), Arc::<Progress>::default(), Health::new());
-        let releaser = Releaser::new(ReleaserParts {
-            node,
-            chain_id,
-            kms_auth: config.chain.kms_auth,
-            verifier,
-            ambient: ambient.clone(),
-            nonces: config.nonces.limits(),
-            judge,
-            freshness: freshness.clone(),
-            shares: shares.clone(),
-            receipts: receipts.clone(),
-            revocations: revocations.clone(),
-        });
-        let anchoring = Anchoring::new(
-            config.chain.receipt_anchor,
-            chain_id,
-            chain.clone(),
-            receipts.clone(),
-            context.keys.clone(),
-            ambient.clock.clone(),
-        );
-        let look = Arc::<Notify>::default();
-        let api = Arc::new(Api {
-            node,
-            releaser,
-            revocations: revocations.clone(),
-            receipts: receipts.clone(),
-            anchoring,
-            look: look.clone(),
-            shares: shares.clone(),
-            freshness: freshness.clone(),
-            progress: progress.clone(),
-            clock: ambient.clock.clone(),
-            dev_anchors,
-            releases: Api::release_permits(),
-            notices: Api::notice_permits(),
-            strikes: Mutex::default(),
-        });
-        let beacon = Beacon::new(context.clone(), relayer.clone(), ambient.clone(), freshness.clone());
-        let driver = Driver::new(context, chain.clone(), relayer, ambient.clone(), shares);
-        let looping = Loop {
-            node,
-            poll: config.poll,
-            ambient,
-            chain,
-            beacon,
-            driver,
-            revocations,
-            receipts,
-            store,
-            freshness,
-            progress,
-            health: health.clone(),
-            look,
-            seen: None,
-            noted: None,
-        };
-        Ok(Self { node, closed, api, health, looping })
-    }
-
-    fn run(self, listener: Listener, addr: SocketAddr) -> Running {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let router = api::router(self.api, self.health.clone());
-        tasks.spawn(serve(listener, router, stop.clone()));
-        tasks.spawn(self.looping.run(stop.clone()));
-        tracing::info!(node = %self.node, %addr, "the node runs");
-        Running { addr, node: self.node, health: self.health, stop, closed: self.closed, tasks }
-    }
-}
-
 fn owner(config: &Config, keys: &NodeKeys) -> Owner {
     let chain = &config.chain;
     let (chain_id, kms_auth, committee) = (chain.chain_id, chain.kms_auth, chain.committee);
@@ -344,48 +225,4 @@ async fn check_endpoints(config: &Config, providers: &[DynProvider]) -> Result<(
         }
         _ => Ok(()),
     }
-}
-
-/// Says under which anchors the node believes evidence, at every start.
-fn announce(node: Address, anchors: &TrustAnchors) {
-    if anchors.is_development() {
-        tracing::warn!(%node, ?anchors, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware; every receipt says so");
-    } else {
-        tracing::info!(%node, ?anchors, "the vendors' own trust anchors");
-    }
-}
-
-fn open_chain(
-    config: &Config,
-    ambient: &Ambient,
-    providers: Vec<DynProvider>,
-    client: Client,
-    store: &Store,
-) -> Result<Chain, StartError> {
-    let endpoint = |(index, provider): (usize, &DynProvider)| Endpoint {
-        name: format!("rpc {index}"),
-        provider: provider.clone(),
-    };
-    let endpoints = providers.iter().enumerate().map(endpoint).collect();
-    let mut headers = Quorum::new(config.chain.chain_id, config.chain.quorum, endpoints)?;
-    if let Some(newest) = store.newest_final()? {
-        headers = headers.starting_at(newest);
-    }
-    if let Some(contradiction) = store.latch()? {
-        tracing::error!(%contradiction, "finality contradicted itself before this start; nothing is trusted until --clear-latch");
-        headers = headers.latched(contradiction);
-    }
-    // A witness travels in hex inside of JSON.
-    let client = client.max_body(2 * MAX_WITNESS + 4_096);
-    Ok(Chain::new(ChainParts {
-        headers: Arc::new(headers),
-        relayer: RelayerWitness::new(client, &config.relayer),
-        providers,
-        // Validated with the configuration.
-        spec: config.chain.spec().unwrap_or_else(|| ChainSpec::dev(config.chain.chain_id)),
-        max_age: config.chain.max_age,
-        clock: ambient.clock.clone(),
-        kms_auth: config.chain.kms_auth,
-        committee: config.chain.committee,
-    }))
 }

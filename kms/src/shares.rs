@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::Address;
-use mandate_model::wire::kms::{AppKeys, ReleaseRequest, SealedPartial, StatementPartial};
+use mandate_model::wire::kms::{AppKeys, ReleaseRequest, SealedCopy, SealedPartial, StatementPartial};
 use mandate_runtime::{Entropy, entropy};
 use mandate_threshold::{
     AppStatement, GROUP_KEY_LENGTH, Output, SealError, Share,
@@ -23,6 +23,9 @@ use crate::{
 
 /// What partials are sealed under.
 pub const RELEASE_INFO: &[u8] = b"mandate-release-v1";
+
+/// What copies of a share are sealed under.
+pub const COPY_INFO: &[u8] = b"mandate-copy-v1";
 
 /// Why the share of an epoch cannot be used.
 #[derive(Debug, Error)]
@@ -125,6 +128,15 @@ impl Signer<'_> {
         Ok(Some(SealedPartial { epoch: holding.epoch, generation, sealed: sealed.into() }))
     }
 
+    /// The whole share, sealed like a partial. `None` when this node holds no share.
+    pub fn copy(&self, holding: &Holding, request: &ReleaseRequest) -> Result<Option<SealedCopy>, SealError> {
+        let Some(share) = &holding.share else { return Ok(None) };
+        let (binding, fresh) = (request.report_data(), entropy::bytes(self.entropy));
+        let to = &request.transport_key.0;
+        let sealed = mandate_threshold::seal(to, COPY_INFO, &binding, &share.encode(), fresh)?;
+        Ok(Some(SealedCopy { epoch: holding.epoch, sealed: sealed.into() }))
+    }
+
     /// The part of the committee's public word that `app` has these keys in `generation`. `None` when this node holds no
     /// share.
     pub fn sign_statement(
@@ -181,6 +193,25 @@ impl Shares {
     pub fn replace(&self, current: Option<Holding>, outgoing: Option<Holding>) {
         let held = Held { current: current.map(Arc::new), outgoing: outgoing.map(Arc::new) };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Takes in a copy of the share of the epoch in force; of another epoch it comes too late.
+    pub fn fill(&self, holding: Holding) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.current.as_ref().is_some_and(|current| current.epoch == holding.epoch) {
+            held.current = Some(Arc::new(holding));
+        }
+    }
+
+    /// Lets go of the share of `epoch`, if that is in force, and of nothing else of it.
+    pub fn empty(&self, epoch: u64) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = held.current.take() {
+            let Holding { round, valid_until, .. } = *current;
+            let output = current.output.clone();
+            let emptied = Holding { epoch, round, output, share: None, valid_until };
+            held.current = Some(if current.epoch == epoch { Arc::new(emptied) } else { current });
+        }
     }
 
     /// Lets go of the root before the present one.

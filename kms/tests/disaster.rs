@@ -52,5 +52,5 @@ async fn committee_comes_back_from_its_disks_and_replaces_a_node_that_is_lost_fo
     std::fs::rename(&elsewhere, town.data_dir(4)).unwrap();
     let found = town.start(4).await;
     let (_, answers) = town.ask_for(&[&found], &DevGuest::new(app, CODE), 1).await;
-    assert!(answers[0].partial.is_none() && !matches!(answers[0].outcome, Outcome::Allowed { .. }));
+    assert!(answers[0].given.is_none() && !matches!(answers[0].outcome, Outcome::Allowed { .. }));
 }

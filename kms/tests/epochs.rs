@@ -9,7 +9,7 @@ use alloy::primitives::{Address, B256};
 use mandate_kms::shares::RELEASE_INFO;
 use mandate_model::{
     Outcome,
-    wire::kms::{AppKeys, ReleaseRequest, ReleaseResponse},
+    wire::kms::{AppKeys, Given, ReleaseRequest, ReleaseResponse, Wish},
 };
 use mandate_threshold::{
     AppStatement, Output, Partial,
@@ -40,14 +40,14 @@ async fn ask(world: &World, change: impl FnOnce(&mut ReleaseRequest)) -> (Releas
 
 /// Whether the sealed part is that of this root.
 fn is_of(root: &Output, request: &ReleaseRequest, response: &ReleaseResponse) -> bool {
-    let sealed = &response.partial.as_ref().unwrap().sealed;
+    let sealed = &response.partial().unwrap().sealed;
     let opened = mandate_threshold::open(&transport(), RELEASE_INFO, &request.report_data(), sealed).unwrap();
     let message = app_message(CHAIN, KMS_AUTH.into(), APP.into(), 1, &root.group_key());
     root.public().verify_partial(APP_NAMESPACE, &message, &Partial::decode(&opened).unwrap())
 }
 
 fn released(response: &ReleaseResponse) -> bool {
-    response.partial.is_some() || response.statement.is_some()
+    response.given.is_some()
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn g11_both_roots_answer_during_the_handover_each_by_its_name() {
         let (request, response) = ask(&world, |r| r.epoch = epoch).await;
         assert!(matches!(response.outcome, Outcome::Allowed { .. }), "{epoch}: {}", response.outcome);
         assert!(is_of(root, &request, &response), "epoch {epoch}");
-        assert_eq!(response.partial.unwrap().epoch, if epoch == 1 { 1 } else { 2 });
+        assert_eq!(response.partial().unwrap().epoch, if epoch == 1 { 1 } else { 2 });
     }
 }
 
@@ -89,10 +89,10 @@ async fn g11_epoch_that_is_over_is_denied_and_one_to_come_undecided() {
 async fn evidence_that_binds_another_epoch_or_statement_is_denied() {
     let (world, _) = rotated(HEAD + 1);
     let changes: [fn(&mut ReleaseRequest); 3] =
-        [|r| r.epoch = 1, |r| r.statement = Some(keys()), |r| r.statement.as_mut().unwrap().ethereum = APP];
+        [|r| r.epoch = 1, |r| r.wish = Wish::Statement(keys()), |r| r.wish = Wish::Statement(other_keys())];
     for (index, change) in changes.iter().enumerate() {
         let mut request = world.bare_request();
-        request.statement = (index == 2).then(keys);
+        request.wish = if index == 2 { Wish::Statement(keys()) } else { Wish::Secret };
         let mut request = world.attested(request, &guest());
         change(&mut request);
         let response = world.release(&request).await;
@@ -103,6 +103,10 @@ async fn evidence_that_binds_another_epoch_or_statement_is_denied() {
 
 fn keys() -> AppKeys {
     AppKeys { ca_spki_sha256: B256::repeat_byte(0xca), ethereum: Address::repeat_byte(0xee) }
+}
+
+fn other_keys() -> AppKeys {
+    AppKeys { ethereum: APP, ..keys() }
 }
 
 fn statement(generation: u64) -> AppStatement {
@@ -119,10 +123,9 @@ fn statement(generation: u64) -> AppStatement {
 #[tokio::test]
 async fn statement_is_about_the_attested_app_and_takes_the_place_of_the_secret() {
     let world = World::new();
-    let (_, response) = ask(&world, |r| r.statement = Some(keys())).await;
+    let (_, response) = ask(&world, |r| r.wish = Wish::Statement(keys())).await;
     assert!(matches!(response.outcome, Outcome::Allowed { .. }), "{}", response.outcome);
-    assert!(response.partial.is_none(), "a part of the secret was not asked for");
-    let part = response.statement.unwrap();
+    let Some(Given::Statement(part)) = response.given else { panic!("{:?}", response.given) };
     assert_eq!((part.epoch, part.generation), (1, 1));
     let partial = Partial::decode(&part.partial).unwrap();
     let signature = statement(1).combine(&world.output.public(), std::slice::from_ref(&partial)).unwrap();
@@ -140,6 +143,6 @@ async fn g1_statement_is_signed_for_what_the_contracts_allow_only() {
     world.script(|s| {
         s.head = Ok(mandate_kms::decide::Verdict::Denied(mandate_model::outcome::PolicyReason::CodeRevoked))
     });
-    let (_, response) = ask(&world, |r| r.statement = Some(keys())).await;
+    let (_, response) = ask(&world, |r| r.wish = Wish::Statement(keys())).await;
     assert!(matches!(response.outcome, Outcome::Denied { .. }) && !released(&response));
 }

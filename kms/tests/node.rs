@@ -66,7 +66,7 @@ async fn committee_makes_its_key_and_releases_by_the_contracts_word_only() {
     ] {
         let (_, responses) = town.ask(&every, &stranger).await;
         assert!(outcomes(&responses).iter().all(|text| text.contains(why)), "{:?}", outcomes(&responses));
-        assert!(responses.iter().all(|r| r.partial.is_none() && r.receipt.is_some()));
+        assert!(responses.iter().all(|r| r.given.is_none() && r.receipt.is_some()));
     }
 
     // A carrier that lies about storage is found out; the nodes' own endpoints prove the same.
@@ -194,7 +194,7 @@ async fn refresh_keeps_every_secret_and_forgets_the_old_shares() {
     }
     let (request, responses) = town.ask(&every, &guest).await;
     assert!(
-        responses.iter().all(|r| r.partial.as_ref().is_some_and(|p| p.epoch == 2)),
+        responses.iter().all(|r| r.partial().is_some_and(|p| p.epoch == 2)),
         "{:?}",
         outcomes(&responses)
     );
@@ -246,7 +246,7 @@ async fn g6_node_whose_nonces_do_not_arrive_stops_granting() {
     clock.set_unix(mandate_runtime::Clock::unix(&mandate_runtime::clock::SystemClock::new()));
     let (_, responses) = town.ask(&[&node], &DevGuest::new(app, CODE)).await;
     assert!(matches!(responses[0].outcome, Outcome::Undecided { .. }), "{:?}", outcomes(&responses));
-    assert!(responses[0].partial.is_none() && responses[0].receipt.is_none());
+    assert!(responses[0].given.is_none() && responses[0].receipt.is_none());
     assert!(node.health().problems().iter().any(|p| p.starts_with("freshness")));
     town.carrier.drops.store(false, Ordering::SeqCst);
     town.until(&node, "lease again", |status| status.fresh).await;
@@ -279,9 +279,13 @@ async fn start_refuses_a_taken_port_another_chain_and_another_nodes_directory() 
     let town = Town::found().await;
     let node = town.start(1).await;
     let start = |n: u8, config| {
-        let (ambient, anchors) = (mandate_runtime::Ambient::system(), town.pki.trust_anchors());
-        let providers = vec![alloy::providers::Provider::erased(town.chain.provider())];
-        mandate_kms::Node::start_with_keys(config, Town::keys(n), ambient, providers, anchors)
+        let outside = mandate_kms::Outside {
+            ambient: mandate_runtime::Ambient::system(),
+            providers: vec![alloy::providers::Provider::erased(town.chain.provider())],
+            verifier: town.pki.trust_anchors().into(),
+            quoter: None,
+        };
+        mandate_kms::Node::start_with_keys(config, Town::keys(n), outside)
     };
     let mut config = town.config(2);
     config.chain.chain_id = 1;

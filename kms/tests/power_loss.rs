@@ -161,7 +161,7 @@ fn decision(n: u64) -> Decision {
             epoch: 0,
             transport_key: B256::repeat_byte(3),
             nonces: Vec::new(),
-            statement: None,
+            wish: Default::default(),
             evidence: vec![7; 3_000].into(),
         },
         judged_at: n,

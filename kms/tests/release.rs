@@ -32,25 +32,25 @@ use support::*;
 
 fn assert_allowed(response: &ReleaseResponse) {
     assert!(matches!(response.outcome, Outcome::Allowed { .. }), "{}", response.outcome);
-    assert!(response.partial.is_some() && response.receipt.is_some());
+    assert!(response.partial().is_some() && response.receipt.is_some());
 }
 
 /// Denied, with a receipt that says so, and nothing released.
 fn assert_denied(response: &ReleaseResponse, why: &str) {
     assert!(matches!(response.outcome, Outcome::Denied { .. }), "{}", response.outcome);
     assert!(response.outcome.to_string().contains(why), "{} does not say {why:?}", response.outcome);
-    assert!(response.partial.is_none());
+    assert!(response.given.is_none());
     assert_eq!(response.receipt.as_ref().unwrap().outcome, response.outcome);
 }
 
 fn assert_undecided(response: &ReleaseResponse, why: &str) {
     assert!(matches!(response.outcome, Outcome::Undecided { .. }), "{}", response.outcome);
     assert!(response.outcome.to_string().contains(why), "{} does not say {why:?}", response.outcome);
-    assert!(response.partial.is_none() && response.receipt.is_none());
+    assert!(response.given.is_none() && response.receipt.is_none());
 }
 
 fn open(key: &SealingKey, request: &ReleaseRequest, response: &ReleaseResponse) -> Option<Partial> {
-    let sealed = &response.partial.as_ref().unwrap().sealed;
+    let sealed = &response.partial().unwrap().sealed;
     let opened = mandate_threshold::open(key, RELEASE_INFO, &request.report_data(), sealed).ok()?;
     Some(Partial::decode(&opened).unwrap())
 }
@@ -91,7 +91,7 @@ async fn g4_partial_opens_with_the_transport_key_only_and_for_its_request_only()
     assert!(open(&transport(), &other, &response).is_none());
     // What goes over the wire is not the partial itself.
     let partial = open(&transport(), &request, &response).unwrap().encode();
-    let sealed = &response.partial.unwrap().sealed;
+    let sealed = &response.partial().unwrap().sealed;
     assert!(!sealed.windows(partial.len()).any(|window| window == partial.as_slice()));
 }
 

@@ -56,7 +56,7 @@ async fn g11_rotation_keeps_the_old_root_for_its_handover_and_then_destroys_it()
     town.chain.increase_time(DAY + 3_600);
     town.chain.mine(1);
     for answer in answers(&town, &nodes, app, 1).await {
-        assert!(answer.partial.is_none(), "the handover is over at the head: {}", answer.outcome);
+        assert!(answer.given.is_none(), "the handover is over at the head: {}", answer.outcome);
     }
     town.final_block(town.chain.head().number()).await;
     town.reached(&nodes, 2).await;
@@ -89,7 +89,7 @@ async fn reshare_to_seven_keeps_every_secret_and_the_old_four_hold_nothing_old()
     // Five of seven are a quorum now, four are not.
     assert!(before == town.secret(&nodes[2..], app, 0).await);
     let over = answers(&town, &nodes, app, 1).await;
-    assert!(over.iter().all(|answer| answer.partial.is_none()), "epoch 1 is over");
+    assert!(over.iter().all(|answer| answer.given.is_none()), "epoch 1 is over");
     for node in nodes {
         node.shutdown().await;
     }

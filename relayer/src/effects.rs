@@ -210,6 +210,7 @@ impl Effect {
             Self::CertificateOrder { .. } => "certificate_order",
             Self::Submit { submission: Submission::DealerLog { .. } } => "dealer_log",
             Self::Submit { submission: Submission::Confirmation { .. } } => "confirmation",
+            Self::Submit { submission: Submission::Attestation { .. } } => "attestation",
             Self::Submit { submission: Submission::Nonce { .. } } => "nonce",
             Self::PinAccount { .. } => "pin_account",
             Self::RecordCertificate { .. } => "record_certificate",

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
-    primitives::{Address, Bytes, keccak256},
+    primitives::{Address, Bytes, aliases::U40, keccak256},
     providers::DynProvider,
     sol_types::{SolStruct, SolValue},
 };
@@ -27,6 +27,12 @@ use crate::{
 
 /// The longest dealer log or public polynomial.
 const MAX_PAYLOAD: usize = 64 << 10;
+
+/// The largest committee.
+const MAX_VOUCHES: usize = 64;
+
+/// Bytes of an ECDSA signature with its recovery id.
+const SIGNATURE: usize = 65;
 
 /// The way in.
 #[derive(Clone)]
@@ -102,6 +108,11 @@ impl Submissions {
                     signature,
                 )
             }
+            Submission::Attestation { evidence_digest, until, signature, .. } => {
+                let until = U40::saturating_from(*until);
+                let message = signed::Attestation { evidenceDigest: *evidence_digest, until };
+                self.signer_of(&message, signature)
+            }
             Submission::Nonce { nonce, signature, .. } => {
                 self.signer_of(&signed::Nonce { nonce: *nonce }, signature)
             }
@@ -117,6 +128,7 @@ fn node_of(submission: &Submission) -> Address {
     match submission {
         Submission::DealerLog { node, .. }
         | Submission::Confirmation { node, .. }
+        | Submission::Attestation { node, .. }
         | Submission::Nonce { node, .. } => *node,
     }
 }
@@ -131,6 +143,12 @@ fn check_lengths(submission: &Submission) -> Result<(), IntakeError> {
         Submission::Confirmation { group_key, polynomial, .. } => {
             check("groupKey", group_key, 48)?;
             check("polynomial", polynomial, MAX_PAYLOAD)
+        }
+        Submission::Attestation { vouches, .. } if vouches.len() > MAX_VOUCHES => {
+            Err(IntakeError::TooLong { what: "vouches", given: vouches.len(), most: MAX_VOUCHES })
+        }
+        Submission::Attestation { vouches, .. } => {
+            vouches.iter().try_for_each(|vouch| check("signature", &vouch.signature, SIGNATURE))
         }
         Submission::Nonce { .. } => Ok(()),
     }

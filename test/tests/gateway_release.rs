@@ -72,7 +72,8 @@ impl World {
         let (wallet, owner, notice) = (chain.wallet_provider(), chain.accounts()[0], U40::ZERO);
         let implementation = *AppAuth::deploy(&wallet).await.unwrap().address();
         let kms_auth = KmsAuth::deploy(&wallet, implementation, owner, owner, notice).await.unwrap();
-        let committee = *KmsCommittee::deploy(&wallet, owner, owner, notice).await.unwrap().address();
+        let committee =
+            *KmsCommittee::deploy(&wallet, owner, owner, notice, U40::ZERO).await.unwrap().address();
         let registry = DomainRegistry::deploy(&wallet, *kms_auth.address(), owner).await.unwrap();
         let payer = chain.signers().pop().unwrap().address();
         registry.setRecorder(payer, true).send().await.unwrap().get_receipt().await.unwrap();

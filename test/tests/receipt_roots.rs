@@ -11,7 +11,7 @@ use alloy::{
 };
 use mandate_attestation::dev_pki::{Defect, DevGuest, DevPki};
 use mandate_devchain::{Config as ChainSettings, DevChain};
-use mandate_kms::{Config as NodeConfig, Node, NodeKeys, config::ChainConfig};
+use mandate_kms::{Config as NodeConfig, Node, NodeKeys, Outside, config::ChainConfig};
 use mandate_model::{
     bindings::{AppAuth, DomainRegistry, KmsAuth, KmsCommittee, Node as Registered, ReceiptAnchor},
     deployment::Deployment,
@@ -34,7 +34,8 @@ async fn deploy(chain: &DevChain) -> Deployment {
     let (wallet, owner) = (chain.wallet_provider(), chain.accounts()[0]);
     let implementation = *AppAuth::deploy(&wallet).await.unwrap().address();
     let kms_auth = KmsAuth::deploy(&wallet, implementation, owner, owner, U40::ZERO).await.unwrap();
-    let committee = *KmsCommittee::deploy(&wallet, owner, owner, U40::ZERO).await.unwrap().address();
+    let committee =
+        *KmsCommittee::deploy(&wallet, owner, owner, U40::ZERO, U40::ZERO).await.unwrap().address();
     let registry = DomainRegistry::deploy(&wallet, *kms_auth.address(), owner).await.unwrap();
     let anchor = *ReceiptAnchor::deploy(&wallet, committee).await.unwrap().address();
     Deployment {
@@ -69,7 +70,7 @@ async fn deny(client: &Client, node: &str, chain_id: u64, kms_auth: Address) {
         epoch: 0,
         transport_key: B256::repeat_byte(9),
         nonces: vec![NodeNonce { node: answer.node, nonce: answer.nonce }],
-        statement: None,
+        wish: Default::default(),
         evidence: Default::default(),
     };
     let guest = DevGuest::new(Address::ZERO, B256::repeat_byte(1)).with_defect(Defect::TamperedQuote);
@@ -121,10 +122,15 @@ async fn g8_receipts_of_a_node_are_anchored_by_a_relayer_and_proven_by_the_contr
         evidenceDigest: B256::ZERO,
         admittedFrom: U40::ZERO,
         expiresAt: U40::from(chain.now() + 1_000_000),
+        attestedUntil: U40::ZERO,
     };
-    let providers = vec![chain.provider().erased()];
-    let anchors = DevPki::from_seed([9; 32]).trust_anchors();
-    let node = Node::start_with_keys(config, keys, Ambient::system(), providers, anchors).await.unwrap();
+    let outside = Outside {
+        ambient: Ambient::system(),
+        providers: vec![chain.provider().erased()],
+        verifier: DevPki::from_seed([9; 32]).trust_anchors().into(),
+        quoter: None,
+    };
+    let node = Node::start_with_keys(config, keys, outside).await.unwrap();
     let committee = KmsCommittee::new(deployment.committee, &wallet);
     let registered = Registered { url: node.url(), ..registered };
     let admitted = committee.admitNode(registered).send().await.unwrap().get_receipt().await.unwrap();

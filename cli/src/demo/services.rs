@@ -9,14 +9,14 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, FixedBytes, hex},
+    primitives::{Address, B256, FixedBytes, hex},
     providers::{DynProvider, Provider, ProviderBuilder},
     signers::local::PrivateKeySigner,
 };
 use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, acme, chain::VerifiedChain, keys::AgentKeys};
 use mandate_guest::{Pinned, Quoter};
-use mandate_kms::{Node, NodeKeys};
-use mandate_model::deployment::Deployment;
+use mandate_kms::{Node, NodeKeys, Outside};
+use mandate_model::{bindings::KmsAuth, compose::compose_hash, deployment::Deployment};
 use mandate_relayer::{Config as RelayerConfig, config::EffectsConfig};
 use mandate_runtime::config::Secret;
 use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
@@ -24,8 +24,18 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{World, actors::Actor, issuer::EmbeddedIssuer, pebble::Pebble, setting::BASE_DOMAIN};
-use crate::error::{CliError, Result};
+use super::{
+    World,
+    actors::Actor,
+    guest::DemoGuest,
+    issuer::EmbeddedIssuer,
+    pebble::Pebble,
+    setting::{BASE_DOMAIN, KMS_CODE, KMS_SALT},
+};
+use crate::{
+    context::view,
+    error::{CliError, Result},
+};
 
 /// How often a service looks at the chain.
 const POLL: Duration = Duration::from_millis(100);
@@ -55,9 +65,13 @@ impl NodeSlot {
     }
 
     async fn start(&mut self, world: &World, providers: Vec<DynProvider>) -> Result<()> {
-        let (ambient, anchors) = (world.ambient.clone(), world.pki.trust_anchors());
-        let started =
-            Node::start_with_keys(self.config.clone(), self.keys()?, ambient, providers, anchors).await;
+        let outside = Outside {
+            ambient: world.ambient.clone(),
+            providers,
+            verifier: world.pki.trust_anchors().into(),
+            quoter: Some(Arc::new(kms_guest(world).await?)),
+        };
+        let started = Node::start_with_keys(self.config.clone(), self.keys()?, outside).await;
         let running = started.map_err(CliError::unavailable)?;
         self.config.listen = running.addr();
         self.running = Some(running);
@@ -312,13 +326,22 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr().map_err(CliError::unavailable)?.port())
 }
 
+/// What a node runs: the KMS's own app, whose address is known before it is deployed.
+async fn kms_guest(world: &World) -> Result<DemoGuest> {
+    let (reader, salt) = (world.chain.reader(), B256::with_last_byte(KMS_SALT));
+    let kms_auth = KmsAuth::new(world.deployment()?.kms_auth, &reader);
+    let deployer = Actor::Deployer.address();
+    let app = view::<_, _, KmsAuth::KmsAuthErrors>(kms_auth.predictApp(deployer, salt)).await?;
+    Ok(world.guest(app, compose_hash(KMS_CODE)))
+}
+
 /// A node's address and where it is reached.
 pub(crate) fn admission(
     slot: &NodeSlot,
     operator: Address,
     expires_at: u64,
 ) -> Result<mandate_model::bindings::Node> {
-    use alloy::primitives::{B256, aliases::U40};
+    use alloy::primitives::aliases::U40;
     let keys = slot.keys()?;
     Ok(mandate_model::bindings::Node {
         nodeKey: keys.address(),
@@ -329,5 +352,6 @@ pub(crate) fn admission(
         evidenceDigest: B256::ZERO,
         admittedFrom: U40::ZERO,
         expiresAt: U40::from(expires_at),
+        attestedUntil: U40::ZERO,
     })
 }

@@ -14,6 +14,12 @@ pub(crate) const BASE_DOMAIN: &str = "apps.example";
 pub(crate) const PROTOCOL_NOTICE: Duration = DAY.saturating_mul(7);
 /// The app's notice.
 pub(crate) const NOTICE: Duration = DAY.saturating_mul(2);
+/// For how long the members' word on a node is good.
+pub(crate) const ATTESTATION_PERIOD: Duration = DAY.saturating_mul(30);
+/// Makes the address of the KMS's own app, which its nodes prove themselves as before it is deployed.
+pub(crate) const KMS_SALT: u8 = 1;
+/// Stands for the code that the nodes run.
+pub(crate) const KMS_CODE: &[u8] = b"the KMS's own code";
 /// How long a motion of the council stays open.
 pub(crate) const MOTION_LIFETIME: Duration = DAY.saturating_mul(14);
 /// From proposal to vote.

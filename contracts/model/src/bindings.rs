@@ -41,7 +41,7 @@ pub use kms_auth::{
     IAppPolicy::Init as AppInit,
     KmsAuth::{AppBootInfo, BootRequest, Version},
 };
-pub use kms_committee::IKmsCommittee::{Ceremony, Epoch, Node};
+pub use kms_committee::IKmsCommittee::{Ceremony, Epoch, Node, Vouch};
 pub use role_council::IRoleCouncil::{Call, Role};
 
 impl From<AppBootInfo> for AppAuth::AppBootInfo {

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::{
         outcome::{Outcome, PolicyReason, Reason},
-        wire::kms::{AppKeys, NodeNonce},
+        wire::kms::{AppKeys, Candidate, NodeNonce, Wish},
     };
 
     fn outcome() -> impl Strategy<Value = Outcome> {
@@ -106,17 +106,24 @@ mod tests {
         fn bundle()(
             seed in any::<[u8; 8]>(), outcome in outcome(), evidence in bytes(), boot_request in option::of(bytes()),
             finalized in option::of(bytes()), head in option::of(bytes()), number in any::<u64>(),
-            stated in any::<bool>(),
+            kind in 0..4,
         ) -> Bundle {
             let (hash, address) = (|i: usize| B256::repeat_byte(seed[i]), |i: usize| Address::repeat_byte(seed[i]));
             let nonces = vec![NodeNonce { node: address(0), nonce: hash(1) }];
-            let statement = stated.then(|| AppKeys { ca_spki_sha256: hash(6), ethereum: address(7) });
+            let wish = match kind {
+                0 => Wish::Secret,
+                1 => Wish::Statement(AppKeys { ca_spki_sha256: hash(6), ethereum: address(7) }),
+                2 => Wish::Vouch(Candidate {
+                    node: address(6), dealing_key: hash(5), sealing_key: hash(4), demand: number, until: number,
+                }),
+                _ => Wish::Copy(address(5)),
+            };
             Bundle {
                 version: VERSION,
                 committee: address(2),
                 request: ReleaseRequest {
                     chain_id: number, kms_auth: address(3), generation: number, epoch: number, transport_key: hash(4),
-                    nonces, statement, evidence,
+                    nonces, wish, evidence,
                 },
                 boot_request, finalized, head,
                 receipt: Receipt {

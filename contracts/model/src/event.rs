@@ -139,6 +139,9 @@ events! {
     DeviceRemoved = AppAuth::DeviceRemoved,
 
     NodeAdmitted = KmsCommittee::NodeAdmitted,
+    NodeAttested = KmsCommittee::NodeAttested,
+    AttestationDemanded = KmsCommittee::AttestationDemanded,
+    ReplicationSet = KmsCommittee::ReplicationSet,
     NodeEvicted = KmsCommittee::NodeEvicted,
     NodeUrlSet = KmsCommittee::NodeUrlSet,
     CeremonyOpened = KmsCommittee::CeremonyOpened,

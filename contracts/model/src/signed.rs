@@ -20,6 +20,22 @@ sol! {
     #[derive(Debug)]
     struct Nonce { bytes32 nonce; }
 
+    /// A member's word that it verified the evidence of `nodeKey` and that the policy allows it as the KMS's own app, as
+    /// `KmsCommittee.attestNode` checks it.
+    #[derive(Debug)]
+    struct Vouch {
+        address nodeKey;
+        bytes32 dealingKey;
+        bytes32 sealingKey;
+        bytes32 evidenceDigest;
+        uint64 demand;
+        uint40 until;
+    }
+
+    /// A node's request that a relayer pay for `KmsCommittee.attestNode`; the contract does not ask for it.
+    #[derive(Debug)]
+    struct Attestation { bytes32 evidenceDigest; uint40 until; }
+
     /// A letter between nodes; `bodyHash` is keccak256 of the body as carried.
     #[derive(Debug)]
     struct Letter { address to; uint64 round; string kind; bytes32 bodyHash; }

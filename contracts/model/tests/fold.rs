@@ -275,6 +275,7 @@ fn g9_nodes_come_and_go() {
         url: "http://first".into(),
         admittedFrom,
         expiresAt,
+        attestedUntil: t(0),
     };
     chain.emit(COMMITTEE, admitted.clone());
     assert_eq!(chain.state.committee.nodes[&nodeKey].url, "http://first");
@@ -287,6 +288,17 @@ fn g9_nodes_come_and_go() {
     chain.emit(COMMITTEE, admitted);
     let node = &chain.state.committee.nodes[&nodeKey];
     assert_eq!((node.url.as_str(), node.nonce), ("http://first", B256::repeat_byte(4)));
+    let (evidenceDigest, voters) = (B256::repeat_byte(8), vec![OWNER]);
+    chain.emit(COMMITTEE, KmsCommittee::NodeAttested { nodeKey, evidenceDigest, until: t(5000), voters });
+    let node = &chain.state.committee.nodes[&nodeKey];
+    assert_eq!((node.evidence_digest, node.attested_until), (evidenceDigest, 5000));
+    for (demand, until) in [(1, 6000), (2, 4000)] {
+        chain.emit(COMMITTEE, KmsCommittee::AttestationDemanded { demand, until: t(until) });
+        assert_eq!(chain.state.committee.demand, demand);
+        assert_eq!(chain.state.committee.nodes[&nodeKey].attested_until, until.min(5000));
+    }
+    chain.emit(COMMITTEE, KmsCommittee::ReplicationSet { from: t(7000) });
+    assert_eq!(chain.state.committee.replicated_from, 7000);
     chain.emit(COMMITTEE, KmsCommittee::NodeEvicted { nodeKey, by: OWNER });
     assert!(chain.state.committee.nodes.is_empty());
 }

@@ -6,7 +6,10 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mandate_model::{
     outcome::Outcome,
     receipt::Receipt,
-    wire::kms::{NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
+    wire::kms::{
+        Given, NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial,
+        Wish,
+    },
 };
 use mandate_runtime::http::HttpError;
 use mandate_threshold::{Partial, SealingKey, derive::APP_NAMESPACE, open, statement::STATEMENT_NAMESPACE};
@@ -66,12 +69,13 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// What a node has to sign for this generation, and in which namespace.
     fn message(&self, committee: &Committee, generation: u64) -> (&'static [u8], Vec<u8>) {
-        match &self.request.statement {
-            None => (APP_NAMESPACE, committee.message(self.pinned, self.app, generation)),
-            Some(keys) => {
+        match &self.request.wish {
+            Wish::Statement(keys) => {
                 let statement = stated::statement(self.pinned, self.app, generation, keys);
                 (STATEMENT_NAMESPACE, statement.message())
             }
+            // A guest wishes nothing else.
+            _ => (APP_NAMESPACE, committee.message(self.pinned, self.app, generation)),
         }
     }
 }
@@ -192,16 +196,11 @@ fn judge(
     {
         return bad(why);
     }
-    let unasked = match &asked.request.statement {
-        Some(_) => answer.partial.is_some(),
-        None => answer.statement.is_some(),
-    };
-    if unasked {
-        return bad(format!("{}, but with a part that was not asked for", answer.outcome));
-    }
-    let part = match (answer.partial, answer.statement) {
-        (Some(sealed), _) => Some(open_part(asked, sealed)),
-        (None, stated) => stated.map(|stated| Ok(public_part(stated))),
+    let part = match (&asked.request.wish, answer.given) {
+        (_, None) => None,
+        (Wish::Secret, Some(Given::Partial(sealed))) => Some(open_part(asked, sealed)),
+        (Wish::Statement(_), Some(Given::Statement(stated))) => Some(Ok(public_part(stated))),
+        _ => return bad(format!("{}, but with a part that was not asked for", answer.outcome)),
     };
     match (answer.outcome, part, answer.receipt.map(Box::new)) {
         (Outcome::Undecided { why }, None, _) => (NodeOutcome::Undecided { why }, None),

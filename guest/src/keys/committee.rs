@@ -40,8 +40,10 @@ impl Committee {
             .map_err(|error| refuse(error.to_string()))?;
         let (expected, given) = (hex::encode(pinned.group_key), hex::encode(polynomial.group_key()));
         differs("group key", expected, given)?;
+        let mut members = seats(&view.members)?;
+        members.extend(replicas(&members, &view.replicas)?);
         Ok(Self {
-            members: seats(&view.members)?,
+            members,
             polynomial,
             epoch: view.epoch,
             domain: signed::domain(pinned.chain_id, pinned.committee),
@@ -97,6 +99,25 @@ fn seats(members: &[Member]) -> Result<Vec<Seat>, KeyError> {
         if seats.iter().enumerate().any(|(i, one)| seats.iter().skip(i + 1).any(|two| same(one, two))) {
             return Err(KeyError::View { what: format!("two of the {nodes} members have the same key") });
         }
+    }
+    Ok(seats)
+}
+
+/// Nodes that may have a copy of the single member's share. Any part that verifies is as good as the member's own, so a relayer
+/// that makes replicas up costs a request each and no more.
+fn replicas(members: &[Seat], replicas: &[Member]) -> Result<Vec<Seat>, KeyError> {
+    let [member] = members else { return Ok(Vec::new()) };
+    if replicas.len() >= MAX_NODES {
+        let what = format!("{} replicas, at most {} are possible", replicas.len(), MAX_NODES - 1);
+        return Err(KeyError::View { what });
+    }
+    let mut seats = Vec::new();
+    for replica in replicas {
+        if replica.node == member.node || seats.iter().any(|seat: &Seat| seat.node == replica.node) {
+            return Err(KeyError::View { what: format!("replica {} is listed twice", replica.node) });
+        }
+        let url = replica.url.trim_end_matches('/').to_owned();
+        seats.push(Seat { node: replica.node, url, index: member.index });
     }
     Ok(seats)
 }

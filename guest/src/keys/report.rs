@@ -7,7 +7,7 @@ use alloy::primitives::Address;
 use mandate_model::{outcome::Reason, receipt::Receipt};
 use thiserror::Error;
 
-use crate::quoter::QuoterError;
+use mandate_attestation::QuoterError;
 
 /// What one node did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,10 @@ use mandate_model::{
     signed,
     wire::{
         BlockRef,
-        kms::{AppKeys, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial},
+        kms::{
+            AppKeys, Given, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial,
+            Wish,
+        },
         relayer::{CommitteeView, Member},
     },
 };
@@ -154,7 +157,13 @@ impl Drop for World {
 
 impl World {
     pub async fn start(manners: &[Manner]) -> Self {
-        let keys: Vec<_> = (0..manners.len()).map(|i| DealingKey::from_seed([i as u8 + 1; 32])).collect();
+        Self::with_replicas(manners, 0).await
+    }
+
+    /// The last `replicas` of the nodes have copies of the first one's share.
+    pub async fn with_replicas(manners: &[Manner], replicas: usize) -> Self {
+        let several = manners.len() - replicas;
+        let keys: Vec<_> = (0..several).map(|i| DealingKey::from_seed([i as u8 + 1; 32])).collect();
         let (output, shares) = genesis(&keys);
         let stop = CancellationToken::new();
         let mut members = Vec::new();
@@ -162,8 +171,8 @@ impl World {
             let node = Arc::new(Node {
                 manner: *manner,
                 signer: PrivateKeySigner::from_bytes(&B256::repeat_byte(i as u8 + 1)).unwrap(),
-                share: shares[i].clone(),
-                others: shares[(i + 1) % shares.len()].clone(),
+                share: shares[i % several].clone(),
+                others: shares[(i + 1) % several].clone(),
                 group_key: output.group_key(),
                 anchors: quoter().pki.trust_anchors(),
                 nonces: Mutex::default(),
@@ -175,8 +184,9 @@ impl World {
                 Manner::Down => drop(listener),
                 _ => drop(tokio::spawn(serve(listener, router(node), stop.clone()))),
             }
-            members.push(Member { node: signer, dealing_key: keys[i].public().into(), url });
+            members.push(Member { node: signer, dealing_key: keys[i % several].public().into(), url });
         }
+        let replicas = members.split_off(several);
         let view = CommitteeView {
             block: BlockRef { number: 1, hash: B256::repeat_byte(1) },
             chain_id: CHAIN,
@@ -188,6 +198,7 @@ impl World {
             group_key: output.group_key().into(),
             polynomial: output.polynomial().into(),
             members,
+            replicas,
         };
         let pinned = Pinned {
             chain_id: CHAIN,
@@ -253,15 +264,17 @@ impl Node {
         };
         let receipt = self.receipt(request, &outcome);
         let gives = matches!(outcome, Outcome::Allowed { .. }) || self.manner == Manner::DeniesAndGives;
-        let about = |keys| self.statement(request, keys, verified.app_id());
-        let statement = request.statement.as_ref().filter(|_| gives).map(about);
-        let secret = request.statement.is_none() || self.manner == Manner::GivesSecret;
-        let partial = (gives && secret).then(|| self.partial(request, verified.app_id()));
+        let given = match &request.wish {
+            Wish::Statement(keys) if self.manner != Manner::GivesSecret => {
+                Given::Statement(self.statement(request, keys, verified.app_id()))
+            }
+            _ => Given::Partial(self.partial(request, verified.app_id())),
+        };
         let receipt = match self.manner {
             Manner::NoReceipt | Manner::Undecided => None,
             _ => Some(receipt),
         };
-        ReleaseResponse { outcome, partial, statement, receipt }
+        ReleaseResponse { outcome, given: gives.then_some(given), receipt }
     }
 
     fn partial(&self, request: &ReleaseRequest, app: Address) -> SealedPartial {

@@ -25,6 +25,8 @@ mod measurements;
 pub mod nitro;
 #[cfg(feature = "pccs")]
 pub mod pccs;
+#[cfg(feature = "pccs")]
+pub mod quoter;
 #[cfg(test)]
 mod sev_package;
 pub mod snp;
@@ -43,6 +45,8 @@ pub use evidence::{Collateral, Evidence, MAX_EVIDENCE, TdxEvidence};
 pub use image::{ImageMeasurements, NitroMeasurement, OsImage, SnpMeasurement};
 pub use known_images::{KnownImage, KnownImages};
 pub use nitro::{NitroError, NitroEvidence};
+#[cfg(feature = "pccs")]
+pub use quoter::{Quoter, QuoterError};
 pub use snp::{Endorsement, SnpError, SnpEvidence};
 pub use verified::{Tee, Verified};
 pub use verifier::Verifier;

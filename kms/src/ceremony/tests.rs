@@ -61,6 +61,7 @@ impl Node {
             node: self.address(),
             dealing_key: self.keys.dealing_public().0,
             sealing_key: self.keys.sealing_public().0,
+            url: String::new(),
         }
     }
 }

@@ -14,6 +14,29 @@ impl Chain {
         Ok(self.read(block, self.committee, &KmsCommittee::nonceOfCall { nodeKey: node }).await?.value)
     }
 
+    /// The number of the newest demand for attestation, and when the attestation of `node` ends; 0 for a node that is not in
+    /// the list or was never vouched for.
+    pub(crate) async fn attestation_of(
+        &self,
+        block: BlockRef,
+        node: Address,
+    ) -> Result<(u64, u64), Undecided> {
+        let call = KmsCommittee::attestationOfCall { nodeKey: node };
+        let read = self.read(block, self.committee, &call).await?;
+        Ok((read.value.demand, read.value.until.to::<u64>()))
+    }
+
+    /// For how many seconds a quorum's word is good; 0 when none is needed.
+    pub(crate) async fn attestation_period(&self, block: BlockRef) -> Result<u64, Undecided> {
+        let call = KmsCommittee::attestationPeriodCall {};
+        Ok(self.read(block, self.committee, &call).await?.value.to::<u64>())
+    }
+
+    /// Whether `node` may hold a copy of the single member's share.
+    pub(crate) async fn is_replica(&self, block: BlockRef, node: Address) -> Result<bool, Undecided> {
+        Ok(self.read(block, self.committee, &KmsCommittee::isReplicaCall { nodeKey: node }).await?.value)
+    }
+
     /// The newest round, 0 before the first, and the block's time.
     pub(crate) async fn round(&self, block: BlockRef) -> Result<(u64, u64), Undecided> {
         let read = self.read(block, self.committee, &KmsCommittee::roundCall {}).await?;
@@ -42,6 +65,7 @@ impl Chain {
             node: node.nodeKey,
             dealing_key: node.dealingKey.0,
             sealing_key: node.sealingKey.0,
+            url: node.url.clone(),
         };
         Ok(nodes.iter().map(member).collect())
     }
@@ -80,8 +104,8 @@ impl Chain {
 
 fn epoch(found: bindings::Epoch) -> Option<Epoch> {
     let (number, round, valid_until) = (found.number, found.round, found.validUntil.to::<u64>());
-    let (group_key, polynomial) = (found.groupKey, found.polynomial);
-    (number != 0).then_some(Epoch { number, round, group_key, polynomial, valid_until })
+    let bindings::Epoch { groupKey: group_key, polynomial, quorum, members, .. } = found;
+    (number != 0).then_some(Epoch { number, round, group_key, polynomial, valid_until, quorum, members })
 }
 
 fn kind(number: u8) -> Option<Kind> {

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use mandate_model::{
     bindings::{AppAuth, BootRequest, KmsAuth},
     outcome::PolicyReason,
+    wire::kms::Candidate,
 };
 use mandate_witness::{At, BlockRef, Undecided, Witness};
 
@@ -54,8 +55,51 @@ pub trait Judge: Send + Sync + Debug {
         at: At,
     ) -> BoxFuture<'_, Result<(bool, BlockRef), Undecided>>;
 
+    /// What the committee's contracts say of `node` at the newest block of this kind.
+    fn committee_rules(&self, node: Address, at: At) -> BoxFuture<'_, Result<CommitteeRules, Undecided>>;
+
     /// Until when `app` is paused, never for one with foreign code, and the block and its time at which that holds.
     fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>>;
+}
+
+/// What decides on a node's wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitteeRules {
+    /// The KMS's own app.
+    pub kms_app: Address,
+    /// The number of the newest demand for attestation.
+    pub demand: u64,
+    /// Whether the node may hold a copy of the single member's share.
+    pub is_replica: bool,
+}
+
+impl CommitteeRules {
+    /// Whether a member may vouch for `candidate`, which proved itself as `app`. A demand that this node does not see yet may
+    /// follow a change of policy that it does not see either.
+    pub fn may_be_vouched_for(&self, app: Address, candidate: &Candidate) -> Result<(), String> {
+        self.check_app(app)?;
+        match candidate.demand == self.demand {
+            true => Ok(()),
+            false => {
+                Err(format!("the newest demand for attestation is {}, not {}", self.demand, candidate.demand))
+            }
+        }
+    }
+
+    /// Whether the node, which proved itself as `app`, may have a copy of the single member's share.
+    pub fn may_have_a_copy(&self, app: Address) -> Result<(), String> {
+        self.check_app(app)?;
+        self.is_replica
+            .then_some(())
+            .ok_or_else(|| "KmsCommittee does not say that it is a replica".to_owned())
+    }
+
+    fn check_app(&self, app: Address) -> Result<(), String> {
+        match app == self.kms_app && !app.is_zero() {
+            true => Ok(()),
+            false => Err(format!("it proves itself as app {app}, the KMS's own is {}", self.kms_app)),
+        }
+    }
 }
 
 /// A pause as a block shows it; over when `until` is not above `timestamp`.
@@ -149,6 +193,16 @@ impl Judge for ChainJudge {
         })
     }
 
+    fn committee_rules(&self, node: Address, at: At) -> BoxFuture<'_, Result<CommitteeRules, Undecided>> {
+        Box::pin(async move {
+            let block = self.0.block(at).await?;
+            let kms_app = self.0.read(block, self.0.kms_auth, &KmsAuth::kmsAppCall {}).await?.value;
+            let (demand, _) = self.0.attestation_of(block, node).await?;
+            let is_replica = self.0.is_replica(block, node).await?;
+            Ok(CommitteeRules { kms_app, demand, is_replica })
+        })
+    }
+
     fn paused_until(&self, app: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>> {
         Box::pin(async move {
             let block = self.0.block(at).await?;
@@ -173,7 +227,32 @@ fn verdict(verdict: u8, reason: u8, valid_until: u64) -> Option<Verdict> {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::B256;
+
     use super::*;
+
+    #[test]
+    fn g1_only_the_kms_own_app_has_a_wish_granted_and_only_as_the_contract_says() {
+        let app = Address::repeat_byte(7);
+        let rules = CommitteeRules { kms_app: app, demand: 3, is_replica: true };
+        let candidate = |demand| Candidate {
+            node: Address::repeat_byte(1),
+            dealing_key: B256::ZERO,
+            sealing_key: B256::ZERO,
+            demand,
+            until: 9,
+        };
+        let other = Address::repeat_byte(8);
+        assert_eq!(rules.may_be_vouched_for(app, &candidate(3)), Ok(()));
+        assert!(rules.may_be_vouched_for(app, &candidate(2)).is_err(), "from before the demand");
+        assert!(rules.may_be_vouched_for(app, &candidate(4)).is_err(), "not seen here yet");
+        assert!(rules.may_be_vouched_for(other, &candidate(3)).is_err());
+        assert_eq!(rules.may_have_a_copy(app), Ok(()));
+        assert!(rules.may_have_a_copy(other).is_err());
+        assert!(CommitteeRules { is_replica: false, ..rules }.may_have_a_copy(app).is_err());
+        let unset = CommitteeRules { kms_app: Address::ZERO, ..rules };
+        assert!(unset.may_have_a_copy(Address::ZERO).is_err(), "no app is set");
+    }
 
     #[test]
     fn g6_answers_that_contradict_themselves_or_are_unknown_are_no_verdict() {

@@ -181,7 +181,7 @@ mod tests {
             epoch: 0,
             transport_key: B256::ZERO,
             nonces: Vec::new(),
-            statement: None,
+            wish: Default::default(),
             evidence: Bytes::from_static(b"evidence"),
         }
     }

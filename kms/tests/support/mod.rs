@@ -17,12 +17,13 @@ use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_kms::{
     NodeKeys,
     ceremony::Context,
-    chain::{Judge, Judgement, Pause},
+    chain::{CommitteeRules, Judge, Judgement, Pause},
     decide::Verdict,
     nonce::NonceLimits,
     receipts::ReceiptLog,
     release::{Releaser, ReleaserParts},
     revocation::Revocations,
+    seat::Seat,
     shares::{Holding, Shares},
     store::{Owner, Store},
 };
@@ -56,6 +57,8 @@ pub struct Script {
     pub generation: u64,
     pub revoked: bool,
     pub paused_until: u64,
+    /// At the head and at finality.
+    pub rules: [Result<CommitteeRules, Undecided>; 2],
     pub asked: Vec<BootRequest>,
 }
 
@@ -113,6 +116,11 @@ impl Judge for Scripted {
         Box::pin(async move { Ok(answer) })
     }
 
+    fn committee_rules(&self, _: Address, at: At) -> BoxFuture<'_, Result<CommitteeRules, Undecided>> {
+        let rules = self.0.lock().unwrap().rules[usize::from(at == At::Finalized)].clone();
+        Box::pin(async move { rules })
+    }
+
     fn paused_until(&self, _: Address, at: At) -> BoxFuture<'_, Result<Pause, Undecided>> {
         let script = self.0.lock().unwrap();
         let height = if at == At::Head { script.head_height } else { script.finalized_height };
@@ -129,6 +137,7 @@ pub struct World {
     pub keys: Arc<NodeKeys>,
     pub output: Output,
     pub shares: Shares,
+    pub seat: Seat,
     pub revocations: Revocations,
     pub receipts: ReceiptLog,
     pub releaser: Releaser,
@@ -158,6 +167,7 @@ impl World {
             generation: 1,
             revoked: false,
             paused_until: 0,
+            rules: [const { Ok(CommitteeRules { kms_app: APP, demand: 0, is_replica: false }) }; 2],
             asked: Vec::new(),
         })));
         let mut lease = Freshness::new(LEASE);
@@ -166,6 +176,8 @@ impl World {
         let (output, share) = committee_of_one(5);
         let shares = Shares::default();
         shares.replace(Some(holding(1, output.clone(), Some(share), u64::MAX)), None);
+        let seat = Seat::default();
+        seat.set(u64::MAX);
         let receipts = ReceiptLog::open(store.clone(), keys.clone(), context.domain(), true).unwrap();
         let revocations = Revocations::open(store, judge.clone()).unwrap();
         let releaser = Releaser::new(ReleaserParts {
@@ -178,10 +190,13 @@ impl World {
             judge: judge.clone(),
             freshness: Arc::new(Mutex::new(lease)),
             shares: shares.clone(),
+            seat: seat.clone(),
+            keys: keys.clone(),
+            domain: context.domain(),
             receipts: receipts.clone(),
             revocations: revocations.clone(),
         });
-        Self { pki, clock, judge, keys, output, shares, revocations, receipts, releaser, context }
+        Self { pki, clock, judge, keys, output, shares, seat, revocations, receipts, releaser, context }
     }
 
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
@@ -198,7 +213,7 @@ impl World {
             epoch: 0,
             transport_key: transport().public().into(),
             nonces: vec![NodeNonce { node: nonce.node, nonce: nonce.nonce }],
-            statement: None,
+            wish: Default::default(),
             evidence: Default::default(),
         }
     }
@@ -247,6 +262,33 @@ pub fn committee_of_one(seed: u8) -> (Output, Share) {
     let ack = player.deal(&key.public(), &dealings[0].body).unwrap();
     dealer.acknowledge(&key.public(), &ack).unwrap();
     player.finish(&[(key.public(), dealer.finish())]).unwrap()
+}
+
+/// A root shared by four.
+pub fn committee_of_four() -> (Output, Vec<Share>) {
+    let keys: Vec<DealingKey> = (1..=4).map(|n| DealingKey::from_seed([n; 32])).collect();
+    let all: Vec<_> = keys.iter().map(DealingKey::public).collect();
+    let info = CeremonyInfo {
+        namespace: b"test".to_vec(),
+        round: 1,
+        previous: None,
+        dealers: all.clone(),
+        players: all,
+    };
+    let mut players: Vec<_> = keys.iter().map(|key| PlayerSession::new(&info, key).unwrap()).collect();
+    let mut logs = Vec::new();
+    for (n, key) in (1..).zip(&keys) {
+        let (mut dealer, dealings) = DealerSession::start(&info, key, None, [n; 32]).unwrap();
+        for dealing in dealings {
+            let to = keys.iter().position(|key| key.public() == dealing.recipient).unwrap();
+            let ack = players[to].deal(&key.public(), &dealing.body).unwrap();
+            dealer.acknowledge(&keys[to].public(), &ack).unwrap();
+        }
+        logs.push((key.public(), dealer.finish()));
+    }
+    let finished: Vec<(Output, Share)> =
+        players.into_iter().map(|player| player.finish(&logs).unwrap()).collect();
+    (finished[0].0.clone(), finished.into_iter().map(|(_, share)| share).collect())
 }
 
 pub fn loopback() -> SocketAddr {

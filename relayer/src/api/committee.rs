@@ -4,7 +4,7 @@
 use alloy::primitives::Address;
 use axum::extract::State;
 use mandate_model::{
-    state::{Committee, Epoch},
+    state::{Ceremony, Committee, Epoch},
     wire::{
         BlockRef,
         relayer::{CommitteeView, Member, Outgoing},
@@ -64,15 +64,28 @@ fn assemble(
             .map(|epoch| Outgoing { epoch: committee.outgoing, valid_until: epoch.valid_until }),
         quorum: ceremony.map_or(0, |ceremony| ceremony.quorum),
         members: ceremony.map_or_else(Vec::new, |ceremony| ceremony.players.iter().map(member).collect()),
+        replicas: replicas(committee, ceremony).iter().map(member).collect(),
         group_key: shown.map(|(_, epoch)| epoch.group_key.clone()).unwrap_or_default(),
         polynomial: shown.map(|(_, epoch)| epoch.polynomial.clone()).unwrap_or_default(),
+    }
+}
+
+/// The nodes that may have a copy of a single member's share. Whether they have, a guest finds out by asking.
+fn replicas(committee: &Committee, ceremony: Option<&Ceremony>) -> Vec<Address> {
+    let single =
+        ceremony.and_then(|ceremony| ceremony.players.first().filter(|_| ceremony.players.len() == 1));
+    match single {
+        Some(member) if committee.replicated_from != 0 => {
+            committee.nodes.keys().filter(|node| *node != member).copied().collect()
+        }
+        _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{B256, Bytes};
-    use mandate_model::state::{Ceremony, Node};
+    use mandate_model::state::Node;
 
     use super::*;
 
@@ -107,6 +120,13 @@ mod tests {
         let view = assemble(&Contracts::for_tests(), block, &committee, Some(before));
         assert_eq!((view.epoch, view.group_key.as_ref()), (1, [1; 48].as_slice()));
         assert_eq!(view.outgoing, Some(Outgoing { epoch: 1, valid_until: 2 }));
+        assert_eq!(view.replicas, Vec::new());
+        committee.replicated_from = 5;
+        let several = assemble(&Contracts::for_tests(), block, &committee, committee.current_epoch());
+        assert_eq!(several.replicas, Vec::new(), "copies are of a single member's share only");
+        committee.ceremonies.get_mut(&4).unwrap().players.truncate(1);
+        let single = assemble(&Contracts::for_tests(), block, &committee, committee.current_epoch());
+        assert_eq!(single.replicas.iter().map(|m| m.node).collect::<Vec<_>>(), [keys[2]]);
         let none = assemble(&Contracts::for_tests(), block, &Committee::default(), None);
         assert_eq!((none.epoch, none.members.len()), (0, 0));
     }

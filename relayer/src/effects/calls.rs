@@ -6,10 +6,10 @@ use alloy::{
     sol_types::{SolCall, SolError},
 };
 use mandate_model::{
-    bindings::{AppGovernor, DomainRegistry, KmsCommittee, ReceiptAnchor, RoleCouncil},
+    bindings::{self, AppGovernor, DomainRegistry, KmsCommittee, ReceiptAnchor, RoleCouncil},
     wire::{
         kms::SignedRoot,
-        relayer::{Approval, Submission},
+        relayer::{Approval, Submission, Vouch},
     },
 };
 
@@ -79,6 +79,12 @@ fn submission_call(submission: Submission) -> Vec<u8> {
             KmsCommittee::confirmOutputCall::from((round, node, group_key, polynomial, signature))
                 .abi_encode()
         }
+        Submission::Attestation { node, evidence_digest, until, vouches, .. } => {
+            let vouch = |vouch: Vouch| bindings::Vouch { voter: vouch.voter, signature: vouch.signature };
+            let vouches: Vec<_> = vouches.into_iter().map(vouch).collect();
+            KmsCommittee::attestNodeCall::from((node, evidence_digest, U40::saturating_from(until), vouches))
+                .abi_encode()
+        }
         Submission::Nonce { node, nonce, signature } => {
             KmsCommittee::publishNonceCall { nodeKey: node, nonce, signature }.abi_encode()
         }
@@ -120,7 +126,10 @@ pub(crate) fn refusal(data: &[u8]) -> Refusal {
     // The ceremony ended without this confirmation, successfully: a quorum agreed on the output.
     let finished = *selector == KmsCommittee::WrongState::SELECTOR
         && KmsCommittee::WrongState::abi_decode_raw(arguments).is_ok_and(|e| e.state == FINISHED);
-    if taken || over || finished { Refusal::AlreadySo } else { Refusal::NotNow }
+    // The node is vouched for as long already, or longer.
+    let attested = *selector == KmsCommittee::AttestationEnd::SELECTOR
+        && KmsCommittee::AttestationEnd::abi_decode_raw(arguments).is_ok_and(|e| e.given < e.least);
+    if taken || over || finished || attested { Refusal::AlreadySo } else { Refusal::NotNow }
 }
 
 /// `ProposalState`: Canceled, Defeated, Expired, Executed.
@@ -172,6 +181,11 @@ mod tests {
             refusal(&ReceiptAnchor::WrongIndex { node: Address::ZERO, given, expected }.abi_encode())
         };
         assert_eq!((index(1, 2), index(2, 1)), (Refusal::AlreadySo, Refusal::NotNow));
+        let attested = |given: u64| {
+            let (given, least, most) = (U40::from(given), U40::from(5), U40::from(9));
+            refusal(&KmsCommittee::AttestationEnd { given, least, most }.abi_encode())
+        };
+        assert_eq!((attested(4), attested(10)), (Refusal::AlreadySo, Refusal::NotNow));
         let motion = |state| refusal(&RoleCouncil::WrongState { motionId: U256::ZERO, state }.abi_encode());
         assert_eq!((motion(3), motion(1)), (Refusal::AlreadySo, Refusal::NotNow), "open may pass again");
         let proposal = |current| {

@@ -96,6 +96,11 @@ fn registry_part(event: &Event) -> Vec<u8> {
 fn committee_parts(event: &Event, touched: &mut Touched) {
     let part = match event {
         Event::NodeAdmitted(e) => key(NODE, &e.nodeKey),
+        Event::NodeAttested(e) => key(NODE, &e.nodeKey),
+        Event::AttestationDemanded(_) => {
+            touched.maps.insert(vec![NODE]);
+            vec![COMMITTEE]
+        }
         Event::NodeEvicted(e) => key(NODE, &e.nodeKey),
         Event::NodeUrlSet(e) => key(NODE, &e.nodeKey),
         Event::NoncePublished(e) => key(NODE, &e.nodeKey),

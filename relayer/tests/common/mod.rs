@@ -69,7 +69,8 @@ pub async fn deploy(chain_id: u64, owner: Address, wallet: &DynProvider) -> Depl
     let notice = "1".parse().unwrap();
     let implementation = *AppAuth::deploy(wallet).await.unwrap().address();
     let kms_auth = *KmsAuth::deploy(wallet, implementation, owner, owner, notice).await.unwrap().address();
-    let committee = *KmsCommittee::deploy(wallet, owner, owner, notice).await.unwrap().address();
+    let committee =
+        *KmsCommittee::deploy(wallet, owner, owner, notice, Default::default()).await.unwrap().address();
     let registry = DomainRegistry::deploy(wallet, kms_auth, owner).await.unwrap();
     sent(registry.setRecorder(payer().address(), true).send().await.unwrap()).await;
     Deployment {
@@ -103,6 +104,7 @@ pub async fn admit(wallet: &DynProvider, deployment: &Deployment, node_key: Addr
         evidenceDigest: B256::repeat_byte(1),
         admittedFrom: Default::default(),
         expiresAt: "1000000000000".parse().unwrap(),
+        attestedUntil: Default::default(),
     };
     sent(KmsCommittee::new(deployment.committee, wallet).admitNode(node).send().await.unwrap()).await;
 }

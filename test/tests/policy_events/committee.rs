@@ -7,7 +7,7 @@ use alloy::{
     sol_types::{SolCall, SolStruct, SolValue},
 };
 use mandate_model::{
-    bindings::{KmsCommittee::*, Node},
+    bindings::{KmsCommittee::*, Node, Vouch},
     signed,
 };
 use proptest::prelude::*;
@@ -25,6 +25,10 @@ pub(crate) enum CommitteeStep {
     Admit(u8, u64),
     Evict(u8),
     Url(u8, u8),
+    /// The nodes from the first to this one vouch for this one, for so long.
+    Attest(u8, u8, u64),
+    Demand(u64),
+    Replicate(bool),
     Nonce(u8, u8),
     Open(u8),
     Abort,
@@ -40,6 +44,9 @@ pub(crate) fn committee_step() -> impl Strategy<Value = CommitteeStep> {
         2 => (0..NODES, 1u64..2000).prop_map(|(n, life)| CommitteeStep::Admit(n, life)),
         1 => (0..NODES).prop_map(CommitteeStep::Evict),
         1 => (0..NODES, 0u8..3).prop_map(|(n, url)| CommitteeStep::Url(n, url)),
+        3 => (0..NODES, 1..=NODES, 1u64..400).prop_map(|(n, voters, life)| CommitteeStep::Attest(n, voters, life)),
+        1 => (0u64..300).prop_map(CommitteeStep::Demand),
+        1 => any::<bool>().prop_map(CommitteeStep::Replicate),
         1 => (0..NODES, 0u8..3).prop_map(|(n, nonce)| CommitteeStep::Nonce(n, nonce)),
         3 => (1u8..5).prop_map(CommitteeStep::Open),
         1 => Just(CommitteeStep::Abort),
@@ -64,6 +71,13 @@ impl Town {
                 let nodeKey = self.node_key(n).address();
                 self.tell_committee(setNodeUrlCall { nodeKey, url: format!("http://n{n}.example/{url}") })
                     .await;
+            }
+            CommitteeStep::Attest(n, voters, life) => self.attest(n, voters, life).await,
+            CommitteeStep::Demand(grace) => {
+                self.tell_committee(demandAttestationCall { grace: t(grace) }).await;
+            }
+            CommitteeStep::Replicate(replicated) => {
+                self.tell_committee(setReplicationCall { replicated }).await;
             }
             CommitteeStep::Nonce(n, nonce) => {
                 let (key, nonce) = (self.node_key(n), B256::repeat_byte(nonce + 1));
@@ -95,8 +109,23 @@ impl Town {
             evidenceDigest: hash(3),
             admittedFrom: t(0),
             expiresAt: t(self.now() + life),
+            attestedUntil: t(0),
         };
         self.tell_committee(admitNodeCall { node_ }).await;
+    }
+
+    async fn attest(&self, n: u8, voters: u8, life: u64) {
+        let (nodeKey, hash) = (self.node_key(n).address(), |kind: u8| B256::repeat_byte(16 * kind + n));
+        let (evidenceDigest, until) = (B256::repeat_byte(0x80 + n), t(self.now() + life));
+        let demand = self.ask(self.contracts.committee, attestationOfCall { nodeKey }).await.demand;
+        let (dealingKey, sealingKey) = (hash(1), hash(2));
+        let message = signed::Vouch { nodeKey, dealingKey, sealingKey, evidenceDigest, demand, until };
+        let mut keys: Vec<_> = (0..voters).map(|voter| self.node_key(voter)).collect();
+        keys.sort_unstable_by_key(|key| key.address());
+        let vouches =
+            keys.iter().map(|key| Vouch { voter: key.address(), signature: self.signed(key, &message) });
+        let vouches = vouches.collect();
+        self.tell_committee(attestNodeCall { nodeKey, evidenceDigest, until, vouches }).await;
     }
 
     async fn deal(&self, absent: u8) {
@@ -157,8 +186,11 @@ impl Town {
             assert_eq!((node.dealingKey, node.sealingKey), (known.dealing_key, known.sealing_key));
             assert_eq!(node.evidenceDigest, known.evidence_digest);
             assert_eq!((node.admittedFrom, node.expiresAt), (t(known.admitted_from), t(known.expires_at)));
+            assert_eq!(node.attestedUntil, t(known.attested_until));
             assert_eq!(self.ask(to, nonceOfCall { nodeKey: node.nodeKey }).await, known.nonce);
         }
+        assert_eq!(self.ask(to, attestationOfCall { nodeKey: to }).await.demand, folded.demand);
+        assert_eq!(self.ask(to, replicatedFromCall {}).await, t(folded.replicated_from));
         self.check_rounds().await;
         self.check_epochs().await;
     }
@@ -194,18 +226,25 @@ impl Town {
 }
 
 /// G-11: rounds that end well, under every kind, whatever else happens between them.
-pub(crate) const SCRIPT: [CommitteeStep; 22] = {
+pub(crate) const SCRIPT: [CommitteeStep; 29] = {
     use CommitteeStep::*;
     [
         Admit(0, 100_000),
         Admit(1, 100_000),
         Admit(2, 100_000),
         Admit(3, 100_000),
+        Attest(0, 4, 90_000),
+        Attest(1, 4, 90_000),
+        Attest(2, 4, 90_000),
+        Attest(3, 4, 90_000),
         Nonce(0, 1),
         Open(1),
         Deal(9),
         Confirm(0),
         Url(1, 2),
+        Demand(80_000),
+        Attest(0, 4, 95_000),
+        Replicate(true),
         Open(2),
         Deal(9),
         Confirm(1),

@@ -14,6 +14,8 @@ use crate::town::Town;
 pub(crate) const ADVISORIES: [&str; 2] = ["INTEL-SA-00001", "INTEL-SA-00002"];
 
 pub(crate) const NOTICE: u64 = 100;
+/// For how long a quorum's word on a node is good.
+pub(crate) const ATTESTATION: u64 = 100_000;
 
 pub(crate) fn t(seconds: u64) -> U40 {
     U40::from(seconds)

@@ -18,7 +18,7 @@ use mandate_model::{
 };
 use mandate_witness::{BlockRef, ChainSpec, Pinned, RpcWitnessSource, VerifiedReader};
 
-use crate::steps::{By, NOTICE, Require, Step, Target, hash, t};
+use crate::steps::{ATTESTATION, By, NOTICE, Require, Step, Target, hash, t};
 
 const START: u64 = 1_800_000_000;
 
@@ -40,7 +40,8 @@ impl Town {
         let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
         let kms_auth = KmsAuth::deploy(&provider, implementation, owner, guardian, t(NOTICE)).await.unwrap();
         let domains = DomainRegistry::deploy(&provider, *kms_auth.address(), owner).await.unwrap();
-        let committee = KmsCommittee::deploy(&provider, owner, guardian, t(NOTICE)).await.unwrap();
+        let committee =
+            KmsCommittee::deploy(&provider, owner, guardian, t(NOTICE), t(ATTESTATION)).await.unwrap();
         let contracts = Contracts {
             kms_auth: *kms_auth.address(),
             committee: *committee.address(),

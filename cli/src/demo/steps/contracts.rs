@@ -9,7 +9,9 @@ use crate::{
         World,
         actors::Actor,
         report::{Kind, Teller},
-        setting::{MOTION_LIFETIME, PROTOCOL_NOTICE, VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD},
+        setting::{
+            ATTESTATION_PERIOD, MOTION_LIFETIME, PROTOCOL_NOTICE, VETO_WINDOW, VOTING_DELAY, VOTING_PERIOD,
+        },
     },
     deploy::{self, CouncilRole, DaoParameters, Deployed, Parameters},
     error::Result,
@@ -70,6 +72,7 @@ fn protocol() -> Parameters {
     Parameters {
         notice: PROTOCOL_NOTICE,
         guardian: Actor::Guardian.address(),
+        attestation_period: ATTESTATION_PERIOD,
         motion_lifetime: MOTION_LIFETIME,
         roles: vec![
             role("core", Actor::Core),

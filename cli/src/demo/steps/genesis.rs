@@ -25,7 +25,7 @@ use crate::{
         chain::{find, tell},
         report::{Kind, Teller},
         services::admission,
-        setting::PROTOCOL_NOTICE,
+        setting::{KMS_CODE, KMS_SALT, PROTOCOL_NOTICE},
     },
     error::{CliError, Result},
 };
@@ -37,9 +37,9 @@ const YEAR: u64 = 365 * 24 * 3600;
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     let deployment = world.deployment()?.clone();
-    let kms_code = compose_hash(b"the KMS's own code");
+    let kms_code = compose_hash(KMS_CODE);
     let gateway_code = compose_hash(b"the gateway's own code");
-    let kms_app = system_app(world, teller, "KMS", 1, kms_code).await?;
+    let kms_app = system_app(world, teller, "KMS", KMS_SALT, kms_code).await?;
     let gateway_app = system_app(world, teller, "gateway", 2, gateway_code).await?;
 
     let calls = admissions(world, &deployment, kms_app, gateway_app)?;
@@ -47,6 +47,10 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     world.chain.council_passes(teller, deployment.role_council, calls, text).await?;
     world.chain.pass(PROTOCOL_NOTICE + Duration::from_secs(1))?;
     let text = format!("the protocol's notice of {} passes", humantime::format_duration(PROTOCOL_NOTICE));
+    teller.at(Kind::Done, text, Some(world.chain.dev.head().number()), None, &[]);
+
+    await_attestation(world, deployment.committee).await?;
+    let text = "each node proves the KMS's own code to the others, and three of four vouch for each on chain";
     teller.at(Kind::Done, text, Some(world.chain.dev.head().number()), None, &[]);
 
     let seconds = U40::from(WINDOW.as_secs());
@@ -127,6 +131,20 @@ fn admissions(
         calls.push((d.committee, KmsCommittee::admitNodeCall { node_: node }.abi_encode().into()));
     }
     Ok(calls)
+}
+
+/// Nobody takes part whom the others have not vouched for.
+async fn await_attestation(world: &World, committee: Address) -> Result<()> {
+    let reader = world.chain.reader();
+    let committee = KmsCommittee::new(committee, &reader);
+    for slot in &world.services()?.nodes {
+        let node = slot.keys()?.address();
+        let look = || async {
+            view::<_, _, KmsCommittee::KmsCommitteeErrors>(committee.isAdmitted(node)).await.ok()
+        };
+        world.until(&format!("the others to vouch for node {node}"), look, |is: &bool| *is).await?;
+    }
+    Ok(())
 }
 
 async fn await_epoch(world: &World, committee: Address) -> Result<Epoch> {

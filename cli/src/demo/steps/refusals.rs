@@ -65,7 +65,7 @@ async fn lying_rpc(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     let Outcome::Undecided { why } = &answer.outcome else {
         return Err(CliError::refused(format!("the node did not notice the lie: {}", answer.outcome)));
     };
-    hold(answer.partial.is_none(), "the node gave its part without a decision")?;
+    hold(answer.given.is_none(), "the node gave its part without a decision")?;
     let text =
         format!("a guest of an allowed app asks a node whose RPC lies about storage: undecided: {why}");
     teller.tell(Kind::Refused, text);
@@ -103,7 +103,7 @@ async fn ask_one(world: &World, guest: &DemoGuest, node: &str) -> Result<Release
         epoch: 0,
         transport_key: B256::repeat_byte(9),
         nonces: vec![NodeNonce { node: nonce.node, nonce: nonce.nonce }],
-        statement: None,
+        wish: Default::default(),
         evidence: Default::default(),
     };
     let evidence = guest.evidence(request.report_data()).await.map_err(CliError::data)?;

@@ -19,7 +19,9 @@ pub struct Node {
     pub admitted_from: u64,
     /// When its admission ends.
     pub expires_at: u64,
-    /// SHA-256 of the evidence that it was admitted by.
+    /// When its attestation ends; 0 before the first, [`FOREVER`] where none is needed.
+    pub attested_until: u64,
+    /// SHA-256 of the evidence that was vouched for last.
     pub evidence_digest: B256,
     /// Its Ed25519 key in ceremonies.
     pub dealing_key: B256,
@@ -146,6 +148,10 @@ pub struct Committee {
     pub epochs: BTreeMap<u64, Epoch>,
     /// The newest epoch of the root before the present one; 0 for none.
     pub outgoing: u64,
+    /// How often attestation was demanded.
+    pub demand: u64,
+    /// From when on a single member's share may be handed to other nodes; 0 for never.
+    pub replicated_from: u64,
 }
 
 impl Committee {
@@ -158,6 +164,7 @@ impl Committee {
                     operator: e.operator,
                     admitted_from: time(e.admittedFrom),
                     expires_at: time(e.expiresAt),
+                    attested_until: time(e.attestedUntil),
                     evidence_digest: e.evidenceDigest,
                     dealing_key: e.dealingKey,
                     sealing_key: e.sealingKey,
@@ -166,6 +173,17 @@ impl Committee {
                 };
                 self.nodes.insert(e.nodeKey, node);
             }
+            Event::NodeAttested(e) => {
+                let node = self.nodes.entry(e.nodeKey).or_default();
+                (node.evidence_digest, node.attested_until) = (e.evidenceDigest, time(e.until));
+            }
+            Event::AttestationDemanded(e) => {
+                self.demand = e.demand;
+                for node in self.nodes.values_mut() {
+                    node.attested_until = node.attested_until.min(time(e.until));
+                }
+            }
+            Event::ReplicationSet(e) => self.replicated_from = time(e.from),
             Event::NodeEvicted(e) => drop(self.nodes.remove(&e.nodeKey)),
             Event::NodeUrlSet(e) => self.nodes.entry(e.nodeKey).or_default().url.clone_from(&e.url),
             Event::NoncePublished(e) => self.nodes.entry(e.nodeKey).or_default().nonce = e.nonce,

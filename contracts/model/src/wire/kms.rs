@@ -40,6 +40,68 @@ pub struct AppKeys {
     pub ethereum: Address,
 }
 
+/// A node that wants the members' word on its evidence: what they sign as [`crate::signed::Vouch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Candidate {
+    /// Its secp256k1 address.
+    pub node: Address,
+    /// Ed25519.
+    pub dealing_key: B256,
+    /// X25519.
+    pub sealing_key: B256,
+    /// The number of the newest demand for attestation that it knows of.
+    pub demand: u64,
+    /// Until when it wants to be vouched for, block time.
+    pub until: u64,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Wish {
+    /// The app's secret.
+    #[default]
+    Secret,
+    /// The committee's word on these keys of the app, in public.
+    Statement(AppKeys),
+    /// A member's word on a node of the committee, which proves itself as the KMS's own app.
+    Vouch(Candidate),
+    /// The single member's whole share, for this replica, which proves itself as the KMS's own app.
+    Copy(Address),
+}
+
+impl Wish {
+    /// Whether it is for the app's secret.
+    pub fn is_secret(&self) -> bool {
+        *self == Self::Secret
+    }
+
+    /// What evidence binds: a number for the kind, and its fields.
+    fn bind(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Secret => out.push(0),
+            Self::Statement(keys) => {
+                out.push(1);
+                out.extend_from_slice(keys.ca_spki_sha256.as_slice());
+                out.extend_from_slice(keys.ethereum.as_slice());
+            }
+            Self::Vouch(candidate) => {
+                out.push(2);
+                out.extend_from_slice(candidate.node.as_slice());
+                out.extend_from_slice(candidate.dealing_key.as_slice());
+                out.extend_from_slice(candidate.sealing_key.as_slice());
+                out.extend_from_slice(&candidate.demand.to_be_bytes());
+                out.extend_from_slice(&candidate.until.to_be_bytes());
+            }
+            Self::Copy(node) => {
+                out.push(3);
+                out.extend_from_slice(node.as_slice());
+            }
+        }
+    }
+}
+
 /// What the guest asks for; the evidence's report data is [`ReleaseRequest::report_data`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -57,16 +119,16 @@ pub struct ReleaseRequest {
     pub transport_key: B256,
     /// Nonces of all nodes that are asked, in ascending order of `node`.
     pub nonces: Vec<NodeNonce>,
-    /// Asks for the committee's word on these keys of the app, in public, instead of the app's secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub statement: Option<AppKeys>,
+    /// What for; the app's secret when it is left out.
+    #[serde(default, skip_serializing_if = "Wish::is_secret")]
+    pub wish: Wish,
     /// `mandate_attestation::Evidence`, encoded. The app, code, device … are what it proves.
     pub evidence: Bytes,
 }
 
 impl ReleaseRequest {
     /// The bytes that the evidence's 64 bytes of report data are the SHA-512 of: every field but the evidence, each of
-    /// fixed length or preceded by its count (`statement` by 0 or 1), after the tag `mandate-release-v1`.
+    /// fixed length or preceded by its count (`wish` by its kind's number), after the tag `mandate-release-v1`.
     pub fn binding(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96 + self.nonces.len() * 52);
         out.extend_from_slice(b"mandate-release-v1");
@@ -80,11 +142,7 @@ impl ReleaseRequest {
         out.extend_from_slice(self.kms_auth.as_slice());
         out.extend_from_slice(&self.generation.to_be_bytes());
         out.extend_from_slice(&self.epoch.to_be_bytes());
-        out.push(u8::from(self.statement.is_some()));
-        if let Some(keys) = &self.statement {
-            out.extend_from_slice(keys.ca_spki_sha256.as_slice());
-            out.extend_from_slice(keys.ethereum.as_slice());
-        }
+        self.wish.bind(&mut out);
         out
     }
 
@@ -95,19 +153,50 @@ impl ReleaseRequest {
     }
 }
 
-/// A node's answer. Exactly when the outcome is `Allowed`, what was asked for is there: `partial`, or `statement`.
+/// A node's answer. Exactly when the outcome is `Allowed`, `given` is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseResponse {
     /// What was decided.
     pub outcome: Outcome,
-    /// The partial signature, sealed to the transport key.
-    pub partial: Option<SealedPartial>,
-    /// The node's part of the committee's signature on the statement that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub statement: Option<StatementPartial>,
+    /// What was asked for.
+    pub given: Option<Given>,
     /// The signed receipt; missing only when the outcome is `Undecided`.
     pub receipt: Option<Receipt>,
+}
+
+impl ReleaseResponse {
+    /// The sealed part of the secret, if that is what was given.
+    pub fn partial(&self) -> Option<&SealedPartial> {
+        match &self.given {
+            Some(Given::Partial(partial)) => Some(partial),
+            _ => None,
+        }
+    }
+}
+
+/// What a node gives: to each [`Wish`] its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Given {
+    /// The partial signature, sealed to the transport key.
+    Partial(SealedPartial),
+    /// The node's part of the committee's signature on the statement.
+    Statement(StatementPartial),
+    /// The node's EIP-712 signature of [`crate::signed::Vouch`], 65 bytes.
+    Vouch(Bytes),
+    /// The member's whole share, sealed to the transport key.
+    Copy(SealedCopy),
+}
+
+/// A share sealed by HPKE (RFC 9180, base mode) to a replica's transport key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealedCopy {
+    /// Its epoch.
+    pub epoch: u64,
+    /// `mandate_threshold::seal` output with the request's binding as associated data.
+    pub sealed: Bytes,
 }
 
 /// A partial signature sealed by HPKE (RFC 9180, base mode) to the guest's transport key.
@@ -208,8 +297,31 @@ mod tests {
             epoch: 5,
             transport_key: B256::repeat_byte(0xbb),
             nonces: vec![nonce(1), nonce(3)],
-            statement: None,
+            wish: Wish::Secret,
             evidence: Bytes::from_static(b"evidence"),
+        }
+    }
+
+    fn candidate() -> Candidate {
+        Candidate {
+            node: Address::repeat_byte(0x0e),
+            dealing_key: B256::repeat_byte(0x0d),
+            sealing_key: B256::repeat_byte(0x05),
+            demand: 9,
+            until: 1000,
+        }
+    }
+
+    #[test]
+    fn wish_is_left_out_when_it_is_for_the_secret_and_reads_back_otherwise() {
+        let json = serde_json::to_value(request()).unwrap();
+        assert_eq!(json.get("wish"), None);
+        let keys = AppKeys { ca_spki_sha256: B256::ZERO, ethereum: Address::ZERO };
+        for wish in [Wish::Secret, Wish::Statement(keys), Wish::Vouch(candidate()), Wish::Copy(keys.ethereum)]
+        {
+            let request = ReleaseRequest { wish, ..request() };
+            let json = serde_json::to_string(&request).unwrap();
+            assert_eq!(serde_json::from_str::<ReleaseRequest>(&json).unwrap(), request);
         }
     }
 
@@ -230,9 +342,16 @@ mod tests {
         ];
         assert_eq!(hex::encode(request().binding()), expected.concat());
         let keys = AppKeys { ca_spki_sha256: B256::repeat_byte(0xcc), ethereum: Address::repeat_byte(0xdd) };
-        let with_statement = ReleaseRequest { statement: Some(keys), ..request() };
+        let with_statement = ReleaseRequest { wish: Wish::Statement(keys), ..request() };
         let expected = [&expected[..9].concat(), "01", &"cc".repeat(32), &"dd".repeat(20)].concat();
         assert_eq!(hex::encode(with_statement.binding()), expected);
+        let begin = hex::encode(&request().binding()[..request().binding().len() - 1]);
+        let vouch = ReleaseRequest { wish: Wish::Vouch(candidate()), ..request() };
+        let fields =
+            [&"0e".repeat(20), &"0d".repeat(32), &"05".repeat(32), "0000000000000009", "00000000000003e8"];
+        assert_eq!(hex::encode(vouch.binding()), begin.clone() + "02" + &fields.concat());
+        let copy = ReleaseRequest { wish: Wish::Copy(Address::repeat_byte(0xe0)), ..request() };
+        assert_eq!(hex::encode(copy.binding()), begin + "03" + &"e0".repeat(20));
         let report_data = concat!(
             "da559ce0dee9be7e3c30ea69f309d7af2094416702604742c814380972bb8889",
             "ab9aea67f962c5be0269b299269873bb1dfe4e6fb846829d4385e1ced60bbb9e",
@@ -247,7 +366,7 @@ mod tests {
             |r| r.kms_auth = Address::ZERO,
             |r| r.generation += 1,
             |r| r.epoch += 1,
-            |r| r.statement = Some(AppKeys { ca_spki_sha256: B256::ZERO, ethereum: Address::ZERO }),
+            |r| r.wish = Wish::Statement(AppKeys { ca_spki_sha256: B256::ZERO, ethereum: Address::ZERO }),
             |r| r.transport_key = B256::ZERO,
             |r| r.nonces.truncate(1),
             |r| r.nonces[0].nonce = B256::ZERO,

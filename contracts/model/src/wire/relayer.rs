@@ -107,6 +107,19 @@ pub enum Submission {
         /// EIP-712 by `node`.
         signature: Bytes,
     },
+    /// `KmsCommittee.attestNode`.
+    Attestation {
+        /// The node that was vouched for.
+        node: Address,
+        /// SHA-256 of its evidence.
+        evidence_digest: B256,
+        /// Until when it is vouched for, block time.
+        until: u64,
+        /// The members' signatures, in ascending order of `voter`.
+        vouches: Vec<Vouch>,
+        /// EIP-712 by `node`: [`crate::signed::Attestation`], for relayers, whom the transaction costs something.
+        signature: Bytes,
+    },
     /// `KmsCommittee.publishNonce`.
     Nonce {
         /// Node key.
@@ -116,6 +129,16 @@ pub enum Submission {
         /// EIP-712 by `node`.
         signature: Bytes,
     },
+}
+
+/// One member's word on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Vouch {
+    /// The member's node key.
+    pub voter: Address,
+    /// EIP-712 by `voter`: [`crate::signed::Vouch`].
+    pub signature: Bytes,
 }
 
 /// A council member's approval of a motion, which any relayer pays for: `RoleCouncil.approveBySig`.
@@ -171,6 +194,9 @@ pub struct CommitteeView {
     pub polynomial: Bytes,
     /// Members of the epoch in the ceremony's order.
     pub members: Vec<Member>,
+    /// Nodes that may hold copies of the single member's share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<Member>,
 }
 
 /// The newest epoch of the root before the present one.

@@ -247,7 +247,7 @@ async fn deploy(chain: &DevChain, wallet: &DynProvider, batcher: Address) -> Res
     let notice = U40::from(1);
     let implementation = *AppAuth::deploy(wallet).await?.address();
     let kms_auth = *KmsAuth::deploy(wallet, implementation, owner, owner, notice).await?.address();
-    let committee = *KmsCommittee::deploy(wallet, owner, owner, notice).await?.address();
+    let committee = *KmsCommittee::deploy(wallet, owner, owner, notice, U40::ZERO).await?.address();
     let registry = DomainRegistry::deploy(wallet, kms_auth, owner).await?;
     sent(registry.setRecorder(batcher, true).send().await?).await?;
     Ok(Deployment {
@@ -279,6 +279,7 @@ async fn admit(
         evidenceDigest: B256::repeat_byte(1),
         admittedFrom: U40::ZERO,
         expiresAt: U40::from(1_000_000_000_000_u64),
+        attestedUntil: U40::ZERO,
     };
     sent(KmsCommittee::new(at.committee, wallet).admitNode(node).send().await?).await?;
     Ok(())

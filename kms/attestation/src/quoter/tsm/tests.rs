@@ -3,15 +3,14 @@
 
 use std::{process::Command, thread};
 
-use alloy::primitives::{Address, B256};
-use mandate_attestation::{
+use super::*;
+use crate::{
+    DigestVersion,
     dev_pki::{DevGuest, DevPki},
     pccs::{CollateralConfig, Platform},
     verify,
 };
-use mandate_runtime::clock::ManualClock;
-
-use super::*;
+use alloy::primitives::{Address, B256};
 
 const NOW: u64 = 1_790_000_000;
 
@@ -32,6 +31,19 @@ fn appears(entry: &Path) -> io::Result<()> {
     std::fs::write(kernel, entry.display().to_string())
 }
 
+/// An event as upstream writes it.
+fn logged(event: &Event) -> serde_json::Value {
+    let version = if event.digest_version == DigestVersion::V2 { 2 } else { 1 };
+    serde_json::json!({
+        "imr": event.register,
+        "event_type": event.kind,
+        "digest": hex::encode(event.digest()),
+        "event": event.name,
+        "event_payload": hex::encode(&event.payload),
+        "version": version,
+    })
+}
+
 struct World {
     dir: tempfile::TempDir,
     pki: DevPki,
@@ -43,7 +55,7 @@ impl World {
         let guest = DevGuest::new(Address::repeat_byte(0xaa), B256::repeat_byte(0xcc));
         let world = Self { dir: tempfile::tempdir().unwrap(), pki: DevPki::from_seed([3; 32]), guest };
         let Evidence::Tdx(tdx) = world.pki.evidence(&world.guest, [0; 64], NOW) else { panic!() };
-        let events: Vec<_> = tdx.event_log.iter().map(crate::describe::LoggedEvent::from).collect();
+        let events: Vec<_> = tdx.event_log.iter().map(logged).collect();
         std::fs::write(world.at("events.json"), serde_json::to_vec(&events).unwrap()).unwrap();
         std::fs::write(world.at("image.json"), &tdx.image).unwrap();
         let collateral = dcap_qvl::QuoteCollateralV3::from(&world.pki.current_collateral(NOW));
@@ -58,7 +70,7 @@ impl World {
     }
 
     fn quoter(&self) -> TsmQuoter {
-        let sources = EvidenceConfig {
+        let sources = EvidenceSources {
             report_dir: self.dir.path().to_owned(),
             event_log: self.at("events.json"),
             image: Some(self.at("image.json")),
@@ -67,8 +79,8 @@ impl World {
                 ..CollateralConfig::default()
             },
         };
-        let ambient = Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() };
-        TsmQuoter { create: appears, ..TsmQuoter::new(&ambient, sources).unwrap() }
+        let surroundings = Surroundings { now: Arc::new(|| NOW), random: Arc::new(|| [7; 8]) };
+        TsmQuoter { create: appears, ..TsmQuoter::new(surroundings, sources).unwrap() }
     }
 
     /// Answers one request, as after `writes` writes.

@@ -14,16 +14,12 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use mandate_attestation::{
+
+use super::{EvidenceSources, Quoter, QuoterError, Surroundings};
+use crate::{
     Event, Evidence, TdxEvidence,
     pccs::{CollateralClient, Https},
     upstream,
-};
-use mandate_runtime::{Ambient, entropy};
-
-use crate::{
-    config::EvidenceConfig,
-    quoter::{Quoter, QuoterError},
 };
 
 /// Where the kernel has its report interface.
@@ -36,8 +32,8 @@ const MAX_FILE: u64 = 256 * 1024;
 /// The production quoter: this TD's own quotes.
 #[derive(Debug, Clone)]
 pub struct TsmQuoter {
-    ambient: Ambient,
-    sources: Arc<EvidenceConfig>,
+    surroundings: Surroundings,
+    sources: Arc<EvidenceSources>,
     collateral: Arc<CollateralClient>,
     create: fn(&Path) -> io::Result<()>,
 }
@@ -47,11 +43,11 @@ impl TsmQuoter {
     ///
     /// # Errors
     /// When the collateral's place cannot be used. Nothing is contacted yet.
-    pub fn new(ambient: &Ambient, sources: EvidenceConfig) -> Result<Self, QuoterError> {
+    pub fn new(surroundings: Surroundings, sources: EvidenceSources) -> Result<Self, QuoterError> {
         let https = Https::with_public_roots().map_err(|e| QuoterError::Collateral(e.to_string()))?;
         let collateral = CollateralClient::new(&sources.collateral, Arc::new(https))?;
         Ok(Self {
-            ambient: ambient.clone(),
+            surroundings,
             sources: Arc::new(sources),
             collateral: Arc::new(collateral),
             create: |path| std::fs::create_dir(path),
@@ -72,12 +68,12 @@ impl TsmQuoter {
                 what: error.to_string(),
             })
         })?;
-        let collateral = self.collateral.collateral(&quote, self.ambient.clock.unix()).await?;
+        let collateral = self.collateral.collateral(&quote, (self.surroundings.now)()).await?;
         Ok(Evidence::Tdx(Box::new(TdxEvidence { quote, event_log, image, collateral })))
     }
 
     fn quote(&self, report_data: &[u8; 64]) -> Result<Vec<u8>, QuoterError> {
-        let name = hex::encode(entropy::bytes::<8>(&*self.ambient.entropy));
+        let name = hex::encode((self.surroundings.random)());
         let entry = self.sources.report_dir.join(format!("mandate-{name}"));
         let failed = |what: String| QuoterError::Quote { place: entry.display().to_string(), what };
         (self.create)(&entry).map_err(|e| failed(format!("cannot be made: {e}")))?;
@@ -102,7 +98,7 @@ fn report(entry: &Path, report_data: &[u8; 64]) -> Result<Vec<u8>, String> {
     let provider = attribute("provider", 64)?;
     let provider = String::from_utf8_lossy(&provider).trim().to_owned();
     if provider != PROVIDER {
-        return Err(format!("the kernel's provider is {provider:?}, this agent quotes with {PROVIDER:?}"));
+        return Err(format!("the kernel's provider is {provider:?}, this program quotes with {PROVIDER:?}"));
     }
     let before = generation(&attribute("generation", 64)?)?;
     let mut inblob =
@@ -152,7 +148,7 @@ fn event_log(path: &Path) -> Result<Vec<Event>, QuoterError> {
 }
 
 /// The places of a configuration that names none.
-pub(crate) fn default_report_dir() -> PathBuf {
+pub(super) fn default_report_dir() -> PathBuf {
     PathBuf::from(REPORT_DIR)
 }
 
