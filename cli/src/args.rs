@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The command line, as `mandate --help` shows it.
 
+mod committee;
 mod image;
 mod judging;
 
@@ -9,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use committee::{AdmitArgs, CommitteeCommand, OpenArgs, Switch};
 pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
 pub(crate) use judging::{AuditArgs, BundleArgs, ReplayArgs, TrustArgs, VerifyEvidenceArgs};
 
@@ -221,6 +223,9 @@ pub(crate) struct Route {
     /// Text of the proposal
     #[arg(long, value_name = "TEXT", requires = "propose")]
     pub(crate) description: Option<String>,
+    /// Send nothing: print the call as TARGET:DATA, for `mandate propose`, a council's motion or a Safe
+    #[arg(long, conflicts_with = "propose")]
+    pub(crate) calldata: bool,
 }
 
 #[derive(Debug, Args)]
@@ -308,12 +313,6 @@ pub(crate) struct ProposalArgs {
     pub(crate) governor: Address,
     /// The proposal's id, as `propose` printed it
     pub(crate) id: U256,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CommitteeCommand {
-    /// Nodes, epoch and group key
-    Show,
 }
 
 #[derive(Debug, Subcommand)]

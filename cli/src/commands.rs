@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use mandate_runtime::telemetry;
 
 use crate::{
-    args::{AppCommand, Cli, Command, CommitteeCommand, DomainCommand, ImageCommand, VerifyCommand},
+    args::{AppCommand, Cli, Command, DomainCommand, ImageCommand, VerifyCommand},
     context::Context,
     error::{CliError, Result},
 };
@@ -51,7 +51,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Delegate(args) => governance::delegate(&context, args).await,
         Command::Queue(args) => governance::queue(&context, args).await,
         Command::Execute(args) => governance::execute(&context, args).await,
-        Command::Committee(CommitteeCommand::Show) => committee::show(&context).await,
+        Command::Committee(command) => committee::run(&context, command).await,
         Command::Domain(DomainCommand::Add { name, app, route }) => {
             domain::add(&context, name, *app, route).await
         }

@@ -97,7 +97,7 @@ impl<'a> Verifier<'a> {
 
     /// The protocol's contracts.
     pub(crate) async fn protocol(&mut self, d: &Deployment, p: &Parameters) -> Result<()> {
-        let notice = uint40(p.notice)?;
+        let (notice, attestation_period) = (uint40(p.notice)?, uint40(p.attestation_period)?);
         self.council(d.role_council, p).await?;
         compare! { self, AppAuth at d.app_implementation;
             kmsAuth() == Address::ZERO;
@@ -119,6 +119,7 @@ impl<'a> Verifier<'a> {
             pendingGuardian().from == 0;
             notice() == notice;
             pendingNotice().from == 0;
+            attestationPeriod() == attestation_period;
         };
         compare! { self, DomainRegistry at d.domain_registry;
             kmsAuth() == d.kms_auth;

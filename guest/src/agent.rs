@@ -9,7 +9,8 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use alloy::primitives::Address;
@@ -33,6 +34,7 @@ use crate::{
     Quoter,
     certificate::Authority,
     keys::{Fetched, Stated},
+    service::Lease,
 };
 
 mod get_key;
@@ -66,16 +68,17 @@ pub struct Held {
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
     pub(crate) authority: Authority,
+    lease: RwLock<Lease>,
     /// The committee's public word on the app's keys, as soon as it is there.
     pub(crate) stated: OnceLock<Stated>,
 }
 
 impl Held {
-    /// Holds what was fetched.
+    /// Holds what was fetched, for one lease.
     ///
     /// # Errors
     /// When the app's CA cannot be made of it.
-    pub fn new(fetched: &Fetched) -> Result<Self, crate::instance::CertificateError> {
+    pub fn new(fetched: &Fetched, lease: Lease) -> Result<Self, crate::instance::CertificateError> {
         let authority = Authority::new(&fetched.secret.ca_key(), &format!("{}", fetched.app))?;
         Ok(Self {
             secret: fetched.secret.clone(),
@@ -83,8 +86,33 @@ impl Held {
             generation: fetched.generation,
             epoch: fetched.epoch,
             authority,
+            lease: RwLock::new(lease),
             stated: OnceLock::new(),
         })
+    }
+
+    /// The instance proved itself again.
+    pub fn renew(&self, lease: Lease) {
+        *self.lease.write().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
+    /// Until when it may be used.
+    pub fn lease(&self) -> Lease {
+        *self.lease.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it may be used at this moment of the monotonic clock.
+    pub(crate) fn is_leased(&self, now: Duration) -> bool {
+        now < self.lease().until
+    }
+
+    /// How long it may still be used.
+    pub(crate) fn left(&self, now: Duration) -> Duration {
+        self.lease().until.saturating_sub(now)
+    }
+
+    pub(crate) fn is_stated(&self) -> bool {
+        self.stated.get().is_some()
     }
 
     /// Keeps the committee's word on the app's keys; the first one stays.
@@ -158,7 +186,13 @@ impl Agent {
 
     fn held(&self) -> Result<Arc<Held>, ApiError> {
         match &*self.shared.keys.borrow() {
-            KeyState::Held(held) => Ok(Arc::clone(held)),
+            KeyState::Held(held) if held.is_leased(self.shared.ambient.clock.monotonic()) => {
+                Ok(Arc::clone(held))
+            }
+            // A machine that slept wakes up here before anything had the time to renew it.
+            KeyState::Held(_) => {
+                Err(ApiError::unavailable("the lease of the app's secret is over: try again"))
+            }
             KeyState::Waiting(why) => {
                 Err(ApiError::unavailable(format!("the app's secret has not been released yet: {why}")))
             }

@@ -20,8 +20,8 @@ const EXTENSION_QUOTE: u64 = 1;
 const EXTENSION_EVENT_LOG: u64 = 2;
 const EXTENSION_APP_ID: u64 = 3;
 
-/// Certificates whose holder decides how long they live are given ten years.
-const VALIDITY: u64 = 10 * 365 * 24 * 60 * 60;
+/// Seconds for which a certificate lasts that nobody trusts for its dates.
+const SELF_SIGNED: u64 = 10 * 365 * 24 * 60 * 60;
 /// Clocks differ a little.
 const BACKDATED: u64 = 60 * 60;
 
@@ -86,13 +86,14 @@ impl TlsKey {
         self.secret.to_pkcs8_pem(Default::default()).map_err(|e| CertificateError::Key(e.to_string()))
     }
 
-    /// A certificate that the key signs itself: whoever checks it pins the key.
+    /// A certificate that the key signs itself: whoever checks it pins the key, and looks at no date.
     pub(crate) fn self_signed(&self, names: &[String], now: u64) -> Result<Vec<u8>, CertificateError> {
         let mut params = CertificateParams::new(names.to_vec())?;
         let common = names.first().map_or("mandate instance", String::as_str);
         params.distinguished_name.push(DnType::CommonName, common);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        within(&mut params, None, None, now)?;
+        let wish = Wish { latest: now.saturating_add(SELF_SIGNED), ..Wish::default() };
+        within(&mut params, &wish, now)?;
         serial(&mut params, &self.spki()?);
         Ok(params.self_signed(&self.pair)?.der().to_vec())
     }
@@ -118,6 +119,8 @@ pub(crate) struct Wish {
     pub(crate) client: bool,
     pub(crate) not_before: Option<u64>,
     pub(crate) not_after: Option<u64>,
+    /// The certificate ends at this time at the latest.
+    pub(crate) latest: u64,
     /// Evidence for the key, as upstream's verifiers look for it: quote and event log.
     pub(crate) quote: Option<(Vec<u8>, String)>,
     /// The same evidence, whole.
@@ -167,7 +170,7 @@ impl Authority {
                 params.extended_key_usages.push(usage);
             }
         }
-        within(&mut params, wish.not_before, wish.not_after, now)?;
+        within(&mut params, wish, now)?;
         serial(&mut params, &key.spki()?);
         if let Some((quote, event_log)) = &wish.quote {
             params.custom_extensions.push(extension(EXTENSION_QUOTE, quote));
@@ -194,14 +197,9 @@ fn extension(number: u64, content: &[u8]) -> CustomExtension {
     CustomExtension::from_oid_content(&oid, yasna::construct_der(|w| w.write_bytes(content)))
 }
 
-fn within(
-    params: &mut CertificateParams,
-    from: Option<u64>,
-    to: Option<u64>,
-    now: u64,
-) -> Result<(), CertificateError> {
-    let from = from.unwrap_or(now.saturating_sub(BACKDATED));
-    let to = to.unwrap_or(now.saturating_add(VALIDITY));
+fn within(params: &mut CertificateParams, wish: &Wish, now: u64) -> Result<(), CertificateError> {
+    let from = wish.not_before.unwrap_or(now.saturating_sub(BACKDATED));
+    let to = wish.not_after.unwrap_or(wish.latest).min(wish.latest);
     if from >= to {
         return Err(CertificateError::Refused(format!("it would end ({to}) before it begins ({from})")));
     }

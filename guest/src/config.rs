@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, FixedBytes};
-use mandate_attestation::{pccs::CollateralConfig, quoter::EvidenceSources};
+use mandate_attestation::quoter::EvidenceSources;
 use mandate_runtime::{
     config::{Problems, Validate, duration},
     telemetry::Format,
@@ -35,6 +35,10 @@ pub struct Config {
     /// How often the committee is asked while it does not release the secret.
     #[serde(default)]
     pub retry: RetryConfig,
+    /// How long the secret is served before the instance must have proved itself again, which it does at half of it. No
+    /// certificate of `GetTlsKey` lasts longer.
+    #[serde(with = "duration", default = "default_lease")]
+    pub lease: Duration,
     /// What the committee's answers are checked against.
     pub chain: ChainConfig,
     /// The app.
@@ -108,6 +112,10 @@ impl Default for LogConfig {
     }
 }
 
+fn default_lease() -> Duration {
+    Duration::from_secs(24 * 60 * 60)
+}
+
 fn default_socket() -> PathBuf {
     PathBuf::from("/var/run/dstack.sock")
 }
@@ -132,6 +140,7 @@ impl Validate for Config {
             problems.require(usable, format!("relayers.{i}"), "must be an http:// URL");
         }
         let retry = self.retry;
+        problems.require(self.lease >= Duration::from_secs(10), "lease", "must be at least 10s");
         problems.require(!retry.first.is_zero(), "retry.first", "must not be 0");
         problems.require(
             retry.first <= retry.longest,
@@ -148,14 +157,8 @@ impl Validate for Config {
         problems.require(!key.is_zero(), "chain.group_key", "must be the committee's key");
         problems.require(self.evidence.is_some(), "evidence", "is missing");
         if let Some(evidence) = &self.evidence {
-            let CollateralConfig { pccs_url, root_crl_url, dir } = &evidence.collateral;
-            let any = pccs_url.is_some() || dir.is_some();
-            problems.require(any, "evidence.collateral", "needs pccs_url, or dir for offline use");
-            for (field, url) in [("pccs_url", pccs_url), ("root_crl_url", root_crl_url)] {
-                let usable =
-                    url.as_ref().is_none_or(|url| ["http://", "https://"].iter().any(|s| url.starts_with(s)));
-                let field = format!("evidence.collateral.{field}");
-                problems.require(usable, field, "must be an http:// or https:// URL");
+            for (field, why) in evidence.problems() {
+                problems.require(false, format!("evidence.{field}"), why);
             }
         }
     }

@@ -19,13 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Quoter,
-    agent::{Agent, AppFacts, Held, KeyState, Socket},
+    agent::{Agent, AppFacts, KeyState, Socket},
     config::Config,
-    keys::{Fetched, KeyClient, KeyError, Stated},
+    keys::KeyClient,
 };
 
+mod leasing;
+
+pub use leasing::Lease;
+use leasing::{KEYS, Leasing};
+
 const MAX_COMPOSE: u64 = 1 << 20;
-const KEYS: &str = "keys";
 
 /// Why the agent does not start.
 #[derive(Debug, Error)]
@@ -108,81 +112,16 @@ impl Service {
                 serve(listener, operations_router(self.health.clone()), stop.clone()).await;
             }
         };
-        let keys = Fetching {
+        let leasing = Leasing {
             config: &self.config,
+            ambient: &self.ambient,
             client: KeyClient::new(&self.ambient),
             quoter: &*self.quoter,
             health: &self.health,
             keys: &self.keys,
         };
-        let fetching = stop.run_until_cancelled(keys.until_held(&self.ambient));
-        tokio::join!(self.socket.serve(stop.clone()), operations, fetching);
-    }
-}
-
-/// The tries for the secret.
-struct Fetching<'a> {
-    config: &'a Config,
-    client: KeyClient,
-    quoter: &'a dyn Quoter,
-    health: &'a Health,
-    keys: &'a watch::Sender<KeyState>,
-}
-
-impl Fetching<'_> {
-    async fn until_held(&self, ambient: &Ambient) {
-        let retry = self.config.retry;
-        let mut pause = retry.first;
-        loop {
-            match self.fetch().await {
-                Ok(fetched) => match self.hold(&fetched) {
-                    Ok(held) => return self.until_stated(ambient, &fetched, &held).await,
-                    Err(error) => self.waiting(&error),
-                },
-                Err(error) => self.waiting(&error),
-            }
-            ambient.clock.sleep(pause).await;
-            pause = (pause * 2).min(retry.longest);
-        }
-    }
-
-    /// The app has its secret and runs; what is said of it in public may take its time.
-    async fn until_stated(&self, ambient: &Ambient, fetched: &Fetched, held: &Held) {
-        let retry = self.config.retry;
-        let mut pause = retry.first;
-        loop {
-            match self.statement(fetched).await {
-                Ok(stated) => return held.keep(stated),
-                Err(error) => tracing::warn!(%error, "the committee has not signed the statement yet"),
-            }
-            ambient.clock.sleep(pause).await;
-            pause = (pause * 2).min(retry.longest);
-        }
-    }
-
-    async fn fetch(&self) -> Result<Fetched, KeyError> {
-        let view = self.client.committee(&self.config.relayers, 0).await?;
-        self.client.fetch(&self.config.pinned(), &view, self.config.generation, self.quoter).await
-    }
-
-    async fn statement(&self, fetched: &Fetched) -> Result<Stated, KeyError> {
-        let view = self.client.committee(&self.config.relayers, 0).await?;
-        self.client.statement(&self.config.pinned(), &view, fetched, self.quoter).await
-    }
-
-    fn hold(&self, fetched: &Fetched) -> Result<Arc<Held>, crate::instance::CertificateError> {
-        let held = Arc::new(Held::new(fetched)?);
-        let nodes: Vec<String> = fetched.reports.iter().map(ToString::to_string).collect();
-        tracing::info!(app = %fetched.app, generation = fetched.generation, epoch = fetched.epoch, ?nodes, "secret held");
-        self.keys.send_replace(KeyState::Held(Arc::clone(&held)));
-        self.health.ok(KEYS);
-        Ok(held)
-    }
-
-    fn waiting(&self, error: &dyn std::error::Error) {
-        tracing::warn!(%error, "no secret yet");
-        self.health.fail(KEYS, error);
-        self.keys.send_replace(KeyState::Waiting(error.to_string()));
+        let leasing = stop.run_until_cancelled(leasing.forever());
+        tokio::join!(self.socket.serve(stop.clone()), operations, leasing);
     }
 }
 

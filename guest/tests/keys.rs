@@ -60,6 +60,26 @@ async fn a_single_node_committee_works_too() {
     assert_eq!(fetched.unwrap().reports.len(), 1);
 }
 
+/// An eviction must not take the secret away from everybody: the others keep their indices.
+#[tokio::test]
+async fn evicted_members_leave_the_others_parts_good() {
+    for gone in [0, 1, 3] {
+        let world = World::start(&[Honest; 4]).await;
+        let mut view = world.view.clone();
+        (view.members[gone].dealing_key, view.members[gone].url) = (Default::default(), String::new());
+        let fetched = client().fetch(&world.pinned, &view, 0, &quoter()).await.unwrap();
+        assert_eq!(fetched.reports.len(), 3, "the evicted one is not asked");
+        assert_eq!(outcomes(&fetched.reports, |o| matches!(o, NodeOutcome::Allowed { .. })), 3);
+    }
+    let world = World::start(&[Honest; 4]).await;
+    let mut view = world.view.clone();
+    for gone in [0, 2] {
+        (view.members[gone].dealing_key, view.members[gone].url) = (Default::default(), String::new());
+    }
+    let error = client().fetch(&world.pinned, &view, 0, &quoter()).await.unwrap_err();
+    assert!(matches!(error, KeyError::NotEnough { needed: 3, .. }), "{error}");
+}
+
 /// K6: any copy of the single member's share is as good as the member.
 #[tokio::test]
 async fn a_replica_answers_for_a_member_that_is_down_and_a_lying_one_is_named() {

@@ -33,10 +33,12 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     anchor::{AnchorError, Anchoring},
+    keys::NodeKeys,
     node::Progress,
     receipts::ReceiptLog,
     release::Releaser,
     revocation::{NoticeError, Revocations},
+    seat::Seat,
     shares::Shares,
     store::DenialKind,
     strikes::Strikes,
@@ -65,6 +67,8 @@ pub(crate) struct Api {
     /// Rung to have the loop look at the chain at once.
     pub(crate) look: Arc<Notify>,
     pub(crate) shares: Shares,
+    pub(crate) seat: Seat,
+    pub(crate) keys: Arc<NodeKeys>,
     pub(crate) freshness: Arc<Mutex<Freshness>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -124,14 +128,14 @@ async fn release(
     let (peer, started) = (address_of(peer), api.clock.monotonic());
     if !api.strikes.lock().unwrap_or_else(PoisonError::into_inner).allows(&peer, started) {
         return Err(ApiError::too_many(
-            "too many requests without a nonce of this node: try again in a minute",
+            "too many requests without a nonce of this node or with evidence that is none: try again in a minute",
         ));
     }
     let Ok(_permit) = api.releases.try_acquire() else {
         return Err(ApiError::too_many("the node works on as many releases as it can: try again"));
     };
     let answer = api.releaser.release(request).await.map_err(ApiError::unavailable)?;
-    if let Outcome::Denied { reason: Reason::Request(_) } = answer.outcome {
+    if let Outcome::Denied { reason: Reason::Request(_) | Reason::Evidence(_) } = answer.outcome {
         api.strikes.lock().unwrap_or_else(PoisonError::into_inner).add(&peer, started);
     }
     let took = api.clock.monotonic().saturating_sub(started);
@@ -233,13 +237,14 @@ async fn bundle(State(api): State<Arc<Api>>, Path(sequence): Path<u64>) -> Resul
 
 async fn node(State(api): State<Arc<Api>>) -> ApiJson<NodeStatus> {
     let now = api.clock.monotonic();
+    let held = api.shares.current().filter(|holding| holding.share.is_some());
     ApiJson(NodeStatus {
         node: api.node,
-        epoch: api
-            .shares
-            .current()
-            .filter(|holding| holding.share.is_some())
-            .map_or(0, |holding| holding.epoch),
+        dealing_key: api.keys.dealing_public(),
+        sealing_key: api.keys.sealing_public(),
+        epoch: held.as_ref().map_or(0, |holding| holding.epoch),
+        revealed: held.as_ref().map_or(0, |holding| holding.output.revealed().len()),
+        attested_until: api.seat.until(),
         finalized: api.progress.finalized(),
         fresh: api.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now),
         receipts: api.receipts.count(),

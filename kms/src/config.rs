@@ -200,6 +200,9 @@ impl Validate for Config {
         problems.require(self.nonces.ttl >= Duration::from_secs(1), "nonces.ttl", "must be at least 1s");
         problems.require(self.nonces.capacity > 0, "nonces.capacity", "must not be zero");
         problems.require(self.nonces.per_peer > 0, "nonces.per_peer", "must not be zero");
+        for (field, why) in self.evidence.iter().flat_map(EvidenceSources::problems) {
+            problems.require(false, format!("evidence.{field}"), why);
+        }
         let chain = &self.chain;
         problems.require(!chain.rpc.is_empty(), "chain.rpc", "name at least one endpoint");
         for (index, url) in chain.rpc.iter().enumerate() {
@@ -287,6 +290,7 @@ mod tests {
         poll = "100ms"
         lease = "30m"
         trust_anchors = { tdx_root = "root.der" }
+        evidence = { event_log = "/run/events.json", collateral = { dir = "/var/lib/collateral" } }
         [chain]
         chain_id = 31337
         rpc = ["http://127.0.0.1:8545"]
@@ -329,9 +333,10 @@ mod tests {
         let bad = GOOD
             .replace("100ms", "0s")
             .replace("chain_id = 31337", "chain_id = 5\nquorum = 3")
-            .replace("dev", "public");
+            .replace("dev", "public")
+            .replace("{ dir = \"/var/lib/collateral\" }", "{ pccs_url = \"ftp://x\" }");
         let text = load(&bad).unwrap_err();
-        for field in ["poll", "chain.quorum", "chain.rules"] {
+        for field in ["poll", "chain.quorum", "chain.rules", "evidence.collateral.pccs_url"] {
             assert!(text.contains(field), "{field} is missing in: {text}");
         }
     }

@@ -37,4 +37,4 @@ mod strikes;
 
 pub use config::Config;
 pub use keys::NodeKeys;
-pub use service::{Node, Outside, Running, StartError};
+pub use service::{Ended, Node, Outside, Running, StartError};

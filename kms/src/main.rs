@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate-kms --config FILE`: one committee node. Exit codes: 0 stopped as asked, 64 bad flags or configuration, 69
-//! something that is needed is not there.
+//! something that is needed is not there, 70 a part of it ended by itself.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -11,8 +11,11 @@ use mandate_attestation::{
     Quoter, Verifier,
     quoter::{Surroundings, TsmQuoter},
 };
-use mandate_kms::{Config, Node, Outside, config::ENV_PREFIX};
+use mandate_kms::{Config, Ended, Node, Outside, config::ENV_PREFIX};
 use mandate_runtime::{Ambient, causes, config, entropy, shutdown, telemetry};
+
+/// sysexits.h's EX_SOFTWARE.
+const EX_SOFTWARE: u8 = 70;
 
 /// One node of the KMS committee.
 #[derive(Debug, Parser)]
@@ -30,6 +33,10 @@ struct Args {
     /// found out which endpoint lied. The node must not run.
     #[arg(long, conflicts_with = "check")]
     clear_latch: bool,
+
+    /// Print the node's public keys in JSON, which its admission names, and end. Makes the key file when there is none.
+    #[arg(long, conflicts_with_all = ["check", "clear_latch"])]
+    keys: bool,
 }
 
 fn main() -> ExitCode {
@@ -55,8 +62,21 @@ fn main() -> ExitCode {
         println!("{}: ok", args.config.display());
         return ExitCode::SUCCESS;
     }
+    if args.keys {
+        return match Node::keys(&config, &Ambient::system()) {
+            Ok(keys) => {
+                let (dealing, sealing) = (keys.dealing_public(), keys.sealing_public());
+                let shown = serde_json::json!({
+                    "node": keys.address(), "dealingKey": dealing, "sealingKey": sealing,
+                });
+                println!("{shown}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(config::EX_UNAVAILABLE, &error.into()),
+        };
+    }
     if args.clear_latch {
-        return match Node::clear_latch(&config, &Ambient::system()) {
+        return match Node::clear_latch(&config) {
             Ok(Some(contradiction)) => {
                 println!("cleared: {contradiction}");
                 ExitCode::SUCCESS
@@ -70,6 +90,7 @@ fn main() -> ExitCode {
     }
     match run(config, verifier, providers) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Ended>() => fail(EX_SOFTWARE, &error),
         Err(error) => fail(config::EX_UNAVAILABLE, &error),
     }
 }
@@ -99,8 +120,7 @@ async fn run(config: Config, verifier: Verifier, providers: Vec<DynProvider>) ->
         stop.cancelled().await;
         node.cancel();
     });
-    running.wait().await;
-    Ok(())
+    Ok(running.wait().await?)
 }
 
 fn surroundings(ambient: &Ambient) -> Surroundings {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One node, from configuration to running tasks.
 
-use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::Address,
@@ -76,6 +76,13 @@ pub enum StartError {
     },
 }
 
+/// A part of the node stopped by itself, and the whole node with it.
+#[derive(Debug, Error)]
+#[error("a part of the node ended by itself: {why}")]
+pub struct Ended {
+    why: String,
+}
+
 /// What a node takes from outside.
 #[derive(Debug)]
 pub struct Outside {
@@ -96,19 +103,22 @@ pub struct Node;
 impl Node {
     /// Starts a node whose keys are in the configuration's key file, which is made when there is none.
     pub async fn start(config: Config, outside: Outside) -> Result<Running, StartError> {
-        let mut directory = std::fs::DirBuilder::new();
-        directory
-            .recursive(true)
-            .mode(0o700)
-            .create(&config.data_dir)
-            .map_err(|source| StoreError::Directory { path: config.data_dir.clone(), source })?;
-        let keys = NodeKeys::load_or_create(&config.key_path(), &*outside.ambient.entropy)?;
+        let keys = Self::keys(&config, &outside.ambient)?;
         Self::start_with_keys(config, keys, outside).await
     }
 
+    /// Its public keys, for whoever admits it; makes the key file when there is none.
+    ///
+    /// # Errors
+    /// When the key file cannot be read or made.
+    pub fn keys(config: &Config, ambient: &Ambient) -> Result<NodeKeys, StartError> {
+        make_directory(&config.data_dir)?;
+        Ok(NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?)
+    }
+
     /// For the operator who has looked: lets a node that stopped on a contradiction about finality start again. What it was.
-    pub fn clear_latch(config: &Config, ambient: &Ambient) -> Result<Option<Contradiction>, StartError> {
-        let keys = NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?;
+    pub fn clear_latch(config: &Config) -> Result<Option<Contradiction>, StartError> {
+        let keys = NodeKeys::load(&config.key_path())?;
         Ok(Store::open(&config.data_dir, &owner(config, &keys))?.clear_latch()?)
     }
 
@@ -166,10 +176,16 @@ impl Running {
     }
 
     /// Returns when the node has stopped.
-    pub async fn wait(mut self) {
+    ///
+    /// # Errors
+    /// When it was not asked to.
+    pub async fn wait(mut self) -> Result<(), Ended> {
+        let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a task of the node ended badly; stopping");
+            if !self.stop.is_cancelled() {
+                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                tracing::error!(%why, "a task of the node ended by itself; stopping");
+                outcome = Err(Ended { why });
             }
             // The node is of one piece: without its loop, or without its API, it stops.
             self.stop.cancel();
@@ -178,12 +194,14 @@ impl Running {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.closed.cancelled()).await.is_err() {
             tracing::warn!(node = %self.node, "the database is still in use");
         }
+        outcome
     }
 
     /// Stops the node and waits until its data directory can be opened again.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        self.wait().await;
+        // Whatever ends now was asked to.
+        let _ = self.wait().await;
     }
 }
 
@@ -191,6 +209,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn make_directory(path: &Path) -> Result<(), StoreError> {
+    let mut directory = std::fs::DirBuilder::new();
+    let made = directory.recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StoreError::Directory { path: path.to_owned(), source })
 }
 
 fn owner(config: &Config, keys: &NodeKeys) -> Owner {

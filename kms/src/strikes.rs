@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Bounds what a peer can make the node do for nothing: a denial of a request without a nonce leaves a receipt like any
-//! other, and a notice of a revocation that is not there costs several proofs.
+//! Bounds what a peer can make the node do for nothing: a denial of a request without a nonce, or with evidence that is
+//! none, leaves a receipt like any other, and a notice of a revocation that is not there costs several proofs.
 
 use std::{collections::HashMap, time::Duration};
 

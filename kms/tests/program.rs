@@ -86,13 +86,24 @@ fn latch_is_cleared_by_an_operator_and_by_nothing_else() {
     let seen =
         Contradiction { height: 7, first, first_from: "rpc 0".into(), second, second_from: "rpc 1".into() };
     Store::open(&data, &owner).unwrap().put_latch(&seen).unwrap();
-    let clear = || {
+    let run = |flag: &str| {
         let program = Path::new(env!("CARGO_BIN_EXE_mandate-kms"));
-        let args = ["--config", "kms.toml", "--clear-latch"];
+        let args = ["--config", "kms.toml", flag];
         let done = Command::new(program).args(args).current_dir(dir.path()).env_clear().output().unwrap();
         (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
     };
+    let clear = || run("--clear-latch");
     let (code, said) = clear();
     assert!(code == 0 && said.contains("cleared: at height 7") && said.contains("rpc 1"), "{said}");
     assert_eq!(clear(), (0, "nothing to clear\n".into()));
+    let (code, shown) = run("--keys");
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let own = [keys.dealing_public(), keys.sealing_public()].map(|key| key.to_string());
+    let address: alloy::primitives::Address = shown["node"].as_str().unwrap().parse().unwrap();
+    assert_eq!((code, address), (0, keys.address()));
+    assert_eq!([&shown["dealingKey"], &shown["sealingKey"]], [&own[0], &own[1]]);
+    // A path that is wrong must not make a new node of this one.
+    std::fs::remove_file(data.join("development.key")).unwrap();
+    assert_eq!(clear().0, 69);
+    assert!(!data.join("development.key").exists());
 }

@@ -13,6 +13,8 @@ use std::{
 use mandate_runtime::config::{ConfigErrors, Validate, load_from};
 use serde::de::DeserializeOwned;
 
+const KMS_PAGE: &str = "docs/operating-a-kms-node.md";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -79,8 +81,12 @@ fn check<T: DeserializeOwned + Validate + Debug>(service: &str) {
         );
     }
 
-    // A relayer has a page of its own; test/tests/relayer_page.rs reads it more closely.
-    let name = if service == "relayer" { "docs/operating-a-relayer.md" } else { "docs/operating.md" };
+    // A relayer's page is read more closely by test/tests/relayer_page.rs.
+    let name = match service {
+        "relayer" => "docs/operating-a-relayer.md",
+        "kms" => KMS_PAGE,
+        _ => "docs/operating.md",
+    };
     let page = fs::read_to_string(root().join(name)).unwrap();
     for field in fields(&config) {
         let set = [format!("{field} = "), format!("[{field}]"), format!(".{field}]]"), format!("`{field}`")];
@@ -142,14 +148,18 @@ fn metrics() -> BTreeSet<String> {
 
 #[test]
 fn page_names_every_metric_and_no_other() {
-    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let read = |page: &str| fs::read_to_string(root().join(page)).unwrap();
+    let page = read("docs/operating.md") + &read(KMS_PAGE);
     let known = metrics();
     assert!(known.len() > 10, "{known:?}");
     for metric in &known {
-        assert!(page.contains(&format!("`{metric}`")), "docs/operating.md does not name {metric}");
+        assert!(
+            page.contains(&format!("`{metric}`")),
+            "docs/operating.md and {KMS_PAGE} do not name {metric}"
+        );
     }
     for word in page.split('`').skip(1).step_by(2) {
         let metric = word.starts_with("mandate_") && !word.contains('=');
-        assert!(!metric || known.contains(word), "docs/operating.md names {word}, which does not exist");
+        assert!(!metric || known.contains(word), "{word} is named and does not exist");
     }
 }

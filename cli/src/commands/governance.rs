@@ -53,7 +53,7 @@ pub(crate) async fn propose(context: &Context<'_>, args: &ProposeArgs) -> Result
     context.print(&provider, &submit(&provider, args.governor, proposal).await?).await
 }
 
-/// Sends a call directly or proposes it, as `route` says; prints what became of it.
+/// Proposes a call or only shows it, as `route` says, and prints what became of it; nothing when the caller is to send it.
 pub(crate) async fn direct_or_propose(
     context: &Context<'_>,
     route: &Route,
@@ -61,6 +61,10 @@ pub(crate) async fn direct_or_propose(
     data: Bytes,
     default_description: String,
 ) -> Result<Option<()>> {
+    if route.calldata {
+        let call = format!("{target}:{data}");
+        return context.print_plain(&json!({"call": call})).map(Some);
+    }
     let Some(governor) = route.propose else { return Ok(None) };
     let (provider, ..) = context.writer().await?;
     let description = route.description.clone().unwrap_or(default_description);

@@ -39,6 +39,8 @@ use crate::{
 
 /// How often a service looks at the chain.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the gateway's agent serves its secret without a new proof. The chain's clock jumps in the story, this one does not.
+const LEASE: Duration = Duration::from_secs(3_600);
 /// How often the nodes' receipts are anchored.
 const ANCHOR_EVERY: Duration = Duration::from_secs(5);
 /// How many nodes there are: one of them may fail.
@@ -184,6 +186,7 @@ impl Services {
             operations: None,
             relayers: vec![self.relayer_url.clone()],
             generation: 0,
+            lease: LEASE,
             retry: mandate_guest::config::RetryConfig { first: POLL, longest: Duration::from_secs(1) },
             chain: mandate_guest::config::ChainConfig {
                 chain_id: pinned.chain_id,

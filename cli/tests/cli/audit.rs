@@ -54,14 +54,7 @@ impl Liar {
     async fn serve(&self, log: Vec<Receipt>) -> String {
         let node = self.keys.address();
         let log = Arc::new(log);
-        let status = NodeStatus {
-            node,
-            epoch: 1,
-            finalized: 1,
-            fresh: true,
-            receipts: log.len() as u64,
-            dev_anchors: true,
-        };
+        let status = NodeStatus { node, epoch: 1, receipts: log.len() as u64, ..NodeStatus::default() };
         let page = move |Query(query): Query<HashMap<String, usize>>| async move {
             let after = query.get("after").map_or(0, |after| after + 1);
             Json(log.iter().skip(after).take(100).cloned().collect::<Vec<_>>())
@@ -142,7 +135,7 @@ async fn committee_holds(town: &Town) {
 /// What the node anchored, what a guest was given, and what an earlier audit saw: a shorter log has none of it.
 async fn log_that_forgets_is_found(town: &Town, node: Address) {
     let forgetful = {
-        let status = NodeStatus { node, epoch: 1, finalized: 1, fresh: true, receipts: 0, dev_anchors: true };
+        let status = NodeStatus { node, epoch: 1, ..NodeStatus::default() };
         let router = Router::new()
             .route("/v1/node", get(move || async move { Json(status) }))
             .route("/v1/receipts", get(|| async { Json(Vec::<Receipt>::new()) }));

@@ -71,7 +71,7 @@ async fn code_hash_is_that_of_the_file_as_it_is_booted() {
 
 fn dao(holder: Address) -> String {
     format!(
-        "[protocol]\nnotice = \"1day\"\nmotion_lifetime = \"14days\"\n\
+        "[protocol]\nnotice = \"1day\"\nattestation_period = \"30days\"\nmotion_lifetime = \"14days\"\n\
          roles = [{{ name = \"core\", threshold = 1, members = [\"{holder}\"] }}]\n\
          [dao]\nname = \"Notes DAO\"\nvoting_delay = \"1h\"\nvoting_period = \"1h\"\nveto_window = \"1h\"\n\
          quorum_percent = 20\n[dao.holders]\n\"{holder}\" = 1000\n"

@@ -32,7 +32,7 @@ pub struct GetTlsKey {
     pub usage_client_auth: bool,
     /// Unix seconds.
     pub not_before: Option<u64>,
-    /// Unix seconds.
+    /// Unix seconds. No certificate outlives the lease, whatever is asked.
     pub not_after: Option<u64>,
     /// Whether the certificate names the app.
     pub with_app_info: Option<bool>,
@@ -85,6 +85,7 @@ pub(super) async fn handle(State(agent): Ask, body: Bytes) -> Answer<GetTlsKeyAn
         client: wish.usage_client_auth,
         not_before: wish.not_before,
         not_after: wish.not_after,
+        latest: held.lease().until_unix,
         quote: evidence.as_ref().map(upstreams_form).transpose()?,
         evidence,
         app_id: wish.with_app_info.unwrap_or(wish.usage_ra_tls).then(|| held.app.to_vec()),

@@ -6,7 +6,7 @@ use mandate_model::{
     signed,
     wire::relayer::{CommitteeView, Member},
 };
-use mandate_threshold::{MAX_NODES, PublicPolynomial, derive, player_index};
+use mandate_threshold::{MAX_NODES, Output, PublicPolynomial, derive};
 
 use super::{KeyError, Pinned};
 
@@ -36,11 +36,15 @@ impl Committee {
         if view.members.is_empty() || view.members.len() > MAX_NODES {
             return Err(refuse(format!("{} members, 1 to {MAX_NODES} are possible", view.members.len())));
         }
-        let polynomial = PublicPolynomial::decode(&view.polynomial, view.members.len())
-            .map_err(|error| refuse(error.to_string()))?;
+        let output = Output::decode(&view.polynomial).map_err(|error| refuse(error.to_string()))?;
+        let (polynomial, players) = (output.public(), output.players());
+        if players.len() != view.members.len() {
+            let (given, made) = (view.members.len(), players.len());
+            return Err(refuse(format!("the polynomial is made for {made} nodes, not {given}")));
+        }
         let (expected, given) = (hex::encode(pinned.group_key), hex::encode(polynomial.group_key()));
         differs("group key", expected, given)?;
-        let mut members = seats(&view.members)?;
+        let mut members = seats(&view.members, &players)?;
         members.extend(replicas(&members, &view.replicas)?);
         Ok(Self {
             members,
@@ -82,12 +86,14 @@ impl Committee {
     }
 }
 
-fn seats(members: &[Member]) -> Result<Vec<Seat>, KeyError> {
-    let keys: Vec<[u8; 32]> = members.iter().map(|member| member.dealing_key.0).collect();
+/// Who can be asked. A member that was evicted has no key in the view any more and no seat here; the others' indices are those
+/// of the ceremony all the same, which the polynomial names in its own order.
+fn seats(members: &[Member], players: &[[u8; 32]]) -> Result<Vec<Seat>, KeyError> {
     let mut seats: Vec<Seat> = members
         .iter()
         .filter_map(|member| {
-            let index = player_index(&keys, &member.dealing_key.0)?;
+            let index = players.iter().position(|key| *key == member.dealing_key.0)?;
+            let index = u32::try_from(index).ok()?;
             Some(Seat { node: member.node, url: member.url.trim_end_matches('/').to_owned(), index })
         })
         .collect();

@@ -132,8 +132,8 @@ fn genesis(keys: &[DealingKey]) -> (Output, Vec<Share>) {
     (outputs.remove(0), shares)
 }
 
-struct Node {
-    manner: Manner,
+pub struct Node {
+    manner: Mutex<Manner>,
     signer: PrivateKeySigner,
     share: Share,
     others: Share,
@@ -146,6 +146,7 @@ pub struct World {
     pub pinned: Pinned,
     pub view: CommitteeView,
     pub relayer: String,
+    nodes: Vec<Arc<Node>>,
     stop: CancellationToken,
 }
 
@@ -166,10 +167,10 @@ impl World {
         let keys: Vec<_> = (0..several).map(|i| DealingKey::from_seed([i as u8 + 1; 32])).collect();
         let (output, shares) = genesis(&keys);
         let stop = CancellationToken::new();
-        let mut members = Vec::new();
+        let (mut members, mut nodes) = (Vec::new(), Vec::new());
         for (i, manner) in manners.iter().enumerate() {
             let node = Arc::new(Node {
-                manner: *manner,
+                manner: Mutex::new(*manner),
                 signer: PrivateKeySigner::from_bytes(&B256::repeat_byte(i as u8 + 1)).unwrap(),
                 share: shares[i % several].clone(),
                 others: shares[(i + 1) % several].clone(),
@@ -180,6 +181,7 @@ impl World {
             let signer = node.signer.address();
             let listener = TcpNet.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
             let url = format!("http://{}/", listener.local_addr().unwrap());
+            nodes.push(Arc::clone(&node));
             match manner {
                 Manner::Down => drop(listener),
                 _ => drop(tokio::spawn(serve(listener, router(node), stop.clone()))),
@@ -211,7 +213,14 @@ impl World {
         let relayer = TcpNet.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
         let url = format!("http://{}", relayer.local_addr().unwrap());
         tokio::spawn(serve(relayer, Router::new().route("/v1/committee", get(show)), stop.clone()));
-        Self { pinned, view, relayer: url, stop }
+        Self { pinned, view, relayer: url, nodes, stop }
+    }
+}
+
+impl World {
+    /// From now on every node behaves like this.
+    pub fn behave(&self, manner: Manner) {
+        self.nodes.iter().for_each(|node| *node.manner.lock().unwrap() = manner);
     }
 }
 
@@ -224,12 +233,12 @@ fn router(node: Arc<Node>) -> Router {
 }
 
 async fn nonce(State(node): State<Arc<Node>>) -> Json<NonceResponse> {
-    if node.manner == Manner::Mute {
+    if node.manner() == Manner::Mute {
         std::future::pending::<()>().await;
     }
     let nonce = B256::random();
     node.nonces.lock().unwrap().push(nonce);
-    let address = match node.manner {
+    let address = match node.manner() {
         Manner::Impostor => Address::repeat_byte(0xee),
         _ => node.signer.address(),
     };
@@ -240,7 +249,7 @@ async fn release(
     State(node): State<Arc<Node>>,
     Json(request): Json<ReleaseRequest>,
 ) -> Result<Json<ReleaseResponse>, ApiError> {
-    match node.manner {
+    match node.manner() {
         Manner::Silent => std::future::pending().await,
         Manner::Fails => Err(ApiError::unavailable("the store\nis \u{1b}[31mgone")),
         _ => Ok(Json(node.answer(&request))),
@@ -248,6 +257,10 @@ async fn release(
 }
 
 impl Node {
+    fn manner(&self) -> Manner {
+        *self.manner.lock().unwrap()
+    }
+
     fn answer(&self, request: &ReleaseRequest) -> ReleaseResponse {
         let evidence = Evidence::decode(&request.evidence).unwrap();
         let verified = verify(&evidence, &self.anchors, NOW, &request.report_data()).unwrap();
@@ -255,7 +268,7 @@ impl Node {
         assert!(self.nonces.lock().unwrap().contains(&mine.nonce));
         assert!(request.nonces.is_sorted_by_key(|nonce| nonce.node));
 
-        let outcome = match self.manner {
+        let outcome = match self.manner() {
             Manner::Denies | Manner::DeniesAndGives => {
                 Outcome::Denied { reason: Reason::Policy(PolicyReason::CodeRevoked) }
             }
@@ -263,14 +276,14 @@ impl Node {
             _ => Outcome::Allowed { valid_until: 1_800_000_000 },
         };
         let receipt = self.receipt(request, &outcome);
-        let gives = matches!(outcome, Outcome::Allowed { .. }) || self.manner == Manner::DeniesAndGives;
+        let gives = matches!(outcome, Outcome::Allowed { .. }) || self.manner() == Manner::DeniesAndGives;
         let given = match &request.wish {
-            Wish::Statement(keys) if self.manner != Manner::GivesSecret => {
+            Wish::Statement(keys) if self.manner() != Manner::GivesSecret => {
                 Given::Statement(self.statement(request, keys, verified.app_id()))
             }
             _ => Given::Partial(self.partial(request, verified.app_id())),
         };
-        let receipt = match self.manner {
+        let receipt = match self.manner() {
             Manner::NoReceipt | Manner::Undecided => None,
             _ => Some(receipt),
         };
@@ -278,24 +291,24 @@ impl Node {
     }
 
     fn partial(&self, request: &ReleaseRequest, app: Address) -> SealedPartial {
-        let generation = if self.manner == Manner::OtherGeneration { 0 } else { GENERATION };
-        let app = if self.manner == Manner::WrongMessage { Address::ZERO } else { app };
+        let generation = if self.manner() == Manner::OtherGeneration { 0 } else { GENERATION };
+        let app = if self.manner() == Manner::WrongMessage { Address::ZERO } else { app };
         let message = app_message(CHAIN, KMS_AUTH.into(), app.into(), generation, &self.group_key);
-        let share = if self.manner == Manner::WrongShare { &self.others } else { &self.share };
+        let share = if self.manner() == Manner::WrongShare { &self.others } else { &self.share };
         let mut binding = request.report_data();
-        if self.manner == Manner::WrongBinding {
+        if self.manner() == Manner::WrongBinding {
             binding[0] ^= 1;
         }
         let partial = share.sign(APP_NAMESPACE, &message).encode();
         let sealed =
             seal(&request.transport_key, b"mandate-release-v1", &binding, &partial, B256::random().0);
-        let epoch = if self.manner == Manner::OldEpoch { EPOCH - 1 } else { EPOCH };
+        let epoch = if self.manner() == Manner::OldEpoch { EPOCH - 1 } else { EPOCH };
         SealedPartial { epoch, generation, sealed: sealed.unwrap().into() }
     }
 
     fn statement(&self, request: &ReleaseRequest, keys: &AppKeys, app: Address) -> StatementPartial {
-        let generation = if self.manner == Manner::OtherGeneration { 0 } else { GENERATION };
-        let app = if self.manner == Manner::WrongMessage { Address::ZERO } else { app };
+        let generation = if self.manner() == Manner::OtherGeneration { 0 } else { GENERATION };
+        let app = if self.manner() == Manner::WrongMessage { Address::ZERO } else { app };
         let statement = AppStatement {
             chain_id: CHAIN,
             kms_auth: KMS_AUTH.into(),
@@ -304,8 +317,8 @@ impl Node {
             ca_spki_sha256: keys.ca_spki_sha256.into(),
             ethereum: keys.ethereum.into(),
         };
-        let share = if self.manner == Manner::WrongShare { &self.others } else { &self.share };
-        let epoch = if self.manner == Manner::OldEpoch { EPOCH - 1 } else { request.epoch };
+        let share = if self.manner() == Manner::WrongShare { &self.others } else { &self.share };
+        let epoch = if self.manner() == Manner::OldEpoch { EPOCH - 1 } else { request.epoch };
         StatementPartial {
             epoch,
             generation,
@@ -314,11 +327,11 @@ impl Node {
     }
 
     fn receipt(&self, request: &ReleaseRequest, outcome: &Outcome) -> Receipt {
-        let transport = match self.manner {
+        let transport = match self.manner() {
             Manner::StaleReceipt => B256::ZERO,
             _ => keccak256(request.transport_key),
         };
-        let said = if self.manner == Manner::TwoFaced {
+        let said = if self.manner() == Manner::TwoFaced {
             Outcome::Denied { reason: Reason::Policy(PolicyReason::AppPaused) }
         } else {
             outcome.clone()
@@ -341,7 +354,7 @@ impl Node {
             signature: Default::default(),
         };
         let domain: Eip712Domain = signed::domain(CHAIN, COMMITTEE);
-        let signer = match self.manner {
+        let signer = match self.manner() {
             Manner::ForgedReceipt => PrivateKeySigner::from_bytes(&B256::repeat_byte(0x77)).unwrap(),
             _ => self.signer.clone(),
         };

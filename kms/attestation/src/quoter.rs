@@ -32,6 +32,24 @@ pub struct EvidenceSources {
     pub collateral: CollateralConfig,
 }
 
+impl EvidenceSources {
+    /// What is wrong with them as an operator wrote them: field and reason.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        let CollateralConfig { pccs_url, root_crl_url, dir } = &self.collateral;
+        let mut problems = Vec::new();
+        if pccs_url.is_none() && dir.is_none() {
+            problems.push(("collateral", "needs pccs_url, or dir for offline use"));
+        }
+        for (field, url) in [("collateral.pccs_url", pccs_url), ("collateral.root_crl_url", root_crl_url)] {
+            let usable = |url: &String| ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+            if !url.as_ref().is_none_or(usable) {
+                problems.push((field, "must be an http:// or https:// URL"));
+            }
+        }
+        problems
+    }
+}
+
 /// What a quoter takes from outside.
 #[derive(Clone)]
 pub struct Surroundings {

@@ -55,6 +55,12 @@ pub enum KeyFileError {
 }
 
 impl NodeKeys {
+    /// Reads the key file at `path`, which must be there.
+    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+        let opened = fs::File::open(path);
+        read(path, opened.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?)
+    }
+
     /// Reads the key file at `path`, or makes one from `entropy` when there is none.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
         match fs::File::open(path) {

@@ -108,6 +108,8 @@ impl Parts {
             anchoring,
             look: look.clone(),
             shares: shares.clone(),
+            seat: seat.clone(),
+            keys: context.keys.clone(),
             freshness: freshness.clone(),
             progress: progress.clone(),
             clock: ambient.clock.clone(),

@@ -110,14 +110,6 @@ pub fn quorum(n: u32) -> u32 {
     if n == 0 { 0 } else { N3f1::quorum(n) }
 }
 
-/// The index of `key` among `players`, which share and partial carry; nothing when it is not among them.
-pub fn player_index(players: &[[u8; 32]], key: &[u8; 32]) -> Option<u32> {
-    players
-        .contains(key)
-        .then(|| players.iter().filter(|other| *other < key).count())
-        .and_then(|i| u32::try_from(i).ok())
-}
-
 /// Whether `log` is a log that `dealer` signed for this ceremony and that can be used.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ mod codec;
 
 pub use ceremony::{
     CeremonyError, CeremonyInfo, DealerSession, Dealing, MAX_NODES, Output, PlayerSession, check_log,
-    observe, player_index, quorum,
+    observe, quorum,
 };
 pub use derive::AppSecret;
 pub use keys::{DealingKey, SealingKey};

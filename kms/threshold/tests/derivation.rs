@@ -274,3 +274,18 @@ fn a_statement_is_never_an_app_secret() {
     let parts: Vec<Partial> = done.shares.iter().map(|(_, share)| share.sign_statement(&said)).collect();
     assert!(done.output.public().combine(APP_NAMESPACE, &said.message(), &parts).is_err());
 }
+
+/// Another implementation is checked against the page.
+#[test]
+fn page_has_every_vector() {
+    let page = include_str!("../../../docs/key-hierarchy.md");
+    let here = include_str!("derivation.rs");
+    let is_vector =
+        |word: &&str| [64, 96].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let vectors: Vec<&str> =
+        here.split('"').filter(is_vector).filter(|word| !word.starts_with("cccc")).collect();
+    assert!(vectors.len() >= 7, "{vectors:?}");
+    for vector in vectors {
+        assert!(page.contains(vector), "docs/key-hierarchy.md lacks {vector}");
+    }
+}

@@ -265,13 +265,21 @@ pub struct SignedRoot {
 }
 
 /// The answer to `GET /v1/node`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// The node's key.
     pub node: Address,
+    /// Ed25519, under which it deals.
+    pub dealing_key: B256,
+    /// X25519, to which letters for it are sealed.
+    pub sealing_key: B256,
     /// Epoch whose share it holds, 0 for none.
     pub epoch: u64,
+    /// Nodes whose shares of that epoch can be read by everybody, because they were away during the ceremony.
+    pub revealed: usize,
+    /// When its attestation ends, block time; 0 for none, the end of all time where none is needed.
+    pub attested_until: u64,
     /// Finalised height that it verified last.
     pub finalized: u64,
     /// Whether its freshness lease runs.
