@@ -155,17 +155,53 @@ impl KeyClient {
         quoter: &dyn Quoter,
     ) -> Result<Signed, KeyError> {
         let committee = Committee::check(pinned, view)?;
-        let mut answers = Answers::new(&committee);
-        let nonces = ask::nonces(self, &committee, &mut answers).await;
+        let (app, combined, reports) =
+            match self.attempt(pinned, &committee, wanted, quoter, Haste::Hurried).await? {
+                Ok(signed) => signed,
+                Err(LeftOut) => {
+                    self.attempt(pinned, &committee, wanted, quoter, Haste::Patient).await?.map_err(
+                        |LeftOut| {
+                            // Nobody is left out by who is patient.
+                            Answers::new(&committee).not_enough()
+                        },
+                    )?
+                }
+            };
+        Ok(Signed { committee, app, combined, reports })
+    }
+
+    /// One round of nonces, evidence and parts. A slow node must not slow the guest, so in haste hardly anybody is waited for beyond
+    /// the quorum, and neither are their parts for long; when that does not suffice, those who were left out are given their time.
+    async fn attempt(
+        &self,
+        pinned: &Pinned,
+        committee: &Committee,
+        wanted: Wanted,
+        quoter: &dyn Quoter,
+        haste: Haste,
+    ) -> Result<Result<(Address, Combined, Vec<NodeReport>), LeftOut>, KeyError> {
+        let mut answers = Answers::new(committee);
+        let nonces = ask::nonces(self, committee, haste, &mut answers).await;
         if nonces.len() < committee.quorum() {
             return Err(answers.not_enough());
         }
+        let left_out = haste == Haste::Hurried && answers.left_out;
         let (request, transport, app) = self.request(pinned, wanted, nonces, quoter).await?;
         let asked = ask::Asked { pinned, request: &request, transport: &transport, app };
-        match ask::partials(self, &committee, &asked, &mut answers).await {
-            Some(combined) => Ok(Signed { committee, app, combined, reports: answers.reports }),
-            None => Err(answers.not_enough()),
+        let parts = ask::partials(self, committee, &asked, &mut answers);
+        let combined = match left_out {
+            true => tokio::select! {
+                combined = parts => combined,
+                () = self.ambient.clock.sleep(self.grace) => None,
+            },
+            false => parts.await,
+        };
+        if let Some(combined) = combined {
+            return Ok(Ok((app, combined, answers.reports)));
         }
+        let error = answers.not_enough();
+        // Those who were left out cannot outvote so many denials.
+        if left_out && error.denied().is_none() { Ok(Err(LeftOut)) } else { Err(error) }
     }
 
     /// The request for these nonces, with evidence that binds it; the key that opens the answers; the app that asks.
@@ -195,7 +231,20 @@ impl KeyClient {
     }
 }
 
+/// How long stragglers are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// As long as half of what the quorum took.
+    Hurried,
+    /// The whole grace.
+    Patient,
+}
+
+/// Nothing came of a round, and nodes were left out of it that might have helped.
+struct LeftOut;
+
 /// What a request is for.
+#[derive(Clone, Copy)]
 struct Wanted {
     generation: u64,
     epoch: u64,

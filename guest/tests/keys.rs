@@ -246,6 +246,30 @@ async fn silent_nodes_are_not_waited_for_once_a_quorum_is_there() {
     }
 }
 
+/// Hedging: who was left out in haste is asked after all when one of the quick ones does not help.
+#[tokio::test]
+async fn slow_node_is_left_out_in_haste_and_asked_when_it_is_needed() {
+    let client = || client().grace(Duration::from_secs(5));
+    let world = World::start(&[Honest, Manner::Slow, Honest, Honest]).await;
+    let begin = std::time::Instant::now();
+    let fetched = client().fetch(&world.pinned, &world.view, 0, &quoter()).await.unwrap();
+    assert!(begin.elapsed() < support::SLOW, "it was waited for");
+    assert!(matches!(report(&world, &fetched.reports, 1).outcome, NodeOutcome::Unreachable { .. }));
+
+    let world = World::start(&[Honest, Manner::Slow, Honest, Denies]).await;
+    let fetched = client().fetch(&world.pinned, &world.view, 0, &quoter()).await.unwrap();
+    assert!(matches!(report(&world, &fetched.reports, 1).outcome, NodeOutcome::Allowed { .. }));
+    assert!(matches!(report(&world, &fetched.reports, 3).outcome, NodeOutcome::Denied { .. }));
+
+    let world = World::start(&[Denies, Manner::Slow, Denies, Denies]).await;
+    let begin = std::time::Instant::now();
+    let error = client().fetch(&world.pinned, &world.view, 0, &quoter()).await.unwrap_err();
+    assert!(
+        error.denied().is_some() && begin.elapsed() < support::SLOW,
+        "no one could outvote them: {error}"
+    );
+}
+
 #[tokio::test]
 async fn what_a_node_says_stays_on_one_line_without_control_characters() {
     let (world, error) = fetch(&[Honest, Honest, Manner::Fails, Denies]).await;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, keccak256},
+    primitives::{Address, B256, Bytes},
     sol_types::Eip712Domain,
 };
 use mandate_model::{
@@ -22,6 +22,10 @@ use crate::{
     store::{Store, StoreError},
 };
 
+mod writing;
+
+use writing::Waiting;
+
 /// Why a receipt could not be written. Without one nothing is answered.
 #[derive(Debug, Error)]
 pub enum ReceiptError {
@@ -31,6 +35,9 @@ pub enum ReceiptError {
     /// The key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The store, for this one and those that were to be written with it.
+    #[error(transparent)]
+    NotKept(Arc<StoreError>),
     /// The newest receipt on disk is not this node's.
     #[error(
         "the newest receipt, number {sequence}, is not signed by {node}: the database was changed by somebody else"
@@ -82,6 +89,7 @@ struct Inner {
     domain: Eip712Domain,
     dev_anchors: bool,
     next: Mutex<Next>,
+    waiting: Mutex<Vec<Waiting>>,
 }
 
 #[derive(Debug)]
@@ -114,7 +122,14 @@ impl ReceiptLog {
         let kept = store.receipt_tree()?.filter(|tree| tree.count() <= count).unwrap_or_default();
         let tree = grown(&store, &domain, kept, count)?;
         let next = Next { previous, tree };
-        Ok(Self(Arc::new(Inner { store, keys, domain, dev_anchors, next: Mutex::new(next) })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            keys,
+            domain,
+            dev_anchors,
+            next: Mutex::new(next),
+            waiting: Mutex::default(),
+        })))
     }
 
     /// How many there are.
@@ -148,36 +163,6 @@ impl ReceiptLog {
         let log = self.clone();
         let task = tokio::task::spawn_blocking(move || log.append_blocking(decision));
         task.await.map_err(|_| StoreError::Stopped)?
-    }
-
-    fn append_blocking(&self, decision: Decision) -> Result<Receipt, ReceiptError> {
-        let inner = &self.0;
-        // Held over the write: two receipts must not share a number, nor be stored out of order.
-        let mut next = inner.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut receipt = Receipt {
-            node: inner.keys.address(),
-            sequence: next.tree.count(),
-            previous: next.previous,
-            judged_at: decision.judged_at,
-            block_number: decision.block.map_or(0, |b| b.number),
-            block_hash: decision.block.map_or(B256::ZERO, |b| b.hash),
-            head_number: decision.head.map_or(0, |b| b.number),
-            head_hash: decision.head.map_or(B256::ZERO, |b| b.hash),
-            request_hash: decision.request.as_ref().map_or(B256::ZERO, |(hash, _)| *hash),
-            evidence_hash: keccak256(&decision.asked.evidence),
-            binding_hash: keccak256(decision.asked.binding()),
-            outcome: decision.outcome,
-            transport_key_hash: keccak256(decision.asked.transport_key),
-            dev_anchors: inner.dev_anchors,
-            signature: Bytes::new(),
-        };
-        receipt.signature = inner.keys.sign(&receipt.body(), &inner.domain)?.into();
-        let request = decision.request.as_ref().map(|(_, request)| request);
-        inner.store.put_receipt(&receipt, request, Some((&decision.asked, &decision.witnesses)))?;
-        next.previous = receipt.hash(&inner.domain);
-        let hash = next.previous;
-        next.tree.push(hash);
-        Ok(receipt)
     }
 
     /// At most `limit` receipts whose number is `sequence` or more.
@@ -255,6 +240,29 @@ mod tests {
         }
     }
 
+    /// Many at once share durable writes, and are one chain all the same.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn g8_receipts_that_are_written_together_are_one_chain() {
+        let f = Fixture::new();
+        let log = f.log();
+        let appending = (0..64).map(|n| {
+            let log = log.clone();
+            tokio::spawn(async move { log.append(decision(&n.to_string())).await.unwrap() })
+        });
+        let appending: Vec<_> = appending.collect();
+        let mut given = Vec::new();
+        for receipt in appending {
+            given.push(receipt.await.unwrap());
+        }
+        given.sort_by_key(|receipt| receipt.sequence);
+        let kept = log.read(0, 100).await.unwrap();
+        assert_eq!(kept, given, "what was answered is what is kept");
+        verify_chain(&kept, f.keys.address(), &f.domain).unwrap();
+        assert_eq!(log.count(), 64);
+        drop(log);
+        assert_eq!(f.log().count(), 64);
+    }
+
     fn decision(text: &str) -> Decision {
         let outcome = Outcome::Denied { reason: Reason::Request(text.to_owned()) };
         Decision {
@@ -328,7 +336,9 @@ mod tests {
         let f = Fixture::new();
         let mut last = three(&f).await.pop().unwrap();
         last.sequence = 3;
-        f.store().put_receipt(&last, None, None).unwrap();
+        f.store()
+            .put_receipts(std::iter::once(crate::store::Kept { receipt: &last, request: None, case: None }))
+            .unwrap();
         let reopened = ReceiptLog::open(f.store(), f.keys.clone(), f.domain.clone(), true);
         assert!(matches!(reopened, Err(ReceiptError::NotOurs { sequence: 3, .. })));
     }

@@ -21,7 +21,9 @@ mod denial;
 mod finality;
 mod receipt;
 
+pub use case::EncodedCase;
 pub use denial::{Denial, DenialKind};
+pub use receipt::Kept;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const SEEDS: TableDefinition<u64, &[u8]> = TableDefinition::new("dealer_seeds");

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 mod demo;
 mod evidence;
 mod figure;
+mod kms;
 mod relayer;
 mod release;
 mod report;
@@ -28,11 +29,21 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 10] = [
+pub const BENCHES: [Bench; 14] = [
     Bench {
         name: "backfill",
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
         samples: 200,
+    },
+    Bench {
+        name: "boots",
+        about: "so many apps with three instances each fetch their secret at once from four nodes; takes minutes",
+        samples: 10_000,
+    },
+    Bench {
+        name: "ceremony",
+        about: "a committee of 4, 7, 13 and 31 nodes makes its first key through relayer and chain",
+        samples: 3,
     },
     Bench { name: "day", about: "a relayer follows hours of blocks at 12 s, as fast as it can", samples: 48 },
     Bench { name: "demo", about: "the whole demo in one process, from nothing to the last step", samples: 5 },
@@ -42,8 +53,18 @@ pub const BENCHES: [Bench; 10] = [
         samples: 300,
     },
     Bench {
+        name: "kms-rate",
+        about: "releases of one node, beside a service with one key that checks and reads the same",
+        samples: 2_000,
+    },
+    Bench {
         name: "release",
         about: "a guest's whole fetch of its secret from four nodes on loopback, warm",
+        samples: 300,
+    },
+    Bench {
+        name: "release-degraded",
+        about: "a guest's fetch from four nodes: all well, one dead, one slow",
         samples: 300,
     },
     Bench {
@@ -121,6 +142,10 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
         "day" => relayer::day(samples).await,
         "effect-latency" => relayer::latency(samples).await,
         "ten-relayers" => relayer::fleet(samples).await,
+        "boots" => kms::boots(samples).await,
+        "ceremony" => kms::ceremony(samples).await,
+        "kms-rate" => kms::rate(samples).await,
+        "release-degraded" => kms::degraded(samples).await,
         "demo" => demo::measure(samples).await,
         "release" => release::measure(samples).await,
         "revocation" => revocation::measure(samples).await,

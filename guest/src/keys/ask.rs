@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Asking all nodes at once, and judging each answer by itself.
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, keccak256};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mandate_model::{
@@ -16,7 +18,7 @@ use mandate_threshold::{Partial, SealingKey, derive::APP_NAMESPACE, open, statem
 use zeroize::Zeroizing;
 
 use super::{
-    Combined, Gathered, KeyClient, KeyError, Pinned,
+    Combined, Gathered, Haste, KeyClient, KeyError, Pinned,
     committee::{Committee, Seat},
     report::{NodeOutcome, NodeReport},
     stated,
@@ -28,6 +30,8 @@ const SEAL_INFO: &[u8] = b"mandate-release-v1";
 /// What is known of every node so far.
 pub(super) struct Answers {
     pub(super) reports: Vec<NodeReport>,
+    /// Whether somebody was not waited for.
+    pub(super) left_out: bool,
     needed: usize,
 }
 
@@ -38,7 +42,8 @@ impl Answers {
             url: seat.url.clone(),
             outcome: NodeOutcome::NotAwaited,
         };
-        Self { reports: committee.members().iter().map(report).collect(), needed: committee.quorum() }
+        let reports = committee.members().iter().map(report).collect();
+        Self { reports, left_out: false, needed: committee.quorum() }
     }
 
     fn set(&mut self, node: Address, outcome: NodeOutcome) {
@@ -87,12 +92,17 @@ struct Part {
     encoded: Zeroizing<Vec<u8>>,
 }
 
+/// The least grace: loopback answers come in bursts.
+const LEAST_GRACE: Duration = Duration::from_millis(2);
+
 /// Collects nonces: from all who answer before the grace that begins with the quorum-th is over.
 pub(super) async fn nonces(
     client: &KeyClient,
     committee: &Committee,
+    haste: Haste,
     answers: &mut Answers,
 ) -> Vec<NodeNonce> {
+    let begin = client.ambient.clock.monotonic();
     let mut pending: FuturesUnordered<_> = committee
         .members()
         .iter()
@@ -117,7 +127,9 @@ pub(super) async fn nonces(
         }
         if !quorum && nonces.len() >= committee.quorum() {
             quorum = true;
-            grace = client.ambient.clock.sleep(client.grace);
+            let taken = client.ambient.clock.monotonic().saturating_sub(begin);
+            let hurried = (taken / 2).max(LEAST_GRACE).min(client.grace);
+            grace = client.ambient.clock.sleep(if haste == Haste::Hurried { hurried } else { client.grace });
         }
     }
     let silent = |seat: &&Seat| nonces.iter().all(|nonce| nonce.node != seat.node);
@@ -127,6 +139,7 @@ pub(super) async fn nonces(
         if !known {
             let error = format!("{}: gave no nonce while a quorum of others did", seat.url);
             answers.set(seat.node, NodeOutcome::Unreachable { error });
+            answers.left_out = true;
         }
     }
     nonces

@@ -2,7 +2,10 @@
 //! A committee of real shares behind real sockets, whose members can be made to misbehave, and a guest with real evidence.
 #![allow(dead_code, unreachable_pub)]
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use alloy::{
     primitives::{Address, B256, keccak256},
@@ -60,6 +63,8 @@ pub enum Manner {
     Silent,
     /// Takes the connection and never answers a nonce.
     Mute,
+    /// Gives its nonce late.
+    Slow,
     Denies,
     Undecided,
     /// Signs another message.
@@ -87,6 +92,9 @@ pub enum Manner {
     /// An error with control characters in its text.
     Fails,
 }
+
+/// How late [`Manner::Slow`] is.
+pub const SLOW: Duration = Duration::from_secs(2);
 
 /// Evidence by the development PKI.
 #[derive(Debug)]
@@ -235,6 +243,9 @@ fn router(node: Arc<Node>) -> Router {
 async fn nonce(State(node): State<Arc<Node>>) -> Json<NonceResponse> {
     if node.manner() == Manner::Mute {
         std::future::pending::<()>().await;
+    }
+    if node.manner() == Manner::Slow {
+        tokio::time::sleep(SLOW).await;
     }
     let nonce = B256::random();
     node.nonces.lock().unwrap().push(nonce);

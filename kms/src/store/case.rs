@@ -2,6 +2,8 @@
 //! What receipts rest on, for those who replay them: the request, and the witnesses without their codes, which are the same
 //! for almost all and are kept once each.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, B256, Bytes, keccak256};
 use mandate_model::{
     bundle::{self, Bundle},
@@ -12,7 +14,7 @@ use mandate_witness::Witness;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{CASES, CODES, META, REFUSALS, Store, StoreError};
+use super::{CASES, CODES, META, REFUSALS, Store, StoreError, to_json};
 use crate::receipts::Witnesses;
 
 /// The longest case that is kept, in bytes: more than the largest evidence in hex with its proofs.
@@ -20,7 +22,7 @@ const MAX_CASE: usize = 1 << 20;
 
 /// What one receipt rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Case {
+struct Case {
     asked: ReleaseRequest,
     finalized: Option<Lean>,
     head: Option<Lean>,
@@ -34,20 +36,29 @@ struct Lean {
 }
 
 impl Lean {
-    fn of(witness: &Witness) -> (Self, Vec<Bytes>) {
-        let mut codes: Vec<B256> = witness.codes().iter().map(keccak256).collect();
-        codes.sort_unstable();
-        (Self { witness: witness.without(&codes).encode().into(), codes }, witness.codes().to_vec())
+    /// With its codes by hash.
+    fn of(witness: &Witness) -> (Self, BTreeMap<B256, Bytes>) {
+        let codes: BTreeMap<B256, Bytes> =
+            witness.codes().iter().map(|code| (keccak256(code), code.clone())).collect();
+        let hashes = codes.keys().copied().collect();
+        (Self { witness: witness.without_codes().encode().into(), codes: hashes }, codes)
     }
 }
 
-impl Case {
-    /// With the codes that are to be kept beside it.
-    pub(super) fn of(asked: &ReleaseRequest, witnesses: &Witnesses) -> (Self, Vec<Bytes>) {
+/// A case ready to be kept, with the codes that are kept beside it. Made before anybody waits for the database.
+#[derive(Debug, Clone)]
+pub struct EncodedCase {
+    json: Vec<u8>,
+    codes: BTreeMap<B256, Bytes>,
+}
+
+impl EncodedCase {
+    /// Of what was asked, and what proves the verdicts.
+    pub fn of(asked: &ReleaseRequest, witnesses: &Witnesses) -> Result<Self, StoreError> {
         let lean = |witness: &Option<Witness>| witness.as_ref().map(Lean::of).unzip();
         let ((finalized, some), (head, more)) = (lean(&witnesses.finalized), lean(&witnesses.head));
-        let codes = some.into_iter().chain(more).flatten().collect();
-        (Self { asked: asked.clone(), finalized, head }, codes)
+        let json = to_json(&Case { asked: asked.clone(), finalized, head })?;
+        Ok(Self { json, codes: some.into_iter().chain(more).flatten().collect() })
     }
 }
 
@@ -90,16 +101,14 @@ impl Shelf {
 pub(super) fn put_case(
     txn: &WriteTransaction,
     receipt: &Receipt,
-    case: &[u8],
-    codes: &[Bytes],
+    case: &EncodedCase,
 ) -> Result<(), redb::Error> {
-    if case.len() > MAX_CASE {
+    if case.json.len() > MAX_CASE {
         return Ok(());
     }
-    Shelf::of(receipt).put(txn, receipt.sequence, case)?;
+    Shelf::of(receipt).put(txn, receipt.sequence, &case.json)?;
     let mut known = txn.open_table(CODES)?;
-    for code in codes {
-        let hash = keccak256(code);
+    for (hash, code) in &case.codes {
         if known.get(hash.as_slice())?.is_none() {
             known.insert(hash.as_slice(), code.as_ref())?;
         }
@@ -145,6 +154,12 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+    use crate::store::Kept;
+
+    fn put(store: &Store, receipt: &Receipt, rests_on: Option<(&ReleaseRequest, &Witnesses)>) {
+        let case = rests_on.map(|(asked, witnesses)| EncodedCase::of(asked, witnesses).unwrap());
+        store.put_receipts(std::iter::once(Kept { receipt, request: None, case: case.as_ref() })).unwrap();
+    }
     use crate::store::Owner;
 
     fn store() -> Store {
@@ -195,7 +210,7 @@ mod tests {
     fn g8_bundle_has_whole_witnesses_though_codes_are_kept_once() {
         let store = store();
         let witnesses = Witnesses { finalized: Some(witness(1)), head: Some(witness(2)) };
-        store.put_receipt(&receipt(0), None, Some((&asked(7), &witnesses))).unwrap();
+        put(&store, &receipt(0), Some((&asked(7), &witnesses)));
         let bundle = store.bundle(0, Address::repeat_byte(9)).unwrap().unwrap();
         assert_eq!(bundle.finalized, Some(witness(1).encode().into()));
         assert_eq!(bundle.head, Some(witness(2).encode().into()));
@@ -208,7 +223,7 @@ mod tests {
         let store = store();
         let shelf = Shelf { budget: 1000, ..REFUSED };
         for n in 0..10 {
-            store.put_receipt(&receipt(n), None, None).unwrap();
+            put(&store, &receipt(n), None);
             let txn = store.0.db.begin_write().unwrap();
             shelf.put(&txn, n, &[b' '; 300]).unwrap();
             txn.commit().unwrap();
@@ -224,7 +239,7 @@ mod tests {
         let store = store();
         let none = Witnesses::default();
         let put = |receipt: Receipt, asked: &ReleaseRequest| {
-            store.put_receipt(&receipt, None, Some((asked, &none))).unwrap();
+            put(&store, &receipt, Some((asked, &none)));
         };
         put(Receipt { request_hash: B256::repeat_byte(1), ..receipt(0) }, &asked(0));
         put(receipt(1), &asked(1));

@@ -2,15 +2,25 @@
 //! Receipts, and the boot requests that they name.
 
 use alloy::primitives::{B256, Bytes};
-use mandate_model::{receipt::Receipt, receipt_tree::ReceiptTree, wire::kms::ReleaseRequest};
+use mandate_model::{receipt::Receipt, receipt_tree::ReceiptTree};
 use redb::{ReadableDatabase, ReadableTable};
 
 use super::{
     META, RECEIPTS, REQUESTS, Store, StoreError,
-    case::{Case, put_case},
+    case::{EncodedCase, put_case},
     parse, redb_error, to_json,
 };
-use crate::receipts::Witnesses;
+
+/// A receipt with what is kept beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'a> {
+    /// The receipt.
+    pub receipt: &'a Receipt,
+    /// The boot request whose hash it names.
+    pub request: Option<&'a Bytes>,
+    /// What it rests on.
+    pub case: Option<&'a EncodedCase>,
+}
 
 impl Store {
     /// The newest receipt.
@@ -31,24 +41,21 @@ impl Store {
         read().map_err(redb_error)?.iter().map(|bytes| parse(bytes, "receipt")).collect()
     }
 
-    /// Keeps a receipt, the boot request whose hash it names, and what it rests on.
-    pub fn put_receipt(
-        &self,
-        receipt: &Receipt,
-        request: Option<&Bytes>,
-        rests_on: Option<(&ReleaseRequest, &Witnesses)>,
-    ) -> Result<(), StoreError> {
-        let json = to_json(receipt)?;
-        let case = rests_on.map(|(asked, witnesses)| Case::of(asked, witnesses));
-        let case = case.map(|(case, codes)| Ok::<_, StoreError>((to_json(&case)?, codes))).transpose()?;
+    /// Keeps receipts, the boot requests whose hashes they name, and what they rest on: all of it, or nothing.
+    pub fn put_receipts<'a>(&self, kept: impl Iterator<Item = Kept<'a>>) -> Result<(), StoreError> {
+        let encoded = |kept: Kept<'a>| to_json(kept.receipt).map(|json| (kept, json));
+        let ready = kept.map(encoded).collect::<Result<Vec<_>, _>>()?;
         let write = || -> Result<(), redb::Error> {
             let txn = self.0.db.begin_write()?;
-            txn.open_table(RECEIPTS)?.insert(receipt.sequence, json.as_slice())?;
-            if let Some(request) = request {
-                txn.open_table(REQUESTS)?.insert(receipt.request_hash.as_slice(), request.as_ref())?;
-            }
-            if let Some((case, codes)) = &case {
-                put_case(&txn, receipt, case, codes)?;
+            for (kept, json) in &ready {
+                txn.open_table(RECEIPTS)?.insert(kept.receipt.sequence, json.as_slice())?;
+                if let Some(request) = kept.request {
+                    let hash = kept.receipt.request_hash;
+                    txn.open_table(REQUESTS)?.insert(hash.as_slice(), request.as_ref())?;
+                }
+                if let Some(case) = kept.case {
+                    put_case(&txn, kept.receipt, case)?;
+                }
             }
             Ok(txn.commit()?)
         };

@@ -90,6 +90,12 @@ impl Witness {
         Self { header: self.header.clone(), nodes: rest(&self.nodes), codes: rest(&self.codes) }
     }
 
+    /// Without any code, for whoever keeps those elsewhere.
+    #[must_use]
+    pub fn without_codes(&self) -> Self {
+        Self { header: self.header.clone(), nodes: self.nodes.clone(), codes: Vec::new() }
+    }
+
     /// The header, RLP.
     pub fn header(&self) -> &Bytes {
         &self.header

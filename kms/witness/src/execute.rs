@@ -98,6 +98,11 @@ impl Execution {
         Witness::new(self.header.clone(), list(&self.nodes), list(&self.codes))
     }
 
+    /// The header's RLP.
+    pub(crate) fn header(&self) -> &Bytes {
+        &self.header
+    }
+
     /// The accounts that were looked at.
     pub(crate) fn accounts(&self) -> &[Address] {
         &self.accounts

@@ -26,6 +26,9 @@ const CALLS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// Contracts of which it is remembered what the latest call used.
 const CONTRACTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+/// Headers that are kept: those of the newest blocks are read at again and again.
+const HEADERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
 /// Nodes and codes of an earlier run by hash, and the accounts that it touched. Cheap to clone; never changes.
 #[derive(Clone, Default)]
 pub struct Known(Arc<Parts>);
@@ -82,6 +85,7 @@ struct Inner {
     parts: LruCache<B256, Bytes>,
     by_call: LruCache<(Address, B256), Arc<Used>>,
     by_contract: LruCache<Address, Arc<Used>>,
+    headers: LruCache<B256, Bytes>,
 }
 
 /// What one run used.
@@ -105,6 +109,7 @@ impl ProofCache {
             parts: LruCache::unbounded(),
             by_call: LruCache::new(CALLS),
             by_contract: LruCache::new(CONTRACTS),
+            headers: LruCache::new(HEADERS),
         })))
     }
 
@@ -128,8 +133,15 @@ impl ProofCache {
             inner.insert(*hash, part);
         }
         let used = Arc::new(Used { hashes, accounts: execution.accounts().to_vec() });
+        let header = execution.header();
+        inner.headers.get_or_insert(keccak256(header), || Bytes::copy_from_slice(header));
         inner.by_call.put(key(call), used.clone());
         inner.by_contract.put(call.to, used);
+    }
+
+    /// The header of the block with this hash, if something was read at it lately.
+    pub(crate) fn header(&self, hash: B256) -> Option<Bytes> {
+        self.inner().headers.get(&hash).cloned()
     }
 
     /// Bytes that are kept.
