@@ -32,9 +32,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the database lies; one directory per node.
     pub data_dir: PathBuf,
-    /// The development key file. Made when there is none; `development.key` in the data directory by default.
+    /// The key file. Made when there is none; `development.key` or `sealed.key` in the data directory by default.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
+    /// What seals the key file.
+    #[serde(default)]
+    pub sealing: Sealing,
     /// Base URL of a relayer.
     pub relayer: String,
     /// How often the chain is looked at.
@@ -89,6 +92,17 @@ pub struct ChainConfig {
     pub max_age: Option<Duration>,
 }
 
+/// What seals the node's seed on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sealing {
+    /// Nothing.
+    #[default]
+    Development,
+    /// A key that the AMD processor gives to this guest alone: its chip, its measurement, its launch policy.
+    Snp,
+}
+
 /// Which forks the chain has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,6 +144,7 @@ impl Config {
             listen,
             data_dir,
             key_file: None,
+            sealing: Sealing::default(),
             relayer,
             poll: default_poll(),
             lease: default_lease(),
@@ -154,7 +169,11 @@ impl Config {
 
     /// Where the key file is.
     pub fn key_path(&self) -> PathBuf {
-        self.key_file.clone().unwrap_or_else(|| self.data_dir.join("development.key"))
+        let name = match self.sealing {
+            Sealing::Development => "development.key",
+            Sealing::Snp => "sealed.key",
+        };
+        self.key_file.clone().unwrap_or_else(|| self.data_dir.join(name))
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The node's own keys, all derived from one 32-byte seed.
 //!
-//! In development the seed lies in a key file of mode 0600 that says what it is. [`KeySealing`] is where hardware sealing
-//! takes its place: everything secret passes through it before it reaches the store (G-12).
+//! The seed lies in a file of mode 0600: sealed by the platform where it gives a key for that ([`PlatformKey`]), in the clear, and
+//! named so, in development. Everything else that is secret passes through [`KeySealing`] before it reaches the store (G-12).
 
 use std::fmt;
 
@@ -19,8 +19,10 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 mod file;
+mod sealed;
 
 pub use file::KeyFileError;
+pub use sealed::{PlatformKey, SnpKey};
 
 /// Why a key could not be used.
 #[derive(Debug, Error)]

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
-    keys::{KeyFileError, NodeKeys},
+    config::{Config, Sealing},
+    keys::{KeyFileError, NodeKeys, SnpKey},
     receipts::ReceiptError,
     store::{Owner, Store, StoreError},
 };
@@ -113,12 +113,20 @@ impl Node {
     /// When the key file cannot be read or made.
     pub fn keys(config: &Config, ambient: &Ambient) -> Result<NodeKeys, StartError> {
         make_directory(&config.data_dir)?;
-        Ok(NodeKeys::load_or_create(&config.key_path(), &*ambient.entropy)?)
+        let path = config.key_path();
+        Ok(match config.sealing {
+            Sealing::Development => NodeKeys::load_or_create(&path, &*ambient.entropy)?,
+            Sealing::Snp => NodeKeys::load_or_create_sealed(&path, &SnpKey::default(), &*ambient.entropy)?,
+        })
     }
 
     /// For the operator who has looked: lets a node that stopped on a contradiction about finality start again. What it was.
     pub fn clear_latch(config: &Config) -> Result<Option<Contradiction>, StartError> {
-        let keys = NodeKeys::load(&config.key_path())?;
+        let path = config.key_path();
+        let keys = match config.sealing {
+            Sealing::Development => NodeKeys::load(&path)?,
+            Sealing::Snp => NodeKeys::load_sealed(&path, &SnpKey::default())?,
+        };
         Ok(Store::open(&config.data_dir, &owner(config, &keys))?.clear_latch()?)
     }
 

@@ -13,6 +13,7 @@
 
 mod certificate;
 mod crl;
+mod derived_key;
 mod endorsement;
 mod error;
 mod evidence;
@@ -34,6 +35,7 @@ use crate::{
     verifier::Trust,
 };
 
+pub use derived_key::{DerivedKeyError, derived_key};
 pub(crate) use endorsement::Chains;
 pub use error::{Endorser, SnpError};
 pub use evidence::{Endorsement, SnpEvidence};

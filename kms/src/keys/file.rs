@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mandate_attestation::snp::DerivedKeyError;
 use mandate_runtime::Entropy;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -38,8 +39,28 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// It is no key file.
-    #[error("key file {path} must hold the line {TITLE:?} and 64 hex digits, nothing else")]
+    #[error("key file {path} must hold the line {title:?} and hex digits, nothing else")]
     Format {
+        /// Which file.
+        path: PathBuf,
+        /// Its first line.
+        title: &'static str,
+    },
+    /// The platform gives no key to unseal it with.
+    #[error("key file {path}: {source}")]
+    Platform {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DerivedKeyError,
+    },
+    /// It was sealed on another machine, or by other code.
+    #[error(
+        "key file {path} does not open with this machine's and this code's key: keep it, or move it away and have the \
+         node join anew with another one"
+    )]
+    Sealed {
         /// Which file.
         path: PathBuf,
     },
@@ -58,13 +79,13 @@ impl NodeKeys {
     /// Reads the key file at `path`, which must be there.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
         let opened = fs::File::open(path);
-        read(path, opened.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?)
+        from_file(path, opened.map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?)
     }
 
     /// Reads the key file at `path`, or makes one from `entropy` when there is none.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyFileError> {
         match fs::File::open(path) {
-            Ok(file) => read(path, file),
+            Ok(file) => from_file(path, file),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create_file(path, *fresh_seed(entropy)),
             Err(source) => Err(KeyFileError::Io { path: path.to_owned(), source }),
         }
@@ -75,20 +96,33 @@ impl NodeKeys {
         let seed = Zeroizing::new(seed);
         let keys =
             Self::from_seed(*seed).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })?;
-        write(path, &seed).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
+        write(path, TITLE, seed.as_slice())
+            .map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
         Ok(keys)
     }
 }
 
-fn write(path: &Path, seed: &[u8; 32]) -> io::Result<()> {
-    let digits = Zeroizing::new(hex::encode(seed));
-    let text = Zeroizing::new(format!("{TITLE}\n{}\n", digits.as_str()));
+/// What a kind of key file looks like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileKind {
+    /// Its first line.
+    pub(super) title: &'static str,
+    /// How many bytes follow in hex, if that is fixed.
+    pub(super) bytes: Option<usize>,
+}
+
+const KIND: FileKind = FileKind { title: TITLE, bytes: Some(32) };
+
+pub(super) fn write(path: &Path, title: &str, content: &[u8]) -> io::Result<()> {
+    let digits = Zeroizing::new(hex::encode(content));
+    let text = Zeroizing::new(format!("{title}\n{}\n", digits.as_str()));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-fn read(path: &Path, file: fs::File) -> Result<NodeKeys, KeyFileError> {
+/// The content of a key file that nobody else can read.
+pub(super) fn read(path: &Path, file: fs::File, kind: FileKind) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let io_error = |source| KeyFileError::Io { path: path.to_owned(), source };
     let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -96,15 +130,20 @@ fn read(path: &Path, file: fs::File) -> Result<NodeKeys, KeyFileError> {
     }
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_FILE).read_to_string(&mut text).map_err(io_error)?;
-    let seed = parse(&text).ok_or_else(|| KeyFileError::Format { path: path.to_owned() })?;
-    NodeKeys::from_seed(*seed).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
+    parse(&text, kind).ok_or_else(|| KeyFileError::Format { path: path.to_owned(), title: kind.title })
 }
 
-fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let digits = text.strip_prefix(TITLE)?.strip_prefix('\n')?.trim_end();
-    let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(digits, seed.as_mut()).ok()?;
-    Some(seed)
+fn parse(text: &str, kind: FileKind) -> Option<Zeroizing<Vec<u8>>> {
+    let digits = text.strip_prefix(kind.title)?.strip_prefix('\n')?.trim_end();
+    let bytes = Zeroizing::new(hex::decode(digits).ok()?);
+    kind.bytes.is_none_or(|length| length == bytes.len()).then_some(bytes)
+}
+
+fn from_file(path: &Path, file: fs::File) -> Result<NodeKeys, KeyFileError> {
+    let seed = read(path, file, KIND)?;
+    let format = || KeyFileError::Format { path: path.to_owned(), title: TITLE };
+    let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).map_err(|_| format())?);
+    NodeKeys::from_seed(*seed).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
