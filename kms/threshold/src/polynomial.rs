@@ -11,6 +11,7 @@ use commonware_cryptography::bls12381::primitives::{
     variant::MinPk,
 };
 use commonware_parallel::Sequential;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -147,8 +148,8 @@ impl fmt::Debug for PublicPolynomial {
 }
 
 /// The group's signature over one message. Over an app's message it is the root of the app's secret: zeroized when
-/// dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// dropped, compared in constant time, never printed.
+#[derive(Clone)]
 pub struct GroupSignature(Zeroizing<Vec<u8>>);
 
 impl GroupSignature {
@@ -184,6 +185,14 @@ impl GroupSignature {
         G2::decode(Copying(&self.0)).map_err(|e| DecodeError::malformed("group signature", e))
     }
 }
+
+impl PartialEq for GroupSignature {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for GroupSignature {}
 
 impl fmt::Debug for GroupSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use commonware_cryptography::bls12381::primitives::{
     ops::threshold,
     variant::{MinPk, PartialSignature},
 };
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, decode, encode_secret};
@@ -55,8 +56,8 @@ impl fmt::Debug for Share {
 }
 
 /// One node's part of a group signature. `t` of them over an app's message are the app's secret, so it is handled as
-/// one: zeroized when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// one: zeroized when dropped, compared in constant time, never printed.
+#[derive(Clone)]
 pub struct Partial {
     index: u32,
     encoded: Zeroizing<Vec<u8>>,
@@ -89,6 +90,14 @@ impl Partial {
         decode("partial signature", &self.encoded, PARTIAL_LENGTH, &())
     }
 }
+
+impl PartialEq for Partial {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && bool::from(self.encoded.ct_eq(&other.encoded))
+    }
+}
+
+impl Eq for Partial {}
 
 impl fmt::Debug for Partial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
