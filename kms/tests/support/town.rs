@@ -3,140 +3,41 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-mod asking;
-pub mod members;
+pub mod asking;
+pub mod carrier;
+pub mod doomed;
+pub mod seized;
+pub mod villain;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, aliases::U40},
     providers::{DynProvider, Provider},
 };
-use axum::{
-    Router,
-    extract::{Path, State},
-    routing::{get, post},
-};
+use carrier::Carrier;
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_devchain::{Config as ChainSettings, DevChain};
 use mandate_kms::{
-    Config, Node, NodeKeys, Outside, Running,
+    Config, Node, NodeKeys, Running, StartError,
     config::ChainConfig,
     store::{Owner, Store},
 };
 use mandate_model::{
-    bindings::{self, AppAuth, AppInit, KmsAuth, KmsCommittee},
-    wire::{
-        kms::NodeStatus,
-        relayer::{Delivered, Letter, LetterKind, Submission, Vouch, WitnessRequest, WitnessResponse},
-    },
+    bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee, Node as Registered},
+    wire::{kms::NodeStatus, relayer::LetterKind},
 };
 use mandate_runtime::{
     Ambient, Clock, Net,
     clock::SystemClock,
     entropy::SeededEntropy,
-    http::{ApiError, ApiJson, Client, serve},
+    http::{Client, serve},
     net::TcpNet,
 };
-use mandate_witness::{ChainSpec, build};
 use tokio_util::sync::CancellationToken;
 
 pub const CODE: B256 = B256::repeat_byte(0x0c);
 const YEAR: u64 = 365 * 24 * 3_600;
-
-/// Carries what nodes send, as a relayer would, and can be told to misbehave.
-pub struct Carrier {
-    chain: DevChain,
-    provider: DynProvider,
-    committee: Address,
-    letters: Mutex<HashMap<Address, Vec<Letter>>>,
-    /// One transaction at a time, from an account that nobody else uses.
-    sending: tokio::sync::Mutex<Address>,
-    /// Serves witnesses with a changed byte.
-    pub lies: AtomicBool,
-    /// Takes submissions and drops them.
-    pub drops: AtomicBool,
-}
-
-impl Carrier {
-    async fn submit(&self, submission: Submission) -> Result<(), ApiError> {
-        if self.drops.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        let committee = KmsCommittee::new(self.committee, &self.provider);
-        let call = match submission {
-            Submission::DealerLog { round, node, log, signature } => {
-                committee.postDealerLog(round, node, log, signature).into_transaction_request()
-            }
-            Submission::Confirmation { round, node, group_key, polynomial, signature } => committee
-                .confirmOutput(round, node, group_key, polynomial, signature)
-                .into_transaction_request(),
-            Submission::Attestation { node, evidence_digest, until, vouches, .. } => {
-                let vouch = |vouch: Vouch| bindings::Vouch { voter: vouch.voter, signature: vouch.signature };
-                let vouches = vouches.into_iter().map(vouch).collect();
-                committee
-                    .attestNode(node, evidence_digest, U40::from(until), vouches)
-                    .into_transaction_request()
-            }
-            Submission::Nonce { node, nonce, signature } => {
-                committee.publishNonce(node, nonce, signature).into_transaction_request()
-            }
-        };
-        let account = self.sending.lock().await;
-        let sent = self.provider.send_transaction(call.from(*account)).await;
-        sent.map(|_| ()).map_err(ApiError::bad_gateway)
-    }
-}
-
-fn routes(carrier: Arc<Carrier>) -> Router {
-    async fn witness(
-        State(carrier): State<Arc<Carrier>>,
-        ApiJson(request): ApiJson<WitnessRequest>,
-    ) -> Result<ApiJson<WitnessResponse>, ApiError> {
-        let spec = ChainSpec::dev(carrier.chain.chain_id());
-        let witness = build(&carrier.provider, &spec, request.block_hash, &request.call).await;
-        let mut witness = witness.map_err(ApiError::bad_gateway)?.encode();
-        if carrier.lies.load(Ordering::SeqCst)
-            && let Some(byte) = witness.last_mut()
-        {
-            *byte ^= 1;
-        }
-        Ok(ApiJson(WitnessResponse { witness: witness.into() }))
-    }
-
-    async fn submit(
-        State(carrier): State<Arc<Carrier>>,
-        ApiJson(submission): ApiJson<Submission>,
-    ) -> Result<(), ApiError> {
-        carrier.submit(submission).await
-    }
-
-    async fn post_letter(State(carrier): State<Arc<Carrier>>, ApiJson(letter): ApiJson<Letter>) {
-        carrier.letters.lock().unwrap().entry(letter.to).or_default().push(letter);
-    }
-
-    async fn letters(
-        State(carrier): State<Arc<Carrier>>,
-        Path(node): Path<Address>,
-    ) -> ApiJson<Vec<Delivered>> {
-        let letters = carrier.letters.lock().unwrap().get(&node).cloned().unwrap_or_default();
-        ApiJson(letters.into_iter().zip(1..).map(|(letter, cursor)| Delivered { cursor, letter }).collect())
-    }
-
-    Router::new()
-        .route("/v1/witness", post(witness))
-        .route("/v1/submissions", post(submit))
-        .route("/v1/mailbox", post(post_letter))
-        .route("/v1/mailbox/{node}", get(letters))
-        .with_state(carrier)
-}
 
 /// Everything that a node needs around it.
 pub struct Town {
@@ -145,44 +46,26 @@ pub struct Town {
     pub kms_auth: Address,
     pub committee: Address,
     pub carrier: Arc<Carrier>,
-    pub pki: Arc<DevPki>,
+    pub pki: DevPki,
     pub client: Client,
-    /// What each node proves that it runs; nothing for those that bring no evidence.
-    guests: Mutex<HashMap<u8, DevGuest>>,
     relayer: String,
     dirs: tempfile::TempDir,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Town {
-    /// A committee whose owner's word is enough.
     pub async fn found() -> Self {
-        Self::found_with(0).await
-    }
-
-    /// A committee whose members must vouch for each other, for so many seconds.
-    pub async fn found_with(attestation_period: u64) -> Self {
         let chain = DevChain::new(ChainSettings::default()).unwrap();
         let provider = chain.wallet_provider();
         let owner = chain.accounts()[0];
         let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
         let policy = KmsAuth::deploy(&provider, implementation, owner, owner, U40::ZERO).await.unwrap();
-        let (none, period) = (U40::ZERO, U40::from(attestation_period));
-        let committee = KmsCommittee::deploy(&provider, owner, owner, none, period).await.unwrap();
-        let committee = *committee.address();
-        let carrier = Arc::new(Carrier {
-            chain: chain.clone(),
-            provider: provider.clone(),
-            committee,
-            letters: Mutex::default(),
-            sending: tokio::sync::Mutex::new(chain.accounts()[1]),
-            lies: AtomicBool::new(false),
-            drops: AtomicBool::new(false),
-        });
+        let committee = *KmsCommittee::deploy(&provider, owner, owner, U40::ZERO).await.unwrap().address();
+        let carrier = Arc::new(Carrier::new(chain.clone(), provider.clone(), committee));
         let listener = TcpNet.listen(super::loopback()).await.unwrap();
         let relayer = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, routes(carrier.clone()), stop.clone()));
+        tokio::spawn(serve(listener, carrier::routes(carrier.clone()), stop.clone()));
         chain.mine_every(Duration::from_millis(50)).unwrap();
         Self {
             kms_auth: *policy.address(),
@@ -190,9 +73,8 @@ impl Town {
             provider,
             committee,
             carrier,
-            pki: Arc::new(DevPki::from_seed([9; 32])),
+            pki: DevPki::from_seed([9; 32]),
             client: Client::new(Arc::new(TcpNet)).timeout(Duration::from_secs(60)),
-            guests: Mutex::default(),
             relayer,
             dirs: tempfile::tempdir().unwrap(),
             _stop: stop.drop_guard(),
@@ -221,16 +103,21 @@ impl Town {
     }
 
     pub async fn start_with(&self, n: u8, config: Config, clock: Arc<dyn Clock>) -> Running {
+        self.starting(n, config, clock).await.unwrap()
+    }
+
+    /// A start that any runtime can run.
+    fn starting(
+        &self,
+        n: u8,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> impl Future<Output = Result<Running, StartError>> + Send + use<> {
         let entropy =
             Arc::new(SeededEntropy::from_u64(u64::from(n) + 1_000 * clock.monotonic().as_nanos() as u64));
         let ambient = Ambient { clock, entropy, net: Arc::new(TcpNet) };
-        let outside = Outside {
-            ambient,
-            providers: vec![self.chain.provider().erased()],
-            verifier: self.pki.trust_anchors().into(),
-            quoter: self.quoter(n),
-        };
-        Node::start_with_keys(config, Self::keys(n), outside).await.unwrap()
+        let providers = vec![self.chain.provider().erased()];
+        Node::start_with_keys(config, Self::keys(n), ambient, providers, self.pki.trust_anchors())
     }
 
     /// Registers the nodes and opens the first ceremony.
@@ -241,8 +128,20 @@ impl Town {
 
     /// Registers nodes.
     pub async fn admit(&self, nodes: &[u8]) {
+        let committee = KmsCommittee::new(self.committee, &self.provider);
         for n in nodes {
-            self.admit_at(*n, String::new()).await;
+            let keys = Self::keys(*n);
+            let node = Registered {
+                nodeKey: keys.address(),
+                operator: self.chain.accounts()[0],
+                dealingKey: keys.dealing_public(),
+                sealingKey: keys.sealing_public(),
+                url: String::new(),
+                evidenceDigest: B256::ZERO,
+                admittedFrom: U40::ZERO,
+                expiresAt: U40::from(self.chain.now() + YEAR),
+            };
+            self.mined(committee.admitNode(node).into_transaction_request()).await;
         }
     }
 
@@ -260,19 +159,12 @@ impl Town {
         Store::open(&self.data_dir(n), &owner).unwrap()
     }
 
-    /// Allows the OS image, once.
-    async fn allow_image(&self, hash: B256) {
-        let policy = KmsAuth::new(self.kms_auth, &self.provider);
-        if policy.osImageState(hash).call().await.unwrap().state == 0 {
-            self.mined(policy.scheduleOsImage(hash, String::new()).into_transaction_request()).await;
-        }
-    }
-
     /// Registers an app that allows `CODE` on the development device, and answers its id.
     pub async fn register_app(&self) -> Address {
         let image = DevGuest::new(Address::ZERO, CODE);
         let policy = KmsAuth::new(self.kms_auth, &self.provider);
-        self.allow_image(image.os_image_hash()).await;
+        let schedule = policy.scheduleOsImage(image.os_image_hash(), String::new());
+        self.mined(schedule.into_transaction_request()).await;
         let owner = self.chain.accounts()[0];
         let init = AppInit {
             owner,
@@ -314,25 +206,39 @@ impl Town {
 
     /// Waits until this many acknowledgements are under way.
     pub async fn until_acknowledged(&self, acks: usize) {
-        let is_ack = |letter: &&Letter| letter.kind == LetterKind::Ack;
-        let count = || self.carrier.letters.lock().unwrap().values().flatten().filter(is_ack).count();
+        let count = || self.carrier.letters().iter().filter(|l| l.kind == LetterKind::Ack).count();
         self.patiently("acknowledgements", async || count() >= acks).await;
     }
 
-    /// Waits until the dealer logs of `dealers` are on chain.
+    /// Waits until the dealer logs of `dealers` of the first round are on chain.
     pub async fn until_posted(&self, dealers: &[u8]) {
-        let committee = KmsCommittee::new(self.committee, &self.provider);
-        let are_there = async || {
-            for n in dealers {
-                if committee.dealerLog(1, Self::keys(*n).address()).call().await.unwrap().is_zero() {
-                    return false;
-                }
-            }
-            true
-        };
-        self.patiently("dealer logs", are_there).await;
+        self.patiently("dealer logs", async || {
+            let posted = self.posted(1, dealers).await;
+            posted.len() == dealers.len()
+        })
+        .await;
     }
 
+    /// Who of `dealers` has a log of `round` on chain.
+    pub async fn posted(&self, round: u64, dealers: &[u8]) -> Vec<u8> {
+        let committee = KmsCommittee::new(self.committee, &self.provider);
+        let mut posted = Vec::new();
+        for n in dealers {
+            if !committee.dealerLog(round, Self::keys(*n).address()).call().await.unwrap().is_zero() {
+                posted.push(*n);
+            }
+        }
+        posted
+    }
+
+    /// Lets the chain's time pass and waits until that is final.
+    pub async fn pass(&self, seconds: u64) {
+        self.chain.increase_time(seconds);
+        self.chain.mine(1);
+        self.final_block(self.chain.head().number()).await;
+    }
+
+    /// Waits for what nothing tells but a look.
     pub async fn patiently(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         let reached = async {
             while !is_so().await {

@@ -67,7 +67,7 @@ impl Town {
             epoch,
             transport_key: super::super::transport().public().into(),
             nonces,
-            wish: Default::default(),
+            statement: None,
             evidence: Default::default(),
         };
         let now = SystemClock::new().unix();
@@ -87,22 +87,36 @@ impl Town {
         request: &ReleaseRequest,
         responses: &[ReleaseResponse],
     ) -> AppSecret {
+        let public = self.polynomial(request.epoch).await;
+        let message = self.message(app, &public);
+        let signature = public.combine(APP_NAMESPACE, &message, &partials(request, responses)).unwrap();
+        AppSecret::derive(&signature, &message)
+    }
+
+    /// The public side of an epoch; 0 for the one in force.
+    pub async fn polynomial(&self, epoch: u64) -> PublicPolynomial {
         let committee = KmsCommittee::new(self.committee, &self.provider);
-        let epoch = match request.epoch {
+        let epoch = match epoch {
             0 => committee.currentEpoch().call().await.unwrap(),
             number => committee.epoch(number).call().await.unwrap(),
         };
-        let public = PublicPolynomial::decode(&epoch.polynomial, epoch.members.len()).unwrap();
-        let open = |response: &ReleaseResponse| {
-            let sealed = response.partial()?;
-            let key: SealingKey = super::super::transport();
-            let opened = mandate_threshold::open(&key, RELEASE_INFO, &request.report_data(), &sealed.sealed);
-            Some(Partial::decode(&opened.unwrap()).unwrap())
-        };
-        let partials: Vec<Partial> = responses.iter().filter_map(open).collect();
-        let (kms_auth, group_key) = (self.kms_auth.into(), public.group_key());
-        let message = app_message(self.chain.chain_id(), kms_auth, app.into(), 1, &group_key);
-        let signature = public.combine(APP_NAMESPACE, &message, &partials).unwrap();
-        AppSecret::derive(&signature, &message)
+        PublicPolynomial::decode(&epoch.polynomial, epoch.members.len()).unwrap()
     }
+
+    /// What the committee signs for the first generation of `app`.
+    pub fn message(&self, app: Address, public: &PublicPolynomial) -> Vec<u8> {
+        let group_key = public.group_key();
+        app_message(self.chain.chain_id(), self.kms_auth.into(), app.into(), 1, &group_key)
+    }
+}
+
+/// What the answers hold, opened with the guest's key.
+pub fn partials(request: &ReleaseRequest, responses: &[ReleaseResponse]) -> Vec<Partial> {
+    let open = |response: &ReleaseResponse| {
+        let sealed = response.partial.as_ref()?;
+        let key: SealingKey = super::super::transport();
+        let opened = mandate_threshold::open(&key, RELEASE_INFO, &request.report_data(), &sealed.sealed);
+        Some(Partial::decode(&opened.unwrap()).unwrap())
+    };
+    responses.iter().filter_map(open).collect()
 }
