@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{Board, Context, Effect, LetterError, Opening, Round, RoundError};
 use crate::{
     chain::{Chain, board::BoardError},
-    committee::{Ceremony, Epoch},
+    committee::{Ceremony, Epoch, State},
     relayer::Relayer,
     shares::{Holding, ShareError, Shares},
     store::StoreError,
@@ -104,9 +104,8 @@ impl Driver {
             self.run_round(block, timestamp, ceremony).await?;
         }
         self.adopt_epoch(block, timestamp).await?;
-        if !ceremony.as_ref().is_some_and(|c| c.state.is_running()) && self.round.take().is_some() {
-            tracing::info!(round = number, state = ?ceremony.as_ref().map(|c| c.state), "the ceremony is over");
-            self.accepted.clear();
+        if let Some(over) = ceremony.as_ref().filter(|c| !c.state.is_running()) {
+            self.end_round(block, over).await?;
         }
         // Last, so that whatever failed above is tried again at the next tick.
         self.ceremony = ceremony;
@@ -136,6 +135,20 @@ impl Driver {
         ceremony.dealers.contains(&me) || ceremony.players.contains(&me)
     }
 
+    /// Lets go of a round that is over. One that came to nothing may have shared out the very root that is in force, to nodes
+    /// of no epoch: what is left of it is destroyed now, for the next epoch may be far away.
+    async fn end_round(&mut self, block: BlockRef, ceremony: &Ceremony) -> Result<(), DriverError> {
+        if self.round.take().is_some() {
+            tracing::info!(round = ceremony.round, state = ?ceremony.state, "the ceremony is over");
+            self.accepted.clear();
+        }
+        if ceremony.state == State::Aborted {
+            let current = self.chain.epoch(block).await?.map(|epoch| epoch.round);
+            self.forget(current, ceremony.round).await?;
+        }
+        Ok(())
+    }
+
     /// Takes over the epoch in force, with this node's share of it.
     async fn adopt_epoch(&mut self, block: BlockRef, timestamp: u64) -> Result<(), DriverError> {
         let Some(epoch) = self.chain.epoch(block).await? else { return Ok(()) };
@@ -155,7 +168,7 @@ impl Driver {
         );
         self.tell_revealed(&holding);
         self.shares.replace(Some(holding), outgoing);
-        self.forget(epoch.round).await?;
+        self.forget(Some(epoch.round), epoch.round).await?;
         self.epoch = Some(epoch);
         Ok(())
     }
@@ -199,15 +212,17 @@ impl Driver {
             return Ok(());
         };
         self.shares.end_outgoing();
-        self.forget(current.round).await?;
+        self.forget(Some(current.round), current.round).await?;
         tracing::info!(epoch = outgoing.epoch, "the handover is over: its shares are destroyed");
         Ok(())
     }
 
-    /// With the output of `round` kept, nothing of its making is needed any more; nor are shares of what is not valid now.
-    async fn forget(&self, round: u64) -> Result<(), DriverError> {
-        let kept: Vec<u64> = std::iter::once(round).chain(self.shares.outgoing().map(|o| o.round)).collect();
-        Ok(self.context.store.run(move |store| store.forget_secrets(&kept, round)).await?)
+    /// Of all rounds up to `over`, nothing of their making is needed any more, nor are shares of what is not valid now:
+    /// those of the round of the epoch in force stay, and those of the root before it.
+    async fn forget(&self, current: Option<u64>, over: u64) -> Result<(), DriverError> {
+        let outgoing = self.shares.outgoing().map(|outgoing| outgoing.round);
+        let kept: Vec<u64> = current.into_iter().chain(outgoing).collect();
+        Ok(self.context.store.run(move |store| store.forget_secrets(&kept, over)).await?)
     }
 
     /// Computes the output of a round that ended while this node was not looking: the logs are still on chain.
