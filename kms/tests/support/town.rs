@@ -165,7 +165,16 @@ impl Town {
         let policy = KmsAuth::new(self.kms_auth, &self.provider);
         let schedule = policy.scheduleOsImage(image.os_image_hash(), String::new());
         self.mined(schedule.into_transaction_request()).await;
-        let owner = self.chain.accounts()[0];
+        self.register(B256::ZERO).await
+    }
+
+    /// Registers a second one.
+    pub async fn register_another_app(&self) -> Address {
+        self.register(B256::repeat_byte(1)).await
+    }
+
+    async fn register(&self, salt: B256) -> Address {
+        let (image, owner) = (DevGuest::new(Address::ZERO, CODE), self.chain.accounts()[0]);
         let init = AppInit {
             owner,
             guardian: owner,
@@ -177,8 +186,9 @@ impl Town {
             tcbFloor: 1,
             ..AppInit::default()
         };
-        let app = policy.predictApp(owner, B256::ZERO).call().await.unwrap();
-        self.mined(policy.deployAndRegisterApp(init, B256::ZERO).into_transaction_request()).await;
+        let policy = KmsAuth::new(self.kms_auth, &self.provider);
+        let app = policy.predictApp(owner, salt).call().await.unwrap();
+        self.mined(policy.deployAndRegisterApp(init, salt).into_transaction_request()).await;
         app
     }
 

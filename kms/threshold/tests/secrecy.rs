@@ -88,14 +88,19 @@ fn seized(n: u8) -> (Done, Vec<(Scalar, Scalar)>) {
     (done, points)
 }
 
-/// The one polynomial through what is held and `secret` at 0 fits all that is held, and ends at `secret`.
-fn assert_fits(held: &[(Scalar, Scalar)], secret: &Scalar) -> Vec<(Scalar, Scalar)> {
+/// The points that fix one polynomial of the committee's degree: what is held, and `secret` at 0. It takes as many as the
+/// quorum, so no share may be among what is held beyond those of one below it.
+fn fitting(done: &Done, held: &[(Scalar, Scalar)], secret: &Scalar) -> Vec<(Scalar, Scalar)> {
     let mut points = held.to_vec();
     points.push((Scalar::zero(), secret.clone()));
-    for (x, share) in held {
+    assert_eq!(
+        points.len(),
+        public(done).required() as usize,
+        "a polynomial of too high a degree fits anything"
+    );
+    for (x, share) in &points {
         assert_eq!(at(&points, x), *share);
     }
-    assert_eq!(at(&points, &Scalar::zero()), *secret);
     points
 }
 
@@ -113,7 +118,7 @@ proptest! {
     fn g4_every_root_fits_the_shares_of_one_below_the_quorum(one in any_scalar(), two in any_scalar(), n in 0usize..2) {
         prop_assume!(one != two);
         let (done, held) = seized([4, 7][n]);
-        let (first, second) = (assert_fits(&held, &one), assert_fits(&held, &two));
+        let (first, second) = (fitting(&done, &held, &one), fitting(&done, &held, &two));
         // What would be the shares of the others differs everywhere, and so do the secrets that come of them.
         let next = &done.shares[held.len()].1;
         prop_assert_ne!(at(&first, &place(next.index())), at(&second, &place(next.index())));
@@ -133,6 +138,11 @@ proptest! {
         prop_assert_eq!(G1::generator() * &root, *public(&done).public());
         prop_assert!(root != one && root != two);
         prop_assert_ne!(at(&first, &place(next.index())), known(next).1);
+        // The real one is among those that fitted: it leads to the shares of all others.
+        let real = fitting(&done, &held, &root);
+        for (_, share) in &done.shares {
+            prop_assert_eq!(at(&real, &known(share).0), known(share).1);
+        }
     }
 
     /// The same for what a single honest dealer gave to them: its part of the root could be any.
@@ -148,7 +158,7 @@ proptest! {
                 (place(share.index()), scalar(&dealing.body))
             })
             .collect();
-        assert_fits(&dealt, &part);
+        fitting(&done, &dealt, &part);
     }
 }
 
