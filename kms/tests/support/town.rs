@@ -6,10 +6,15 @@
 pub mod asking;
 pub mod carrier;
 pub mod doomed;
+pub mod members;
 pub mod seized;
 pub mod villain;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use alloy::{
     primitives::{Address, B256, aliases::U40},
@@ -19,12 +24,12 @@ use carrier::Carrier;
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_devchain::{Config as ChainSettings, DevChain};
 use mandate_kms::{
-    Config, Node, NodeKeys, Running, StartError,
+    Config, Node, NodeKeys, Outside, Running, StartError,
     config::ChainConfig,
     store::{Owner, Store},
 };
 use mandate_model::{
-    bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee, Node as Registered},
+    bindings::{AppAuth, AppInit, KmsAuth, KmsCommittee},
     wire::{kms::NodeStatus, relayer::LetterKind},
 };
 use mandate_runtime::{
@@ -46,21 +51,31 @@ pub struct Town {
     pub kms_auth: Address,
     pub committee: Address,
     pub carrier: Arc<Carrier>,
-    pub pki: DevPki,
+    pub pki: Arc<DevPki>,
     pub client: Client,
+    /// What each node proves that it runs; nothing for those that bring no evidence.
+    guests: Mutex<HashMap<u8, DevGuest>>,
     relayer: String,
     dirs: tempfile::TempDir,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Town {
+    /// A committee whose owner's word is enough.
     pub async fn found() -> Self {
+        Self::found_with(0).await
+    }
+
+    /// A committee whose members must vouch for each other, for so many seconds.
+    pub async fn found_with(attestation_period: u64) -> Self {
         let chain = DevChain::new(ChainSettings::default()).unwrap();
         let provider = chain.wallet_provider();
         let owner = chain.accounts()[0];
         let implementation = *AppAuth::deploy(&provider).await.unwrap().address();
         let policy = KmsAuth::deploy(&provider, implementation, owner, owner, U40::ZERO).await.unwrap();
-        let committee = *KmsCommittee::deploy(&provider, owner, owner, U40::ZERO).await.unwrap().address();
+        let (none, period) = (U40::ZERO, U40::from(attestation_period));
+        let committee = KmsCommittee::deploy(&provider, owner, owner, none, period).await.unwrap();
+        let committee = *committee.address();
         let carrier = Arc::new(Carrier::new(chain.clone(), provider.clone(), committee));
         let listener = TcpNet.listen(super::loopback()).await.unwrap();
         let relayer = format!("http://{}", listener.local_addr().unwrap());
@@ -73,8 +88,9 @@ impl Town {
             provider,
             committee,
             carrier,
-            pki: DevPki::from_seed([9; 32]),
+            pki: Arc::new(DevPki::from_seed([9; 32])),
             client: Client::new(Arc::new(TcpNet)).timeout(Duration::from_secs(60)),
+            guests: Mutex::default(),
             relayer,
             dirs: tempfile::tempdir().unwrap(),
             _stop: stop.drop_guard(),
@@ -116,8 +132,13 @@ impl Town {
         let entropy =
             Arc::new(SeededEntropy::from_u64(u64::from(n) + 1_000 * clock.monotonic().as_nanos() as u64));
         let ambient = Ambient { clock, entropy, net: Arc::new(TcpNet) };
-        let providers = vec![self.chain.provider().erased()];
-        Node::start_with_keys(config, Self::keys(n), ambient, providers, self.pki.trust_anchors())
+        let outside = Outside {
+            ambient,
+            providers: vec![self.chain.provider().erased()],
+            verifier: self.pki.trust_anchors().into(),
+            quoter: self.quoter(n),
+        };
+        Node::start_with_keys(config, Self::keys(n), outside)
     }
 
     /// Registers the nodes and opens the first ceremony.
@@ -128,20 +149,8 @@ impl Town {
 
     /// Registers nodes.
     pub async fn admit(&self, nodes: &[u8]) {
-        let committee = KmsCommittee::new(self.committee, &self.provider);
         for n in nodes {
-            let keys = Self::keys(*n);
-            let node = Registered {
-                nodeKey: keys.address(),
-                operator: self.chain.accounts()[0],
-                dealingKey: keys.dealing_public(),
-                sealingKey: keys.sealing_public(),
-                url: String::new(),
-                evidenceDigest: B256::ZERO,
-                admittedFrom: U40::ZERO,
-                expiresAt: U40::from(self.chain.now() + YEAR),
-            };
-            self.mined(committee.admitNode(node).into_transaction_request()).await;
+            self.admit_at(*n, String::new()).await;
         }
     }
 
@@ -159,12 +168,17 @@ impl Town {
         Store::open(&self.data_dir(n), &owner).unwrap()
     }
 
+    /// Allows the OS image, once.
+    async fn allow_image(&self, hash: B256) {
+        let policy = KmsAuth::new(self.kms_auth, &self.provider);
+        if policy.osImageState(hash).call().await.unwrap().state == 0 {
+            self.mined(policy.scheduleOsImage(hash, String::new()).into_transaction_request()).await;
+        }
+    }
+
     /// Registers an app that allows `CODE` on the development device, and answers its id.
     pub async fn register_app(&self) -> Address {
-        let image = DevGuest::new(Address::ZERO, CODE);
-        let policy = KmsAuth::new(self.kms_auth, &self.provider);
-        let schedule = policy.scheduleOsImage(image.os_image_hash(), String::new());
-        self.mined(schedule.into_transaction_request()).await;
+        self.allow_image(DevGuest::new(Address::ZERO, CODE).os_image_hash()).await;
         self.register(B256::ZERO).await
     }
 

@@ -67,7 +67,7 @@ impl Town {
             epoch,
             transport_key: super::super::transport().public().into(),
             nonces,
-            statement: None,
+            wish: Default::default(),
             evidence: Default::default(),
         };
         let now = SystemClock::new().unix();
@@ -113,7 +113,7 @@ impl Town {
 /// What the answers hold, opened with the guest's key.
 pub fn partials(request: &ReleaseRequest, responses: &[ReleaseResponse]) -> Vec<Partial> {
     let open = |response: &ReleaseResponse| {
-        let sealed = response.partial.as_ref()?;
+        let sealed = response.partial()?;
         let key: SealingKey = super::super::transport();
         let opened = mandate_threshold::open(&key, RELEASE_INFO, &request.report_data(), &sealed.sealed);
         Some(Partial::decode(&opened.unwrap()).unwrap())

@@ -10,7 +10,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::Address,
+    primitives::{Address, aliases::U40},
     providers::{DynProvider, Provider},
 };
 use axum::{
@@ -20,8 +20,8 @@ use axum::{
 };
 use mandate_devchain::DevChain;
 use mandate_model::{
-    bindings::KmsCommittee,
-    wire::relayer::{Delivered, Letter, Submission, WitnessRequest, WitnessResponse},
+    bindings::{self, KmsCommittee},
+    wire::relayer::{Delivered, Letter, Submission, Vouch, WitnessRequest, WitnessResponse},
 };
 use mandate_runtime::http::{ApiError, ApiJson};
 use mandate_witness::{ChainSpec, build};
@@ -118,7 +118,7 @@ impl Carrier {
     async fn submit(&self, submission: Submission) -> Result<(), ApiError> {
         let gate = match &submission {
             Submission::DealerLog { node, .. } | Submission::Confirmation { node, .. } => self.gate(*node),
-            Submission::Nonce { .. } => None,
+            Submission::Nonce { .. } | Submission::Attestation { .. } => None,
         };
         if gate == Some(false) {
             self.hang().await;
@@ -144,6 +144,13 @@ impl Carrier {
             Submission::Confirmation { round, node, group_key, polynomial, signature } => committee
                 .confirmOutput(round, node, group_key, polynomial, signature)
                 .into_transaction_request(),
+            Submission::Attestation { node, evidence_digest, until, vouches, .. } => {
+                let vouch = |vouch: Vouch| bindings::Vouch { voter: vouch.voter, signature: vouch.signature };
+                let vouches = vouches.into_iter().map(vouch).collect();
+                committee
+                    .attestNode(node, evidence_digest, U40::from(until), vouches)
+                    .into_transaction_request()
+            }
             Submission::Nonce { node, nonce, signature } => {
                 committee.publishNonce(node, nonce, signature).into_transaction_request()
             }

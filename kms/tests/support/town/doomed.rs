@@ -33,6 +33,7 @@ impl Doomed {
     pub async fn crash(self) {
         let Self { node, threads } = self;
         tokio::task::spawn_blocking(move || threads.shutdown_timeout(WRITE)).await.unwrap();
-        node.wait().await;
+        // Its tasks were not asked to end.
+        assert!(node.wait().await.is_err());
     }
 }
