@@ -29,6 +29,7 @@ use crate::{
 
 pub(crate) mod driver;
 mod letters;
+mod past;
 mod round;
 #[cfg(test)]
 mod tests;

@@ -55,3 +55,29 @@ async fn two_of_seven_may_be_absent_from_genesis_to_reshare() {
     town.reached(&nodes, 2).await;
     assert!(secret == town.secret(&nodes[2..], app, 0).await, "five, two of which are new");
 }
+
+/// The third is evicted before the fourth, which was away during the ceremony, comes back: it needs the keys of all who took
+/// part, and the list of nodes names the third no more. Without the fourth the root would be lost: two are left of three.
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_was_away_gets_its_share_though_a_dealer_was_evicted_since() {
+    let town = Town::found().await;
+    let mut nodes = town.start_all(&[1, 2, 3]).await;
+    town.open_genesis(&[1, 2, 3, 4]).await;
+    town.until_acknowledged(6).await;
+    town.chain.increase_time(50_000);
+    town.until_posted(&[1, 2, 3]).await;
+    town.chain.increase_time(53_600);
+    town.reached(&nodes, 1).await;
+    let app = town.register_app().await;
+    town.final_block(town.chain.head().number()).await;
+    let secret = town.secret(&nodes, app, 0).await;
+
+    let contract = KmsCommittee::new(town.committee, &town.provider);
+    let evict = contract.evictNode(Town::keys(3).address());
+    let block = town.mined(evict.into_transaction_request()).await;
+    town.final_block(block).await;
+    nodes.pop().unwrap().shutdown().await;
+    nodes.push(town.start(4).await);
+    town.reached(&nodes, 1).await;
+    assert!(secret == town.secret(&nodes, app, 0).await);
+}

@@ -7,13 +7,14 @@ use alloy::primitives::B256;
 use futures::future::join_all;
 use mandate_model::wire::relayer::Delivered;
 use mandate_runtime::Ambient;
+use mandate_threshold::Output;
 use mandate_witness::{BlockRef, Undecided};
 use thiserror::Error;
 
-use super::{Board, Context, Effect, LetterError, Opening, Round, RoundError};
+use super::{Board, Context, Effect, LetterError, Opening, Round, RoundError, past::Past};
 use crate::{
     chain::{Chain, board::BoardError},
-    committee::{Ceremony, Epoch, State},
+    committee::{Ceremony, Epoch, Member, State},
     relayer::Relayer,
     shares::{Holding, ShareError, Shares},
     store::StoreError,
@@ -156,7 +157,7 @@ impl Driver {
             return Ok(());
         }
         let Some(ceremony) = self.chain.ceremony(block, epoch.round).await? else { return Ok(()) };
-        self.recover_output(block, timestamp, &ceremony).await?;
+        self.recover_output(block, timestamp, &ceremony, &epoch).await?;
         let holding = self.load(&epoch).await.inspect_err(|_| self.shares.replace(None, None))?;
         let outgoing = self.outgoing(block, timestamp).await?;
         tracing::info!(
@@ -231,20 +232,47 @@ impl Driver {
         block: BlockRef,
         timestamp: u64,
         ceremony: &Ceremony,
+        epoch: &Epoch,
     ) -> Result<(), DriverError> {
         let number = ceremony.round;
         let is_player = ceremony.players.contains(&self.context.keys.address());
         if !is_player || self.context.store.run(move |store| store.output(number)).await?.is_some() {
             return Ok(());
         }
+        let board = self.chain.board(block, timestamp, ceremony).await?;
         let mut round = match self.round.take_if(|round| round.number() == number) {
             Some(round) => round,
-            None => self.open(block, timestamp, ceremony).await?,
+            None => self.reopen(block, timestamp, ceremony, epoch, &board).await?,
         };
-        let board = self.chain.board(block, timestamp, ceremony).await?;
         let entropy = self.ambient.entropy.clone();
         let finish = move || round.advance(&board, &*entropy);
         Ok(tokio::task::spawn_blocking(finish).await.map_err(|_| DriverError::Stopped)??)
+    }
+
+    /// Takes up a round that made an epoch, some of whose players may have been evicted since.
+    async fn reopen(
+        &self,
+        block: BlockRef,
+        timestamp: u64,
+        ceremony: &Ceremony,
+        epoch: &Epoch,
+        board: &Board,
+    ) -> Result<Round, DriverError> {
+        let (listed, base) = (self.chain.members(block).await?, self.base(block, ceremony).await?);
+        // An epoch that does not decode is refused where it is loaded.
+        let members = match Output::decode(&epoch.polynomial) {
+            Ok(output) => {
+                let previous = base.as_ref().map(|base| base.output.clone());
+                let (namespace, logs) = (self.context.namespace(), board.logs.clone().unwrap_or_default());
+                let past = Past { namespace, output, previous, logs };
+                let ceremony = ceremony.clone();
+                tokio::task::spawn_blocking(move || past.members(&ceremony, listed))
+                    .await
+                    .map_err(|_| DriverError::Stopped)?
+            }
+            Err(_) => listed,
+        };
+        self.open(timestamp, ceremony, members, base).await
     }
 
     async fn load(&self, epoch: &Epoch) -> Result<Holding, DriverError> {
@@ -260,7 +288,8 @@ impl Driver {
         ceremony: &Ceremony,
     ) -> Result<(), DriverError> {
         if self.round.as_ref().is_none_or(|round| round.number() != ceremony.round) {
-            let round = self.open(block, timestamp, ceremony).await?;
+            let (members, base) = (self.chain.members(block).await?, self.base(block, ceremony).await?);
+            let round = self.open(timestamp, ceremony, members, base).await?;
             tracing::info!(
                 round = round.number(),
                 stage = round.stage(),
@@ -276,9 +305,13 @@ impl Driver {
         self.with_round(move |round| round.advance(&board, &*entropy)).await
     }
 
-    async fn open(&self, block: BlockRef, timestamp: u64, ceremony: &Ceremony) -> Result<Round, DriverError> {
-        let members = self.chain.members(block).await?;
-        let base = self.base(block, ceremony).await?;
+    async fn open(
+        &self,
+        timestamp: u64,
+        ceremony: &Ceremony,
+        members: Vec<Member>,
+        base: Option<Holding>,
+    ) -> Result<Round, DriverError> {
         let (context, entropy, ceremony) =
             (self.context.clone(), self.ambient.entropy.clone(), ceremony.clone());
         let open = move || {

@@ -198,7 +198,7 @@ impl Round {
         Ok(Some(seed))
     }
 
-    /// One letter per other player; the own dealing is acknowledged on the spot.
+    /// One letter per other player, while letters are of use; the own dealing is acknowledged on the spot.
     fn address_dealings(
         &mut self,
         session: &mut DealerSession,
@@ -215,9 +215,8 @@ impl Round {
                 }
                 continue;
             }
-            let Some(to) = self.members.values().find(|m| m.dealing_key == dealing.recipient) else {
-                continue;
-            };
+            let recipient = self.members.values().find(|m| m.dealing_key == dealing.recipient);
+            let Some(to) = recipient.filter(|_| self.ceremony.state == State::Dealing) else { continue };
             let body = self.context.seal_dealing(seed, round, to.node, &to.sealing_key, &dealing.body)?;
             letters.push(self.context.write(to.node, round, LetterKind::Dealing, body)?);
         }
