@@ -21,7 +21,10 @@ use alloy::{
     providers::{DynProvider, Provider},
 };
 use carrier::Carrier;
-use mandate_attestation::dev_pki::{DevGuest, DevPki};
+use mandate_attestation::{
+    TrustAnchors,
+    dev_pki::{DevGuest, DevPki},
+};
 use mandate_devchain::{Config as ChainSettings, DevChain};
 use mandate_kms::{
     Config, Node, NodeKeys, Outside, Running, StartError,
@@ -139,6 +142,17 @@ impl Town {
             quoter: self.quoter(n),
         };
         Node::start_with_keys(config, Self::keys(n), outside)
+    }
+
+    /// Starts a node that asks these chains, all of which must agree, and believes these anchors.
+    pub async fn start_that_asks(&self, n: u8, chains: &[&DevChain], anchors: TrustAnchors) -> Running {
+        let mut config = self.config(n);
+        config.chain.quorum = chains.len();
+        let clock = Arc::new(SystemClock::new());
+        let entropy = Arc::new(SeededEntropy::from_u64(clock.monotonic().as_nanos() as u64));
+        let ambient = Ambient { clock, entropy, net: Arc::new(TcpNet) };
+        let providers = chains.iter().map(|chain| chain.provider().erased()).collect();
+        Node::start_with_keys(config, Self::keys(n), ambient, providers, anchors).await.unwrap()
     }
 
     /// Registers the nodes and opens the first ceremony.

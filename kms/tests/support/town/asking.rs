@@ -2,7 +2,7 @@
 //! What guests do in the town, and waiting until they can.
 
 use alloy::primitives::Address;
-use mandate_attestation::dev_pki::DevGuest;
+use mandate_attestation::{Evidence, dev_pki::DevGuest};
 use mandate_kms::{Running, shares::RELEASE_INFO};
 use mandate_model::{
     bindings::KmsCommittee,
@@ -52,6 +52,17 @@ impl Town {
         guest: &DevGuest,
         epoch: u64,
     ) -> (ReleaseRequest, Vec<ReleaseResponse>) {
+        let evidence = |data, now| self.pki.evidence(guest, data, now);
+        self.ask_with(nodes, (epoch, 0), evidence).await
+    }
+
+    /// The same for an epoch and a generation, 0 for those in force, with evidence of any kind.
+    pub async fn ask_with(
+        &self,
+        nodes: &[&Running],
+        (epoch, generation): (u64, u64),
+        evidence: impl FnOnce([u8; 64], u64) -> Evidence,
+    ) -> (ReleaseRequest, Vec<ReleaseResponse>) {
         let mut nonces = Vec::new();
         for node in nodes {
             let url = format!("{}/v1/nonce", node.url());
@@ -63,7 +74,7 @@ impl Town {
         let mut request = ReleaseRequest {
             chain_id: self.chain.chain_id(),
             kms_auth: self.kms_auth,
-            generation: 0,
+            generation,
             epoch,
             transport_key: super::super::transport().public().into(),
             nonces,
@@ -71,7 +82,7 @@ impl Town {
             evidence: Default::default(),
         };
         let now = SystemClock::new().unix();
-        request.evidence = self.pki.evidence(guest, request.report_data(), now).encode().into();
+        request.evidence = evidence(request.report_data(), now).encode().into();
         let mut responses = Vec::new();
         for node in nodes {
             let url = format!("{}/v1/release", node.url());
@@ -105,8 +116,13 @@ impl Town {
 
     /// What the committee signs for the first generation of `app`.
     pub fn message(&self, app: Address, public: &PublicPolynomial) -> Vec<u8> {
+        self.message_of(app, 1, public)
+    }
+
+    /// The same for any.
+    pub fn message_of(&self, app: Address, generation: u64, public: &PublicPolynomial) -> Vec<u8> {
         let group_key = public.group_key();
-        app_message(self.chain.chain_id(), self.kms_auth.into(), app.into(), 1, &group_key)
+        app_message(self.chain.chain_id(), self.kms_auth.into(), app.into(), generation, &group_key)
     }
 }
 
