@@ -9,6 +9,8 @@
 
 mod support;
 
+use std::sync::atomic::Ordering;
+
 use alloy::primitives::Address;
 use mandate_kms::Running;
 use mandate_model::bindings::KmsCommittee;
@@ -196,6 +198,22 @@ async fn log_that_is_none_is_left_out_and_ends_the_dealing_for_nobody_else() {
         siege.assert_won().await;
         assert!(!siege.counts().await);
     }
+}
+
+/// A perfect dealer that then confirms a root of its own, of which it has the share.
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_player_that_confirms_another_root_is_outvoted() {
+    let siege = Siege::begin().await;
+    let villain = siege.villain();
+    let log = full_log(&siege, &villain).await;
+    siege.town.carrier.drops_confirmations.store(true, Ordering::SeqCst);
+    villain.post(log).await.unwrap();
+    siege.town.until_posted(&ALL).await;
+    let (own_root, _) = support::committee_of_one(9);
+    villain.confirm(&own_root).await;
+    siege.town.carrier.drops_confirmations.store(false, Ordering::SeqCst);
+    siege.assert_won().await;
+    assert_ne!(siege.output().await.group_key(), own_root.group_key());
 }
 
 /// Of a sender and kind one letter is kept, and only one that was accepted.

@@ -4,6 +4,8 @@
 
 #[path = "structure/licenses.rs"]
 mod licenses;
+#[path = "structure/secrets.rs"]
+mod secrets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -289,6 +291,15 @@ fn every_source_file_names_its_licence() {
     let sources = files().into_iter().filter(|(name, _)| is_source(name));
     let unnamed: Vec<_> = sources.filter(|(_, path)| !named(path)).map(|(name, _)| name).collect();
     assert!(unnamed.is_empty(), "no SPDX header in the first lines of {unnamed:#?}");
+}
+
+#[test]
+fn g12_types_that_hold_secrets_derive_no_equality() {
+    for (name, path) in files().into_iter().filter(|(name, _)| name.ends_with(".rs") && name.contains("src/"))
+    {
+        let found = secrets::with_derived_equality(&fs::read_to_string(path).unwrap());
+        assert!(found.is_empty(), "{name}: compare {found:?} with `subtle`, in constant time");
+    }
 }
 
 #[test]

@@ -10,13 +10,18 @@ use alloy::{
     sol_types::{SolError, SolEvent},
 };
 use hkdf::Hkdf;
-use mandate_kms::{NodeKeys, ceremony::namespace};
+use mandate_kms::{
+    NodeKeys,
+    ceremony::{namespace, output_hash},
+};
 use mandate_model::{
     bindings::KmsCommittee::{self, DealerLogPosted},
     signed,
     wire::relayer::{Letter, LetterKind},
 };
-use mandate_threshold::{CeremonyInfo, DealerSession, Dealing, DealingKey, PlayerSession, SealingKey};
+use mandate_threshold::{
+    CeremonyInfo, DealerSession, Dealing, DealingKey, Output, PlayerSession, SealingKey,
+};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -177,6 +182,21 @@ impl Villain<'_> {
         }
         town.mined(call.into_transaction_request()).await;
         Ok(())
+    }
+}
+
+impl Villain<'_> {
+    /// Confirms an output of its own making, as loudly as an honest player confirms the true one.
+    pub async fn confirm(&self, output: &Output) {
+        let (town, round) = (self.town, self.info.round);
+        let (group_key, polynomial) = (output.group_key(), output.polynomial());
+        let message = signed::Confirmation { round, outputHash: output_hash(&group_key, &polynomial) };
+        let domain = signed::domain(town.chain.chain_id(), town.committee);
+        let signature = self.keys.sign(&message, &domain).unwrap().into();
+        let contract = KmsCommittee::new(town.committee, &town.provider);
+        let (node, group_key) = (self.keys.address(), Bytes::copy_from_slice(&group_key));
+        let call = contract.confirmOutput(round, node, group_key, polynomial.into(), signature);
+        town.mined(call.into_transaction_request()).await;
     }
 }
 
