@@ -114,16 +114,19 @@ async fn revoked_code_takes_its_generation_with_it_without_handover() {
     let next = alloy::primitives::B256::repeat_byte(0x0d);
     let schedule = policy.scheduleCode(next, String::new(), false, U40::ZERO);
     lines.town.mined(schedule.into_transaction_request()).await;
-    let old = lines.secret(TDX, 0).await;
-    let block = lines.town.mined(policy.revokeCode(CODE, true).into_transaction_request()).await;
-    lines.town.final_block(block).await;
-    lines.assert_denied(TDX, 0, "code hash revoked").await;
-
+    lines.town.pass(1).await;
     let guest = DevGuest::new(lines.app, next);
     let ask = async |generation| {
         let evidence = |data, now| lines.town.pki.evidence(&guest, data, now);
         lines.town.ask_with(&[&lines.node], (0, generation), evidence).await
     };
+    let old = lines.secret(TDX, 0).await;
+    let (request, answers) = ask(0).await;
+    assert!(old == lines.town.combine(lines.app, &request, &answers).await, "an upgrade finds its data");
+
+    let block = lines.town.mined(policy.revokeCode(CODE, true).into_transaction_request()).await;
+    lines.town.final_block(block).await;
+    lines.assert_denied(TDX, 0, "code hash revoked").await;
     let (request, answers) = ask(0).await;
     assert_eq!(answers[0].partial.as_ref().unwrap().generation, 2);
     let public = lines.town.polynomial(0).await;
