@@ -50,7 +50,7 @@ impl Lines {
         };
         let (request, mut responses) = self.town.ask_with(&[&self.node], (0, generation), evidence).await;
         let (parts, response) = (partials(&request, &responses), responses.remove(0));
-        let Some(given) = &response.partial else { return (response, None) };
+        let Some(given) = response.partial() else { return (response, None) };
         let public = self.town.polynomial(0).await;
         let message = self.town.message_of(self.app, given.generation, &public);
         let signature = public.combine(APP_NAMESPACE, &message, &parts).unwrap();
@@ -128,11 +128,11 @@ async fn revoked_code_takes_its_generation_with_it_without_handover() {
     lines.town.final_block(block).await;
     lines.assert_denied(TDX, 0, "code hash revoked").await;
     let (request, answers) = ask(0).await;
-    assert_eq!(answers[0].partial.as_ref().unwrap().generation, 2);
+    assert_eq!(answers[0].partial().unwrap().generation, 2);
     let public = lines.town.polynomial(0).await;
     let message = lines.town.message_of(lines.app, 2, &public);
     let signature = public.combine(APP_NAMESPACE, &message, &partials(&request, &answers)).unwrap();
     assert!(AppSecret::derive(&signature, &message) != old);
     let (_, answers) = ask(1).await;
-    assert!(answers[0].partial.is_none() && answers[0].outcome.to_string().contains("generation"));
+    assert!(answers[0].given.is_none() && answers[0].outcome.to_string().contains("generation"));
 }

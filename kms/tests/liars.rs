@@ -32,7 +32,7 @@ async fn start(town: &Town, chains: &[&DevChain]) -> Running {
 async fn says(town: &Town, node: &Running, guest: &DevGuest) -> Outcome {
     let (_, mut answers) = town.ask(&[node], guest).await;
     let answer = answers.remove(0);
-    assert_eq!(answer.partial.is_some(), matches!(answer.outcome, Outcome::Allowed { .. }));
+    assert_eq!(answer.partial().is_some(), matches!(answer.outcome, Outcome::Allowed { .. }));
     answer.outcome
 }
 

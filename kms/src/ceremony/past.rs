@@ -46,7 +46,7 @@ impl Past {
             known.push((node, at.map(|at| free.swap_remove(at))));
         }
         let gone = |(node, key): (Address, Option<[u8; 32]>)| {
-            key.map(|dealing_key| Member { node, dealing_key, sealing_key: [0; 32] })
+            key.map(|dealing_key| Member { node, dealing_key, sealing_key: [0; 32], url: String::new() })
         };
         members.extend(known.into_iter().filter_map(gone));
         members
@@ -127,7 +127,12 @@ mod tests {
         let ceremony = Ceremony { kind, state, round, deal_until: 0, dealers, players };
         let past = Past { namespace: b"test".to_vec(), output, previous: Some(previous), logs };
 
-        let member = |n: u8| Member { node: node(n), dealing_key: key(n).public(), sealing_key: [9; 32] };
+        let member = |n: u8| Member {
+            node: node(n),
+            dealing_key: key(n).public(),
+            sealing_key: [9; 32],
+            url: String::new(),
+        };
         // The second came back with another key, the eighth is new.
         let rekeyed = Member { dealing_key: key(99).public(), ..member(2) };
         let members = past.members(&ceremony, vec![member(8), member(1), rekeyed, member(7), member(6)]);

@@ -117,7 +117,7 @@ impl Membership {
         };
         let (mut vouches, mut reports) = (Vec::new(), Vec::new());
         for (voter, answer) in answers {
-            match answer.and_then(|given| signature_of(given)) {
+            match answer.and_then(signature_of) {
                 Ok(signature) if signed::signer(&message, &domain, &signature) == Some(voter) => {
                     vouches.push(Vouch { voter, signature });
                 }

@@ -152,7 +152,8 @@ impl Town {
         let entropy = Arc::new(SeededEntropy::from_u64(clock.monotonic().as_nanos() as u64));
         let ambient = Ambient { clock, entropy, net: Arc::new(TcpNet) };
         let providers = chains.iter().map(|chain| chain.provider().erased()).collect();
-        Node::start_with_keys(config, Self::keys(n), ambient, providers, anchors).await.unwrap()
+        let outside = Outside { ambient, providers, verifier: anchors.into(), quoter: None };
+        Node::start_with_keys(config, Self::keys(n), outside).await.unwrap()
     }
 
     /// Registers the nodes and opens the first ceremony.

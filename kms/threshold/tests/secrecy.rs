@@ -124,12 +124,12 @@ proptest! {
         prop_assert_ne!(at(&first, &place(next.index())), at(&second, &place(next.index())));
         let text = support::message(&done.output);
         let partials: Vec<_> = done.shares[..held.len()].iter().map(|(_, s)| point(&s.sign(APP_NAMESPACE, &text))).collect();
-        let base = partials[0].1.clone() * &held[0].1.inv();
+        let base = partials[0].1 * &held[0].1.inv();
         for (x, share) in &held {
             let partial = partials.iter().find(|(place, _)| place == x).unwrap();
-            prop_assert_eq!(base.clone() * share, partial.1.clone(), "their partials are the same under either root");
+            prop_assert_eq!(base * share, partial.1, "their partials are the same under either root");
         }
-        prop_assert_ne!(base.clone() * &one, base.clone() * &two);
+        prop_assert_ne!(base * &one, base * &two);
 
         // With one share more there is no choice: of the two at most one fits, and the real one does.
         let mut enough = held.clone();

@@ -109,7 +109,7 @@ impl VerifiedReader {
     ) -> Result<Read<C::Return>, Undecided> {
         let view = ViewCall { to, data: call.abi_encode().into() };
         let known = self.cache.as_ref().map(|cache| cache.known(&view)).unwrap_or_default();
-        let mut verified = match self.from_cache(&known, block, &view) {
+        let mut verified = match self.by_cache(&known, block, &view) {
             Some(done) => Ok(done),
             None => self.verify(&known, block, &view).await,
         };
@@ -130,7 +130,7 @@ impl VerifiedReader {
     }
 
     /// What can be proven with what is kept alone: at a block that was read at before, often everything. Nobody is asked.
-    fn from_cache(&self, known: &Known, block: BlockRef, view: &ViewCall) -> Option<(u64, Execution)> {
+    fn by_cache(&self, known: &Known, block: BlockRef, view: &ViewCall) -> Option<(u64, Execution)> {
         let header = self.cache.as_ref()?.header(block.hash).filter(|_| !known.is_empty())?;
         let nothing_else = Witness::new(header, Vec::new(), Vec::new()).ok()?;
         let header = TrustedHeader::verify(nothing_else.header(), block).ok()?;
