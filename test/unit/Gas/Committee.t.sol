@@ -74,3 +74,25 @@ contract GasCommitteeTest is CommitteeFixture {
         vm.snapshotGasLastCall("KmsCommittee.publishNonce");
     }
 }
+
+/// @notice The same for a committee whose members vouch for each other.
+contract GasAttestationTest is CommitteeFixture {
+    function _attestationPeriod() internal pure override returns (uint40) {
+        return 30 days;
+    }
+
+    function test_gas_attestNode() external {
+        uint256[] memory voters = new uint256[](3);
+        (voters[0], voters[1], voters[2]) = (1, 2, 3);
+        uint40 until = currentTime() + 30 days;
+        IKmsCommittee.Vouch[] memory vouches = _vouches(voters, _node(4), keccak256("evidence"), 0, until);
+        committee.attestNode(vm.addr(4), keccak256("evidence"), until, vouches);
+        vm.snapshotGasLastCall("KmsCommittee.attestNode, three vouches");
+    }
+
+    function test_gas_demandAttestation() external {
+        vm.prank(GUARDIAN);
+        committee.demandAttestation(1 hours);
+        vm.snapshotGasLastCall("KmsCommittee.demandAttestation, four nodes that are not attested");
+    }
+}
