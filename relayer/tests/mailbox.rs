@@ -7,7 +7,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes, aliases::U40};
 use common::{World, admit, key, payer, settle, world};
 use mandate_relayer::{
     chain::{Bounds, ChainView},
@@ -209,6 +209,36 @@ async fn forged_and_foreign_submissions_are_refused() {
     let long = Submission::DealerLog { round: 1, node: office.node(0), log, signature: Bytes::new() };
     assert!(matches!(submissions.accept(long).await, Err(IntakeError::TooLong { .. })));
     assert_eq!(office.store.open_effects().await.unwrap(), 0);
+}
+
+/// What the members signed is for the contract to check; that the node itself asks for the transaction is for the relayer.
+#[tokio::test]
+async fn attestation_is_taken_from_the_node_that_it_is_about_and_within_bounds() {
+    use mandate_model::{
+        signed,
+        wire::relayer::{Submission, Vouch},
+    };
+
+    let office = Office::open().await;
+    let submissions = office.submissions(MailboxConfig::default());
+    let (node, until, evidence_digest) = (office.node(0), 2_000_000_000, B256::repeat_byte(7));
+    let message = signed::Attestation { evidenceDigest: evidence_digest, until: U40::from(until) };
+    let signature = office.world.sign(&office.world.nodes[0], &message);
+    let vouch = || Vouch { voter: node, signature: vec![0; 65].into() };
+    let attestation = |vouches| {
+        let signature = signature.clone();
+        Submission::Attestation { node, evidence_digest, until, vouches, signature }
+    };
+    submissions.accept(attestation(vec![vouch(); 3])).await.unwrap();
+    let Submission::Attestation { vouches, signature, .. } = attestation(vec![vouch()]) else { panic!() };
+    let later = Submission::Attestation { node, evidence_digest, until: until + 1, vouches, signature };
+    assert!(matches!(submissions.accept(later).await, Err(IntakeError::Forged(_))));
+    let many = submissions.accept(attestation(vec![vouch(); 65])).await;
+    assert!(matches!(many, Err(IntakeError::TooLong { what: "vouches", given: 65, most: 64 })));
+    let long = Vouch { signature: vec![0; 66].into(), ..vouch() };
+    let long = submissions.accept(attestation(vec![long])).await;
+    assert!(matches!(long, Err(IntakeError::TooLong { what: "signature", .. })));
+    assert_eq!(office.store.open_effects().await.unwrap(), 1);
 }
 
 #[tokio::test]
