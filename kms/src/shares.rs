@@ -94,6 +94,20 @@ impl Holding {
         let Epoch { number, round, valid_until, .. } = *epoch;
         Ok(Self { epoch: number, round, output, share, valid_until })
     }
+
+    /// What dealers had to reveal of a player that was away is in their logs for all to read: until the next ceremony, that many
+    /// fewer nodes must be broken into.
+    pub(crate) fn tell_revealed(&self, node: Address) {
+        let (epoch, revealed) = (self.epoch, self.output.revealed().len());
+        metrics::gauge!("mandate_kms_revealed_shares", "node" => node.to_string()).set(revealed as f64);
+        if revealed > 0 {
+            tracing::warn!(
+                epoch,
+                revealed,
+                "shares of this epoch can be read on chain: have the committee refreshed"
+            );
+        }
+    }
 }
 
 /// Signs for one app and generation.

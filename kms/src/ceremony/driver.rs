@@ -167,27 +167,11 @@ impl Driver {
             outgoing = outgoing.as_ref().map(|outgoing| outgoing.epoch),
             "an epoch is in force"
         );
-        self.tell_revealed(&holding);
+        holding.tell_revealed(self.context.keys.address());
         self.shares.replace(Some(holding), outgoing);
         self.forget(Some(epoch.round), epoch.round).await?;
         self.epoch = Some(epoch);
         Ok(())
-    }
-
-    /// What dealers had to reveal of a player that was away is in their logs for all to read: until the next ceremony, that many
-    /// fewer nodes must be broken into.
-    fn tell_revealed(&self, holding: &Holding) {
-        let revealed = holding.output.revealed().len();
-        let node = self.context.keys.address().to_string();
-        metrics::gauge!("mandate_kms_revealed_shares", "node" => node).set(revealed as f64);
-        if revealed > 0 {
-            let epoch = holding.epoch;
-            tracing::warn!(
-                epoch,
-                revealed,
-                "shares of this epoch can be read on chain: have the committee refreshed"
-            );
-        }
     }
 
     /// The root before the present one, while its handover lasts (G-11).
