@@ -359,11 +359,11 @@ fn ceremony_info(
 ) -> Result<CeremonyInfo, RoundError> {
     let keys =
         |nodes: &[Address]| nodes.iter().filter_map(|n| members.get(n)).map(|m| m.dealing_key).collect();
-    Ok(CeremonyInfo {
-        namespace: context.namespace(),
-        round: ceremony.round,
-        previous,
-        dealers: keys(&ceremony.dealers),
-        players: keys(&ceremony.players),
-    })
+    let (mut dealers, players): (Vec<[u8; 32]>, _) = (keys(&ceremony.dealers), keys(&ceremony.players));
+    // Who was evicted and came back with another key has no share to deal, which is no reason for the others not to.
+    if let Some(previous) = &previous {
+        let holders = previous.players();
+        dealers.retain(|key| holders.contains(key));
+    }
+    Ok(CeremonyInfo { namespace: context.namespace(), round: ceremony.round, previous, dealers, players })
 }

@@ -126,7 +126,8 @@ impl World {
             let members: Vec<Member> = self.nodes.iter().map(Node::member).collect();
             let node = &self.nodes[at];
             let context = node.context();
-            let share = self.previous.as_ref().map(|_| share_of(node, ROUND));
+            let holds = self.previous.is_some() && node.store.output(ROUND).unwrap().is_some();
+            let share = holds.then(|| share_of(node, ROUND));
             let opening = Opening {
                 ceremony: &self.ceremony,
                 members: &members,
@@ -274,6 +275,27 @@ fn refresh_keeps_the_group_key_and_changes_the_shares() {
     let second = world.one_output(4);
     assert_eq!(first.group_key(), second.group_key());
     assert_ne!(first.encode(), second.encode());
+    assert_shares_sign(&world, &second, 2);
+}
+
+/// Its address is among the dealers, as that of a member of the epoch; its key is of no player of the last round.
+#[test]
+fn member_that_came_back_with_another_key_does_not_stop_the_others_from_resharing() {
+    let mut world = World::new(4);
+    world.run();
+    let first = world.one_output(4);
+    world.nodes[3] = Node::new(9);
+    world.nodes.iter_mut().for_each(|node| node.round = None);
+    let all: Vec<Address> = world.nodes.iter().map(Node::address).collect();
+    (world.ceremony.dealers, world.ceremony.players) = (all.clone(), all);
+    (world.ceremony.round, world.ceremony.kind) = (2, Kind::Reshare);
+    world.previous = Some(first.clone());
+    (world.letters, world.logs, world.confirmed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    world.run();
+    world.timestamp = DEAL_UNTIL + 1;
+    world.run();
+    let second = world.one_output(4);
+    assert_eq!(first.group_key(), second.group_key());
     assert_shares_sign(&world, &second, 2);
 }
 
