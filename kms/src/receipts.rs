@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::{
     keys::{KeyError, NodeKeys},
-    store::{Store, StoreError},
+    store::{RecentCodes, Store, StoreError},
 };
 
 mod writing;
@@ -90,6 +90,7 @@ struct Inner {
     dev_anchors: bool,
     next: Mutex<Next>,
     waiting: Mutex<Vec<Waiting>>,
+    codes: RecentCodes,
 }
 
 #[derive(Debug)]
@@ -129,6 +130,7 @@ impl ReceiptLog {
             dev_anchors,
             next: Mutex::new(next),
             waiting: Mutex::default(),
+            codes: RecentCodes::default(),
         })))
     }
 

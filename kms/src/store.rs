@@ -21,7 +21,7 @@ mod denial;
 mod finality;
 mod receipt;
 
-pub use case::EncodedCase;
+pub use case::{EncodedCase, RecentCodes};
 pub use denial::{Denial, DenialKind};
 pub use receipt::Kept;
 

@@ -25,7 +25,7 @@ impl ReceiptLog {
     /// as long for many receipts as for one.
     pub(super) fn append_blocking(&self, decision: Decision) -> Result<Receipt, ReceiptError> {
         let inner = &self.0;
-        let case = EncodedCase::of(&decision.asked, &decision.witnesses)?;
+        let case = EncodedCase::of(&decision.asked, &decision.witnesses, &inner.codes)?;
         let (tell, told) = mpsc::channel();
         inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { decision, case, tell });
         // Held over the write: two receipts must not share a number, nor be stored out of order.

@@ -2,7 +2,10 @@
 //! What receipts rest on, for those who replay them: the request, and the witnesses without their codes, which are the same
 //! for almost all and are kept once each.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
 
 use alloy::primitives::{Address, B256, Bytes, keccak256};
 use mandate_model::{
@@ -37,11 +40,31 @@ struct Lean {
 
 impl Lean {
     /// With its codes by hash.
-    fn of(witness: &Witness) -> (Self, BTreeMap<B256, Bytes>) {
+    fn of(witness: &Witness, recent: &RecentCodes) -> (Self, BTreeMap<B256, Bytes>) {
         let codes: BTreeMap<B256, Bytes> =
-            witness.codes().iter().map(|code| (keccak256(code), code.clone())).collect();
+            witness.codes().iter().map(|code| (recent.hash(code), code.clone())).collect();
         let hashes = codes.keys().copied().collect();
         (Self { witness: witness.without_codes().encode().into(), codes: hashes }, codes)
+    }
+}
+
+/// Hashes of the codes that decisions executed lately: almost always the same few, which are quicker compared than hashed.
+#[derive(Debug, Default)]
+pub struct RecentCodes(Mutex<VecDeque<(Bytes, B256)>>);
+
+impl RecentCodes {
+    /// More than the contracts of a deployment and some foreign apps.
+    const MAX: usize = 32;
+
+    fn hash(&self, code: &Bytes) -> B256 {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, hash)) = recent.iter().find(|(known, _)| known == code) {
+            return *hash;
+        }
+        let hash = keccak256(code);
+        recent.truncate(Self::MAX - 1);
+        recent.push_front((code.clone(), hash));
+        hash
     }
 }
 
@@ -54,8 +77,12 @@ pub struct EncodedCase {
 
 impl EncodedCase {
     /// Of what was asked, and what proves the verdicts.
-    pub fn of(asked: &ReleaseRequest, witnesses: &Witnesses) -> Result<Self, StoreError> {
-        let lean = |witness: &Option<Witness>| witness.as_ref().map(Lean::of).unzip();
+    pub fn of(
+        asked: &ReleaseRequest,
+        witnesses: &Witnesses,
+        recent: &RecentCodes,
+    ) -> Result<Self, StoreError> {
+        let lean = |witness: &Option<Witness>| witness.as_ref().map(|w| Lean::of(w, recent)).unzip();
         let ((finalized, some), (head, more)) = (lean(&witnesses.finalized), lean(&witnesses.head));
         let json = to_json(&Case { asked: asked.clone(), finalized, head })?;
         Ok(Self { json, codes: some.into_iter().chain(more).flatten().collect() })
@@ -157,7 +184,8 @@ mod tests {
     use crate::store::Kept;
 
     fn put(store: &Store, receipt: &Receipt, rests_on: Option<(&ReleaseRequest, &Witnesses)>) {
-        let case = rests_on.map(|(asked, witnesses)| EncodedCase::of(asked, witnesses).unwrap());
+        let case = rests_on
+            .map(|(asked, witnesses)| EncodedCase::of(asked, witnesses, &RecentCodes::default()).unwrap());
         store.put_receipts(std::iter::once(Kept { receipt, request: None, case: case.as_ref() })).unwrap();
     }
     use crate::store::Owner;
@@ -204,6 +232,19 @@ mod tests {
     fn witness(node: u8) -> Witness {
         let codes = vec![Bytes::from_static(b"code a"), Bytes::from_static(b"code b")];
         Witness::new(Bytes::from_static(b"header"), vec![vec![node].into()], codes).unwrap()
+    }
+
+    #[test]
+    fn recent_codes_have_their_own_hash_and_are_few() {
+        let recent = RecentCodes::default();
+        for round in 0..2 {
+            for n in 0..100_u8 {
+                let code = Bytes::from(vec![n; 40]);
+                assert_eq!(recent.hash(&code), keccak256(&code), "{round}");
+                assert_eq!(recent.hash(&code), keccak256(&code), "{round}");
+            }
+        }
+        assert_eq!(recent.0.lock().unwrap().len(), RecentCodes::MAX);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Database for ProvenState {
         let code = self.codes.get(&hash).or_else(|| self.known.get(&hash));
         let code = code.ok_or(ProofError::Unproven(touch))?;
         self.used_codes.insert(hash, code.clone());
-        Bytecode::new_raw_checked(code.clone()).map_err(|e| ProofError::Bad { touch, why: e.to_string() })
+        self.known.bytecode(hash, code).map_err(|e| ProofError::Bad { touch, why: e.to_string() })
     }
 
     fn storage(&mut self, address: Address, slot: StorageKey) -> Result<StorageValue, ProofError> {

@@ -16,6 +16,7 @@ use std::{
 use alloy::primitives::{Address, B256, Bytes, keccak256};
 use lru::LruCache;
 use mandate_model::wire::{ViewCall, relayer::MAX_KNOWN};
+use revm::bytecode::{Bytecode, BytecodeDecodeError};
 
 use crate::execute::Execution;
 
@@ -26,6 +27,8 @@ const CALLS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 /// Contracts of which it is remembered what the latest call used.
 const CONTRACTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+/// Codes that are kept ready to run.
+const CODES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// Headers that are kept: those of the newest blocks are read at again and again.
 const HEADERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
@@ -37,13 +40,17 @@ pub struct Known(Arc<Parts>);
 struct Parts {
     by_hash: HashMap<B256, Bytes>,
     accounts: Vec<Address>,
+    analysed: Option<Analysed>,
 }
+
+/// Codes as revm runs them, by hash: finding their jump destinations takes longer than running most calls.
+type Analysed = Arc<Mutex<LruCache<B256, Bytecode>>>;
 
 impl Known {
     /// Keeps `parts` under their hashes. `accounts` are those that the call is likely to touch again.
     pub fn new(parts: impl IntoIterator<Item = Bytes>, accounts: Vec<Address>) -> Self {
         let by_hash = parts.into_iter().map(|part| (keccak256(&part), part)).collect();
-        Self(Arc::new(Parts { by_hash, accounts }))
+        Self(Arc::new(Parts { by_hash, accounts, analysed: None }))
     }
 
     /// Whether there is nothing.
@@ -64,6 +71,18 @@ impl Known {
 
     pub(crate) fn accounts(&self) -> &[Address] {
         &self.0.accounts
+    }
+
+    /// `code`, which has this hash, ready to run.
+    pub(crate) fn bytecode(&self, hash: B256, code: &Bytes) -> Result<Bytecode, BytecodeDecodeError> {
+        let analyse = || Bytecode::new_raw_checked(code.clone());
+        match &self.0.analysed {
+            None => analyse(),
+            Some(analysed) => {
+                let mut analysed = analysed.lock().unwrap_or_else(PoisonError::into_inner);
+                analysed.try_get_or_insert(hash, analyse).cloned()
+            }
+        }
     }
 }
 
@@ -86,6 +105,7 @@ struct Inner {
     by_call: LruCache<(Address, B256), Arc<Used>>,
     by_contract: LruCache<Address, Arc<Used>>,
     headers: LruCache<B256, Bytes>,
+    analysed: Analysed,
 }
 
 /// What one run used.
@@ -110,6 +130,7 @@ impl ProofCache {
             by_call: LruCache::new(CALLS),
             by_contract: LruCache::new(CONTRACTS),
             headers: LruCache::new(HEADERS),
+            analysed: Arc::new(Mutex::new(LruCache::new(CODES))),
         })))
     }
 
@@ -118,10 +139,13 @@ impl ProofCache {
         let mut inner = self.inner();
         let inner = &mut *inner;
         let used = inner.by_call.get(&key(call)).or_else(|| inner.by_contract.get(&call.to)).cloned();
-        let Some(used) = used else { return Known::default() };
+        let analysed = Some(inner.analysed.clone());
+        let Some(used) = used else {
+            return Known(Arc::new(Parts { analysed, ..Parts::default() }));
+        };
         let part = |hash: &B256| inner.parts.get(hash).map(|part| (*hash, part.clone()));
         let by_hash = used.hashes.iter().filter_map(part).take(MAX_KNOWN).collect();
-        Known(Arc::new(Parts { by_hash, accounts: used.accounts.clone() }))
+        Known(Arc::new(Parts { by_hash, accounts: used.accounts.clone(), analysed }))
     }
 
     /// Keeps what `execution` of `call` used.

@@ -20,7 +20,8 @@ use crate::bench::{Figure, Times};
 const WARM_UP: usize = 20;
 /// How long the slow node thinks about everything.
 const SLOW: Duration = Duration::from_secs(2);
-const BLOCK: Duration = Duration::from_secs(2);
+/// As on Ethereum: the first fetch after a block has to prove everything anew.
+const BLOCK: Duration = Duration::from_secs(12);
 /// Times the normal fetch.
 const TARGET: f64 = 1.2;
 /// Milliseconds.
