@@ -19,6 +19,7 @@ use crate::{
     context::{Context, send, sent, view},
     error::{CliError, Result},
     names::variant,
+    output::Format,
     value::number,
 };
 
@@ -63,7 +64,12 @@ pub(crate) async fn direct_or_propose(
 ) -> Result<Option<()>> {
     if route.calldata {
         let call = format!("{target}:{data}");
-        return context.print_plain(&json!({"call": call})).map(Some);
+        // As text it is what `--call` takes.
+        let shown = match context.format() {
+            Format::Text => json!(call),
+            Format::Json => json!({"call": call}),
+        };
+        return context.print_plain(&shown).map(Some);
     }
     let Some(governor) = route.propose else { return Ok(None) };
     let (provider, ..) = context.writer().await?;

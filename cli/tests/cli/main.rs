@@ -4,6 +4,7 @@
 
 mod audit;
 mod commands;
+mod committee;
 mod failures;
 mod image;
 mod replay;
