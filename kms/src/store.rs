@@ -38,6 +38,9 @@ const REFUSALS: TableDefinition<u64, &[u8]> = TableDefinition::new("refusals");
 const CODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("codes");
 const DENIALS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("denials");
 
+/// Bytes of the database that are kept in memory: what is read again and again is small, the log of receipts is not.
+const CACHE: usize = 64 << 20;
+
 /// Why the store did not answer.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -115,7 +118,9 @@ impl Store {
             .mode(0o700)
             .create(directory)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        Self::prepare(Database::create(directory.join("node.redb")).map_err(redb_error)?, owner)
+        let mut builder = Database::builder();
+        let opened = builder.set_cache_size(CACHE).create(directory.join("node.redb"));
+        Self::prepare(opened.map_err(redb_error)?, owner)
     }
 
     /// Opens a database on any storage, for simulations.
