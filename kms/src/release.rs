@@ -277,14 +277,7 @@ impl Releaser {
     }
 
     fn vouch(&self, candidate: &Candidate, request: &ReleaseRequest) -> Result<Given, Outcome> {
-        let message = signed::Vouch {
-            nodeKey: candidate.node,
-            dealingKey: candidate.dealing_key,
-            sealingKey: candidate.sealing_key,
-            evidenceDigest: evidence_digest(&request.evidence),
-            demand: candidate.demand,
-            until: U40::saturating_from(candidate.until),
-        };
+        let message = vouch_message(candidate, request);
         let signature = self.parts.keys.sign(&message, &self.parts.domain);
         let signature = signature.map_err(|error| Outcome::Undecided { why: error.to_string() })?;
         Ok(Given::Vouch(signature.into()))
@@ -345,6 +338,18 @@ impl Releaser {
     fn is_fresh(&self) -> bool {
         let now = self.parts.ambient.clock.monotonic();
         self.parts.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now)
+    }
+}
+
+/// What a member signs for `candidate`, and what that checks.
+pub(crate) fn vouch_message(candidate: &Candidate, request: &ReleaseRequest) -> signed::Vouch {
+    signed::Vouch {
+        nodeKey: candidate.node,
+        dealingKey: candidate.dealing_key,
+        sealingKey: candidate.sealing_key,
+        evidenceDigest: evidence_digest(&request.evidence),
+        demand: candidate.demand,
+        until: U40::saturating_from(candidate.until),
     }
 }
 

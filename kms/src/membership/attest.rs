@@ -14,7 +14,10 @@ use super::{
     Membership, MembershipError, News, PATIENCE,
     ask::{Answer, Asking},
 };
-use crate::{committee::Member, release::evidence_digest};
+use crate::{
+    committee::Member,
+    release::{evidence_digest, vouch_message},
+};
 
 /// Who may vouch, and how many of them must.
 struct Voters {
@@ -107,14 +110,7 @@ impl Membership {
         answers: Vec<Answer>,
     ) -> Result<Vec<Vouch>, MembershipError> {
         let domain = self.parts.context.domain();
-        let message = signed::Vouch {
-            nodeKey: candidate.node,
-            dealingKey: candidate.dealing_key,
-            sealingKey: candidate.sealing_key,
-            evidenceDigest: evidence_digest(&request.evidence),
-            demand: candidate.demand,
-            until: U40::saturating_from(candidate.until),
-        };
+        let message = vouch_message(&candidate, request);
         let (mut vouches, mut reports) = (Vec::new(), Vec::new());
         for (voter, answer) in answers {
             match answer.and_then(signature_of) {
