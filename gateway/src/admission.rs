@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use mandate_acme::name::DomainName;
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
@@ -15,7 +16,7 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
 use crate::{
     chain::{At, Chain, Verdict, decide_grant},
     facts::Facts,
-    name::{DomainName, IdName, Mode},
+    name::{IdName, Mode},
     revocation::Revocations,
     routes::{Candidate, Route, RouteError, Routes, Term},
     upstream::{Upstream, UpstreamError},

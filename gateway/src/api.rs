@@ -8,6 +8,7 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
+use mandate_acme::issuer::IssueError;
 use mandate_model::wire::{
     gateway::{
         DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
@@ -22,7 +23,6 @@ use crate::{
     admission::{Admission, RegisterError},
     certificates::Certificates,
     domains::{Domains, OrderError},
-    issuer::IssueError,
     revocation::Revocations,
     routes::Routes,
 };

@@ -8,6 +8,11 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
+use mandate_acme::{
+    issuer::Issued,
+    keys::{P256Key, certified_key},
+    name::DomainName,
+};
 use mandate_model::wire::gateway::IssuedCertificate;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
@@ -17,8 +22,6 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-
-use crate::{issuer::Issued, keys::P256Key, name::DomainName, tls};
 
 pub(crate) mod disk;
 
@@ -92,7 +95,7 @@ impl Certificate {
         }
         let leaf = chain.first().ok_or(CertificateError::Chain)?;
         let (not_before, not_after) = check_leaf(leaf, &name, key, now)?;
-        let key = tls::certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
+        let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
         Ok(Self { name, app, issued, key: Arc::new(key), not_before, not_after })

@@ -8,9 +8,10 @@ use std::{fmt, time::Duration};
 
 use alloy::primitives::Address;
 use futures::future::BoxFuture;
+use mandate_acme::name::DomainName;
 use mandate_model::{Outcome, Reason, wire::BlockRef};
 
-use crate::{facts::Facts, name::DomainName};
+use crate::facts::Facts;
 
 pub use mandate_witness::At;
 pub use verified::VerifiedChain;

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
+use mandate_acme::name::DomainName;
 use mandate_attestation::AnchorFiles;
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
@@ -12,7 +13,7 @@ use mandate_runtime::{
 use mandate_witness::Fork;
 use serde::Deserialize;
 
-use crate::{front::Limits, name::DomainName};
+use crate::front::Limits;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]

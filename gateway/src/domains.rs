@@ -12,17 +12,19 @@ use std::{
 
 use alloy::primitives::Address;
 use futures::{StreamExt, stream};
+use mandate_acme::{
+    P256,
+    issuer::{CertificateIssuer, CertificateRequest, IssueError},
+    keys::{KeyError, KeySource, P256Key},
+    name::{DomainName, NameError, Subject},
+};
 use mandate_model::wire::gateway::IssuedCertificate;
 use mandate_runtime::Clock;
 use thiserror::Error;
 
 use crate::{
-    acme::P256,
     certificates::{Certificate, CertificateError, Certificates, DiskError, Kept, disk},
     chain::{At, Chain, Undecided},
-    issuer::{CertificateIssuer, CertificateRequest, IssueError},
-    keys::{KeyError, KeySource, P256Key},
-    name::{DomainName, NameError},
 };
 
 mod release;
@@ -230,7 +232,7 @@ impl Domains {
 
     async fn obtain(&self, name: &DomainName, app: Address) -> Result<IssuedCertificate, OrderError> {
         let key = self.key(name, app).await?;
-        let request = CertificateRequest::new(name.clone(), Arc::clone(&key));
+        let request = CertificateRequest::new(Subject::Domain(name.clone()), Arc::clone(&key));
         let issued = self.issuer.issue(&request).await?;
         // Validation takes its time: what was approved before may have been released since.
         if self.holder(name).await? != app {

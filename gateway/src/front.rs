@@ -6,8 +6,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
 use bytes::Bytes;
+use mandate_acme::{ACME_TLS, challenge::ChallengeStore, name::DomainName};
 use mandate_runtime::{
     Ambient,
+    clock::within,
     net::{Listener, Stream},
 };
 use rustls::ServerConfig;
@@ -22,11 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     certificates::{Certificates, Served},
-    challenge::ChallengeStore,
-    name::{DomainName, IdName, Mode, Target},
-    proxy::{End, carry, unless, within},
+    name::{IdName, Mode, Target},
+    proxy::{End, carry, unless},
     routes::{Route, Routes},
-    sni::{ACME_TLS, Hello, Rewind, read_hello},
+    sni::{Hello, Rewind, read_hello},
     tls,
 };
 

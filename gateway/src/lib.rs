@@ -4,7 +4,7 @@
 //! ```text
 //! instance ── POST /v1/register: evidence + TLS key ──► admission ── decide at finality and head ──► routes
 //! relayer  ── POST /v1/revocations: look again ───────► revocation ─ decide at head ───────────────► close
-//! relayer  ── POST /v1/domains: please order ─────────► domains ──── appOf at finality and head ───► ACME
+//! relayer  ── POST /v1/domains: please order ─────────► domains ──── appOf at finality and head ───► mandate-acme
 //! client   ── TLS ClientHello ──► front ──┬─ <id>-443s.<base>: bytes pass through
 //!                                         ├─ a domain of the app's own: ends TLS, pinned TLS to the instance
 //!                                         └─ acme-tls/1: answers the authority's challenge
@@ -15,18 +15,14 @@
 //! connection ends with it. Names `<id>[-port].<base>` without the suffix `s` are refused with `unrecognized_name`: they
 //! need a wildcard certificate, which ACME gives by DNS-01 only, and this version validates by TLS-ALPN-01.
 
-pub mod acme;
 pub mod admission;
 mod api;
 pub mod certificates;
 pub mod chain;
-pub mod challenge;
 pub mod config;
 pub mod domains;
 pub mod facts;
 pub mod front;
-pub mod issuer;
-pub mod keys;
 pub mod name;
 pub mod proxy;
 pub mod revocation;

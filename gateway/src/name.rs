@@ -3,109 +3,23 @@
 //!
 //! Matching is exact: 40 lower-case hex digits and nothing shorter, the whole base domain and no suffix of it.
 
-use std::{fmt, str::FromStr};
-
 use alloy::primitives::Address;
-use serde::Deserialize;
+use mandate_acme::name::{DomainName, NameError};
 use thiserror::Error;
 
-/// The longest name that DNS and the registry know.
-pub const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
 const ID_DIGITS: usize = 40;
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
-/// Why a name is none.
+/// Why a server name leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NameError {
-    /// Empty, or longer than [`MAX_NAME`].
-    #[error("a name has 1 to 253 bytes")]
-    Length,
-    /// A label is empty, longer than 63 bytes, or starts or ends with a hyphen.
-    #[error("a label has 1 to 63 bytes and no hyphen at its ends")]
-    Label,
-    /// Something other than letters, digits, hyphens and dots.
-    #[error("a name consists of lower-case letters, digits, hyphens and dots")]
-    Character,
-    /// A single label, or an IP address.
-    #[error("a name has at least two labels and is no IP address")]
-    NotADomain,
+pub enum TargetError {
+    /// No name at all.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Under the base domain there are only ids.
     #[error("under the base domain, a name is 40 hex digits, optionally -port, optionally s or g")]
     NotAnId,
-}
-
-/// A DNS name in lower case, as `DomainRegistry` accepts it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub struct DomainName(String);
-
-impl DomainName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `self` is `base` or lies anywhere under it.
-    pub fn is_within(&self, base: &Self) -> bool {
-        match self.0.strip_suffix(base.as_str()) {
-            Some(rest) => rest.is_empty() || rest.ends_with('.'),
-            None => false,
-        }
-    }
-}
-
-impl fmt::Display for DomainName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for DomainName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        Self::try_from(text)
-    }
-}
-
-impl TryFrom<String> for DomainName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        Self::try_from(text.as_str())
-    }
-}
-
-impl TryFrom<&str> for DomainName {
-    type Error = NameError;
-
-    fn try_from(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() || text.len() > MAX_NAME {
-            return Err(NameError::Length);
-        }
-        let mut labels = 0;
-        for label in text.split('.') {
-            check_label(label)?;
-            labels += 1;
-        }
-        let numeric = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-        if labels < 2 || numeric {
-            return Err(NameError::NotADomain);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-fn check_label(label: &str) -> Result<(), NameError> {
-    if label.is_empty() || label.len() > MAX_LABEL || label.starts_with('-') || label.ends_with('-') {
-        return Err(NameError::Label);
-    }
-    match label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        true => Ok(()),
-        false => Err(NameError::Character),
-    }
 }
 
 /// What the gateway does with the TLS of a connection.
@@ -153,13 +67,13 @@ pub enum Target {
 
 impl Target {
     /// Reads a server name as sent by a client; letter case does not matter.
-    pub fn parse(server_name: &str, base: &DomainName) -> Result<Self, NameError> {
+    pub fn parse(server_name: &str, base: &DomainName) -> Result<Self, TargetError> {
         let name = DomainName::try_from(server_name.to_ascii_lowercase().as_str())?;
         if !name.is_within(base) {
             return Ok(Self::Custom(name));
         }
-        let label = name.0.strip_suffix(base.as_str()).and_then(|rest| rest.strip_suffix('.'));
-        label.and_then(parse_id).map(Self::Id).ok_or(NameError::NotAnId)
+        let label = name.as_str().strip_suffix(base.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        label.and_then(parse_id).map(Self::Id).ok_or(TargetError::NotAnId)
     }
 }
 
@@ -203,11 +117,11 @@ mod tests {
         DomainName::try_from("gw.example.org").unwrap()
     }
 
-    fn parse(label: &str) -> Result<Target, NameError> {
+    fn parse(label: &str) -> Result<Target, TargetError> {
         Target::parse(&format!("{label}.gw.example.org"), &base())
     }
 
-    fn id(port: u16, mode: Mode) -> Result<Target, NameError> {
+    fn id(port: u16, mode: Mode) -> Result<Target, TargetError> {
         let id = Address::new(hex::decode(ID).unwrap().try_into().unwrap());
         Ok(Target::Id(IdName { id, port, mode }))
     }
@@ -243,7 +157,7 @@ mod tests {
         ] {
             assert!(parse(label).is_err(), "{label}");
         }
-        assert_eq!(Target::parse("gw.example.org", &base()), Err(NameError::NotAnId));
+        assert_eq!(Target::parse("gw.example.org", &base()), Err(TargetError::NotAnId));
     }
 
     #[test]
@@ -252,29 +166,6 @@ mod tests {
         assert!(matches!(Target::parse(&other, &base()), Ok(Target::Custom(_))));
         let longer = format!("{ID}.gw.example.org.evil.net");
         assert!(matches!(Target::parse(&longer, &base()), Ok(Target::Custom(_))));
-    }
-
-    #[test]
-    fn malformed_domains_are_refused() {
-        let long = format!("{}.org", "a.".repeat(130));
-        for (text, error) in [
-            ("", NameError::Length),
-            (long.as_str(), NameError::Length),
-            ("a..b", NameError::Label),
-            (".a.b", NameError::Label),
-            ("a.b.", NameError::Label),
-            ("-a.b", NameError::Label),
-            ("a-.b", NameError::Label),
-            ("a_b.c", NameError::Character),
-            ("A.b", NameError::Character),
-            ("*.b.c", NameError::Character),
-            ("a.b\0.c", NameError::Character),
-            ("../../etc", NameError::Label),
-            ("localhost", NameError::NotADomain),
-            ("127.0.0.1", NameError::NotADomain),
-        ] {
-            assert_eq!(DomainName::try_from(text), Err(error), "{text:?}");
-        }
     }
 
     proptest! {

@@ -75,15 +75,6 @@ async fn nothing_moves(moved: &AtomicU64, clock: &dyn Clock, idle: Duration) {
     }
 }
 
-/// `future`, unless `limit` passes first.
-pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = clock.sleep(limit) => None,
-    }
-}
-
 /// `future`, unless `token` is cancelled first: then it is dropped at once, with every socket that it holds.
 pub async fn unless<F: Future>(token: &CancellationToken, future: F) -> Option<F::Output> {
     tokio::select! {

@@ -3,6 +3,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use mandate_acme::{challenge::ChallengeStore, issuer::CertificateIssuer, keys::KeySource};
 use mandate_attestation::{TrustAnchors, Verifier};
 use mandate_runtime::{Ambient, http, net::Listener};
 use thiserror::Error;
@@ -14,12 +15,9 @@ use crate::{
     api::{self, Api},
     certificates::DiskError,
     chain::Chain,
-    challenge::ChallengeStore,
     config::Settings,
     domains::Domains,
     front::Front,
-    issuer::CertificateIssuer,
-    keys::KeySource,
     revocation::Revocations,
     routes::Routes,
 };

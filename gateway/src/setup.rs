@@ -8,6 +8,10 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
 };
 use futures::future::{BoxFuture, FutureExt};
+use mandate_acme::{
+    AcmeConfig, AcmeIssuer,
+    keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
+};
 use mandate_attestation::{AnchorFileError, KnownImages, Verifier};
 use mandate_runtime::Ambient;
 use mandate_witness::{
@@ -18,10 +22,8 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
 use crate::{
-    acme::{AcmeConfig, AcmeIssuer},
     chain::VerifiedChain,
     config::{AcmeSection, AttestationConfig, ChainConfig, Config, KeysConfig},
-    keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
     service::{BoxError, IssuerFactory, Parts},
 };
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use mandate_acme::ACME_TLS;
 use rustls::{
     AlertDescription,
     server::{AcceptedAlert, Acceptor, ClientHello},
@@ -34,9 +35,6 @@ impl Hello {
         matches!(self.protocols.as_slice(), [only] if only == ACME_TLS)
     }
 }
-
-/// The application protocol of RFC 8737.
-pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// Why there is no ClientHello.
 #[derive(Debug, Error)]

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use mandate_acme::ACME_TLS;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
@@ -13,25 +14,13 @@ use rustls::{
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature},
     server::{ParsedCertificate, ResolvesServerCert},
-    sign::CertifiedKey,
     version::TLS13,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-
-use crate::{keys::P256Key, sni::ACME_TLS};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// The one cryptography provider of the gateway, given to every configuration explicitly.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
-}
-
-/// A certificate chain with the key that it certifies, which is for the caller to make sure of.
-///
-/// # Errors
-/// When rustls does not take the key.
-pub fn certified_key(chain: Vec<CertificateDer<'static>>, key: &P256Key) -> Result<CertifiedKey, Error> {
-    let signing = ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.pkcs8()))?;
-    Ok(CertifiedKey::new(chain, signing))
 }
 
 /// TLS 1.2 and 1.3 for clients, with certificates from `resolver`. The application protocol is set for each connection.

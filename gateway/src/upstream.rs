@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 
 use thiserror::Error;
 
-use crate::name::DomainName;
+use mandate_acme::name::DomainName;
 
 const MAX_TEXT: usize = 300;
 

@@ -27,6 +27,15 @@ pub trait Clock: Send + Sync + Debug {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
+/// `future`, unless `limit` passes first.
+pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep(limit) => None,
+    }
+}
+
 /// The system's time. Monotonic time and sleeping follow tokio's clock, so a paused runtime pauses them too.
 #[derive(Debug)]
 pub struct SystemClock {

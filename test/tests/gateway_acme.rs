@@ -10,15 +10,13 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 use futures::future::{BoxFuture, FutureExt};
+use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Parts, Running, Settings,
-    acme::{AcmeConfig, AcmeIssuer},
     chain::{At, Chain, Holder, Undecided, Verdict},
     facts::Facts,
-    keys::DevelopmentKeys,
-    name::DomainName,
 };
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{

@@ -15,16 +15,11 @@ use alloy::{
     providers::{DynProvider, Provider},
     transports::BoxTransport,
 };
+use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::pebble::Pebble;
 use mandate_devchain::{Config as ChainSettings, DevChain};
-use mandate_gateway::{
-    Gateway, Parts, Running, Settings,
-    acme::{AcmeConfig, AcmeIssuer},
-    chain::VerifiedChain,
-    keys::DevelopmentKeys,
-    name::DomainName,
-};
+use mandate_gateway::{Gateway, Parts, Running, Settings, chain::VerifiedChain};
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{
     Outcome,

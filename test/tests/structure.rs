@@ -19,23 +19,25 @@ use serde_json::Value;
 
 /// The dependency table of ARCHITECTURE.md: which of our crates each may use, tests aside. Services never import each other;
 /// they exchange the model's types over HTTP.
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 14] = [
     ("contracts-build", &[]),
     ("runtime", &[]),
     ("model", &[]),
     ("attestation", &[]),
     ("threshold", &[]),
     ("witness", &["model"]),
+    ("acme", &["runtime"]),
     ("devchain", &["model"]),
     ("kms", &["runtime", "model", "attestation", "witness", "threshold"]),
-    ("gateway", &["runtime", "model", "attestation", "witness", "threshold"]),
+    ("gateway", &["runtime", "model", "acme", "attestation", "witness", "threshold"]),
     ("guest", &["runtime", "model", "attestation", "threshold"]),
     ("relayer", &["runtime", "model", "witness"]),
     ("cli", &EVERYTHING),
     ("test", &EVERYTHING_AND_CLI),
 ];
 
-const EVERYTHING: [&str; 10] = [
+const EVERYTHING: [&str; 11] = [
+    "acme",
     "runtime",
     "model",
     "attestation",
@@ -48,7 +50,8 @@ const EVERYTHING: [&str; 10] = [
     "relayer",
 ];
 
-const EVERYTHING_AND_CLI: [&str; 11] = [
+const EVERYTHING_AND_CLI: [&str; 12] = [
+    "acme",
     "runtime",
     "model",
     "attestation",

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use futures::future::{BoxFuture, FutureExt};
-use mandate_gateway::{
+use mandate_acme::{
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
     name::DomainName,
 };

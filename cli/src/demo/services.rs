@@ -13,7 +13,8 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
     signers::local::PrivateKeySigner,
 };
-use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, acme, chain::VerifiedChain, keys::AgentKeys};
+use mandate_acme::{AcmeConfig, AcmeIssuer, keys::AgentKeys};
+use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, chain::VerifiedChain};
 use mandate_guest::{Pinned, Quoter};
 use mandate_kms::{Node, NodeKeys, Outside};
 use mandate_model::{bindings::KmsAuth, compose::compose_hash, deployment::Deployment};
@@ -280,16 +281,15 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
     let (issuer, root_pem): (IssuerFactory, String) = match &pebble {
         Some(pebble) => {
             let extra_roots = CertificateDer::pem_slice_iter(pebble.ca_pem.as_bytes());
-            let config = acme::AcmeConfig {
+            let config = AcmeConfig {
                 directory: pebble.directory_url.clone(),
                 extra_roots: extra_roots.collect::<std::result::Result<_, _>>().map_err(CliError::data)?,
                 issuer: "pebble.invalid".into(),
                 timeout: Duration::from_secs(30),
             };
             let (keys, ambient) = (keys.clone(), world.ambient.clone());
-            let factory: IssuerFactory = Box::new(move |challenges| {
-                Ok(Arc::new(acme::AcmeIssuer::new(config, keys, challenges, ambient)?))
-            });
+            let factory: IssuerFactory =
+                Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(config, keys, challenges, ambient)?)));
             (factory, pebble.issuing_root_pem.clone())
         }
         None => {

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::Certificate;
-use crate::{issuer::Issued, name::DomainName};
+use mandate_acme::{issuer::Issued, name::DomainName};
 
 const MAX_FILE: u64 = 1 << 20;
 const SUFFIX: &str = "json";

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::issuer::signing_key;
+use mandate_acme::issuer::signing_key;
 
 /// 2021-01-01 and 2021-04-01, Unix seconds.
 const FROM: u64 = 1_609_459_200;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use futures::future::{BoxFuture, FutureExt};
+use mandate_acme::name::DomainName;
 use mandate_model::{
     Reason,
     bindings::{AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
@@ -14,7 +15,7 @@ use mandate_runtime::redact::without_urls;
 use mandate_witness::{At, VerifiedReader};
 
 use super::{Chain, Holder, Undecided, Verdict};
-use crate::{facts::Facts, name::DomainName};
+use crate::facts::Facts;
 
 const DENIED: u8 = 0;
 const ALLOWED: u8 = 1;

@@ -3,14 +3,13 @@
 //! the head shows it (G-7), and its certificate is revoked once that is final.
 
 use alloy::primitives::{Address, keccak256};
+use mandate_acme::{issuer::IssueError, name::DomainName};
 use mandate_model::wire::gateway::{DomainRelease, ReleaseEffect};
 
 use super::{Domains, OrderError};
 use crate::{
     certificates::{Certificate, Kept},
     chain::At,
-    issuer::IssueError,
-    name::DomainName,
 };
 
 impl Domains {

@@ -7,7 +7,7 @@ use rustls::AlertDescription;
 use thiserror::Error;
 
 use crate::{
-    name::NameError,
+    name::TargetError,
     sni::{HelloError, alert_record},
 };
 
@@ -25,7 +25,7 @@ pub enum Refusal {
     NoName,
     /// What it names is no name.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Name(#[from] TargetError),
     /// `<id>[-port].<base>` needs the gateway's wildcard certificate, which this version does not have: clients use the
     /// suffix `s`, or a domain of the app's own.
     #[error("the gateway has no certificate for the base domain: use the suffix s")]

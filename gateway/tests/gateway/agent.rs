@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, routing::post};
-use mandate_gateway::keys::{AgentKeys, KeyError, KeySource};
+use mandate_acme::keys::{AgentKeys, KeyError, KeySource};
 use mandate_runtime::{
     Net,
     http::{ApiError, serve},

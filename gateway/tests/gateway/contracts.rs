@@ -7,6 +7,7 @@ use alloy::{
     primitives::{Address, B256, aliases::U40},
     providers::{DynProvider, Provider, ProviderBuilder},
 };
+use mandate_acme::name::DomainName;
 use mandate_attestation::{
     dev_pki::{DevGuest, DevPki},
     verify,
@@ -15,7 +16,6 @@ use mandate_devchain::{Config, DevChain};
 use mandate_gateway::{
     chain::{At, Chain, Verdict, VerifiedChain},
     facts::Facts,
-    name::DomainName,
 };
 use mandate_model::{
     Reason,

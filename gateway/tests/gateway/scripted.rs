@@ -12,11 +12,13 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 use futures::future::{BoxFuture, FutureExt};
+use mandate_acme::{
+    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
+    name::DomainName,
+};
 use mandate_gateway::{
     chain::{At, Chain, Holder, Undecided, Verdict},
     facts::Facts,
-    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
-    name::DomainName,
 };
 use mandate_model::{Reason, outcome::PolicyReason, wire::BlockRef};
 use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair};

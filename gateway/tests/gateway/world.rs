@@ -4,10 +4,9 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, keccak256};
+use mandate_acme::{keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
-use mandate_gateway::{
-    Gateway, Parts, Running, Settings, StartError, keys::DevelopmentKeys, name::DomainName, tls,
-};
+use mandate_gateway::{Gateway, Parts, Running, Settings, StartError, tls};
 use mandate_model::wire::{
     gateway::{
         DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Certificates from an ACME authority (RFC 8555), validated by TLS-ALPN-01 (RFC 8737) on the gateway's own TLS port.
+//! Certificates from an ACME authority (RFC 8555), validated by TLS-ALPN-01 (RFC 8737) on one's own TLS port.
 //!
 //! The account key derives from the gateway app's secret: every gateway of the fleet is the same account, so the account
 //! URI that CAA pins (RFC 8657) holds for all of them. A validation must reach the gateway that ordered: a fleet behind
@@ -12,7 +12,7 @@ use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, Key, NewOrder, Order, OrderStatus,
     RevocationReason, RevocationRequest,
 };
-use mandate_runtime::Ambient;
+use mandate_runtime::{Ambient, clock::within};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::sync::Mutex;
 
@@ -21,7 +21,6 @@ use crate::{
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
     keys::{KeySource, P256Key},
     name::DomainName,
-    proxy::within,
 };
 
 mod http;
@@ -102,7 +101,7 @@ impl AcmeIssuer {
     async fn order(&self, request: &CertificateRequest) -> Result<Issued, Problem> {
         let csr = request.csr()?;
         let account = self.account().await?;
-        let names = [Identifier::Dns(request.name().to_string())];
+        let names: Vec<_> = request.subject().dns_names().into_iter().map(Identifier::Dns).collect();
         let mut order = account.new_order(&NewOrder::new(&names)).await?;
         let answers = self.answer(&mut order, request).await?;
         self.until_ready(&mut order, request).await?;

@@ -25,11 +25,9 @@ use hyper_util::{
 };
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use mandate_runtime::{Net, net::Stream};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::{TlsConnector, client::TlsStream};
-
-use crate::tls;
 
 const MAX_ANSWER: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,8 +48,8 @@ impl AcmeHttp {
         for root in extra_roots {
             roots.add(root.clone())?;
         }
-        let config =
-            ClientConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions()?;
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?;
         let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
         Ok(Self(Client::builder(TokioExecutor::new()).build(Connector { net, tls })))
     }

@@ -11,7 +11,8 @@ use p256::{
     SecretKey,
     pkcs8::{EncodePrivateKey, EncodePublicKey},
 };
-use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls::{crypto::ring, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use thiserror::Error;
@@ -186,6 +187,18 @@ impl fmt::Debug for P256Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("P256Key(..)")
     }
+}
+
+/// A certificate chain with the key that it certifies, which is for the caller to make sure of.
+///
+/// # Errors
+/// When rustls does not take the key.
+pub fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: &P256Key,
+) -> Result<CertifiedKey, rustls::Error> {
+    let signing = ring::sign::any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.pkcs8()))?;
+    Ok(CertifiedKey::new(chain, signing))
 }
 
 #[cfg(test)]

@@ -8,24 +8,32 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
-use crate::{keys::P256Key, name::DomainName};
+use crate::{
+    keys::P256Key,
+    name::{DomainName, Subject},
+};
 
-/// What is to be certified: that `key` belongs to `name`.
+/// What is to be certified: that `key` belongs to `subject`.
 #[derive(Debug, Clone)]
 pub struct CertificateRequest {
-    name: DomainName,
+    subject: Subject,
     key: Arc<P256Key>,
 }
 
 impl CertificateRequest {
-    /// A request for one name.
-    pub fn new(name: DomainName, key: Arc<P256Key>) -> Self {
-        Self { name, key }
+    /// A request for one subject.
+    pub fn new(subject: Subject, key: Arc<P256Key>) -> Self {
+        Self { subject, key }
     }
 
-    /// The name.
+    /// What it is for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Its domain.
     pub fn name(&self) -> &DomainName {
-        &self.name
+        self.subject.domain()
     }
 
     /// The key pair, of which the issuer sees the public half.
@@ -33,13 +41,13 @@ impl CertificateRequest {
         &self.key
     }
 
-    /// DER of a signing request (PKCS#10) for exactly this name and key.
+    /// DER of a signing request (PKCS#10) for exactly these names and this key.
     ///
     /// # Errors
     /// [`IssueError::Request`] when it cannot be made.
     pub fn csr(&self) -> Result<Vec<u8>, IssueError> {
-        let unmade = |e: rcgen::Error| IssueError::Request { name: self.name.clone(), what: e.to_string() };
-        let mut params = CertificateParams::new(vec![self.name.to_string()]).map_err(unmade)?;
+        let unmade = |e: rcgen::Error| IssueError::Request { name: self.name().clone(), what: e.to_string() };
+        let mut params = CertificateParams::new(self.subject.dns_names()).map_err(unmade)?;
         // Authorities look at the alternative names alone, and rcgen would put a name of its own into the subject.
         params.distinguished_name = DistinguishedName::new();
         let key = signing_key(&self.key).map_err(unmade)?;
@@ -48,7 +56,10 @@ impl CertificateRequest {
 }
 
 /// `key` as rcgen holds it.
-pub(crate) fn signing_key(key: &P256Key) -> Result<KeyPair, rcgen::Error> {
+///
+/// # Errors
+/// When rcgen does not take it.
+pub fn signing_key(key: &P256Key) -> Result<KeyPair, rcgen::Error> {
     KeyPair::from_pkcs8_der_and_sign_algo(&key.pkcs8(), &rcgen::PKCS_ECDSA_P256_SHA256)
 }
 

@@ -19,9 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     issuer::signing_key,
-    keys::{KeyError, P256Key},
+    keys::{KeyError, P256Key, certified_key},
     name::DomainName,
-    tls,
 };
 
 /// Why a challenge cannot be answered.
@@ -107,7 +106,7 @@ fn certificate(
     params.distinguished_name = DistinguishedName::new();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(&key_authorization)];
     let certificate = params.self_signed(&signing_key(&key)?)?;
-    Ok(tls::certified_key(vec![certificate.der().clone()], &key)?)
+    Ok(certified_key(vec![certificate.der().clone()], &key)?)
 }
 
 #[cfg(test)]
