@@ -132,7 +132,7 @@ async fn routes(State(api): Shared) -> ApiJson<Vec<Route>> {
 }
 
 async fn certificates(State(api): Shared) -> ApiJson<Vec<IssuedCertificate>> {
-    ApiJson(api.certificates.all().iter().map(|certificate| certificate.record()).collect())
+    ApiJson(api.certificates.all().iter().map(|served| served.certificate.record(served.app)).collect())
 }
 
 impl From<RegisterError> for ApiError {

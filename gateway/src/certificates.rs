@@ -11,7 +11,7 @@ use alloy::primitives::{Address, B256};
 use mandate_acme::{
     issuer::Issued,
     keys::{P256Key, certified_key},
-    name::DomainName,
+    name::{DomainName, Subject},
 };
 use mandate_model::wire::gateway::IssuedCertificate;
 use rustls::{
@@ -41,9 +41,9 @@ pub enum CertificateError {
     /// Not X.509.
     #[error("the certificate cannot be parsed")]
     Malformed,
-    /// For other names than the one asked for.
+    /// For other names than those asked for.
     #[error("the certificate is not for {0} alone")]
-    Names(DomainName),
+    Names(Subject),
     /// For another key.
     #[error("the certificate is for another key than the gateway's")]
     Key,
@@ -59,11 +59,10 @@ pub enum CertificateError {
     },
 }
 
-/// A certificate that was checked: for this name alone, for the gateway's key, and valid at the time of the check.
+/// A certificate that was checked: for this subject alone, for the gateway's key, and valid at the time of the check.
 #[derive(Clone)]
 pub struct Certificate {
-    name: DomainName,
-    app: Address,
+    subject: Subject,
     issued: Issued,
     key: Arc<CertifiedKey>,
     not_before: u64,
@@ -72,8 +71,7 @@ pub struct Certificate {
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, app, not_after, .. } = self;
-        write!(f, "Certificate({name} for {app} until {not_after})")
+        write!(f, "Certificate({} until {})", self.subject, self.not_after)
     }
 }
 
@@ -83,8 +81,7 @@ impl Certificate {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn check(
-        name: DomainName,
-        app: Address,
+        subject: Subject,
         issued: Issued,
         key: &P256Key,
         now: u64,
@@ -94,26 +91,31 @@ impl Certificate {
             return Err(CertificateError::Chain);
         }
         let leaf = chain.first().ok_or(CertificateError::Chain)?;
-        let (not_before, not_after) = check_leaf(leaf, &name, key, now)?;
+        let (not_before, not_after) = check_leaf(leaf, &subject, key, now)?;
         let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
-        Ok(Self { name, app, issued, key: Arc::new(key), not_before, not_after })
+        Ok(Self { subject, issued, key: Arc::new(key), not_before, not_after })
     }
 
-    /// The domain.
+    /// What it is for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Its domain.
     pub fn name(&self) -> &DomainName {
-        &self.name
+        self.subject.domain()
     }
 
-    /// The app that it serves.
-    pub fn app(&self) -> Address {
-        self.app
+    /// As the issuer gave it.
+    pub fn issued(&self) -> &Issued {
+        &self.issued
     }
 
-    /// As it is kept.
-    pub fn kept(&self) -> Kept {
-        Kept { name: self.name.clone(), app: self.app, issued: self.issued.clone() }
+    /// The key with the chain, as rustls serves it.
+    pub fn key(&self) -> &Arc<CertifiedKey> {
+        &self.key
     }
 
     /// Whether it is past two thirds of its life, when it is time for the next one.
@@ -127,14 +129,14 @@ impl Certificate {
         now >= self.not_after
     }
 
-    /// What the registry records of it.
-    pub fn record(&self) -> IssuedCertificate {
+    /// What the registry records of it when it serves `app`.
+    pub fn record(&self, app: Address) -> IssuedCertificate {
         let leaf = self.issued.chain.first().map(|der| der.as_ref()).unwrap_or_default();
         let spki =
             X509Certificate::from_der(leaf).map(|(_, c)| sha256(c.public_key().raw)).unwrap_or_default();
         IssuedCertificate {
-            name: self.name.to_string(),
-            app: self.app,
+            name: self.name().to_string(),
+            app,
             issuer: self.issued.issuer.clone(),
             account_uri: self.issued.account_uri.clone(),
             fingerprint: sha256(leaf),
@@ -150,7 +152,7 @@ fn sha256(bytes: &[u8]) -> B256 {
 
 fn check_leaf(
     leaf: &[u8],
-    name: &DomainName,
+    subject: &Subject,
     key: &P256Key,
     now: u64,
 ) -> Result<(u64, u64), CertificateError> {
@@ -160,8 +162,8 @@ fn check_leaf(
     }
     let names = parsed.subject_alternative_name().map_err(|_| CertificateError::Malformed)?;
     let names = names.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
-    if !matches!(names, [GeneralName::DNSName(only)] if *only == name.as_str()) {
-        return Err(CertificateError::Names(name.clone()));
+    if !are_exactly(names, &subject.dns_names()) {
+        return Err(CertificateError::Names(subject.clone()));
     }
     if parsed.public_key().raw != key.spki() {
         return Err(CertificateError::Key);
@@ -176,48 +178,78 @@ fn check_leaf(
     }
 }
 
+/// Whether `names` are `expected`, each once and in whatever order, and nothing else.
+fn are_exactly(names: &[GeneralName<'_>], expected: &[String]) -> bool {
+    let is_there = |name: &String| names.iter().any(|n| matches!(n, GeneralName::DNSName(n) if n == name));
+    names.len() == expected.len() && expected.iter().all(is_there)
+}
+
 /// A domain that is served.
 #[derive(Debug, Clone)]
 pub struct Served {
+    /// The app that holds it.
+    pub app: Address,
     /// Its certificate.
     pub certificate: Certificate,
     /// Cancelled when the domain is taken away; every connection to it ends with it.
     pub ended: CancellationToken,
 }
 
-/// The domains that are served, each with one certificate.
+impl Served {
+    /// As it is kept.
+    pub fn kept(&self) -> Kept {
+        let name = self.certificate.name().clone();
+        Kept { name, app: self.app, issued: self.certificate.issued.clone() }
+    }
+}
+
+/// What is served: domains, each with one certificate, and the gateway's own names.
 #[derive(Debug, Default)]
-pub struct Certificates(RwLock<HashMap<DomainName, Served>>);
+pub struct Certificates {
+    domains: RwLock<HashMap<DomainName, Served>>,
+    base: RwLock<Option<Certificate>>,
+}
 
 impl Certificates {
     fn read(&self) -> RwLockReadGuard<'_, HashMap<DomainName, Served>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.domains.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<DomainName, Served>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.domains.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves it from now on. Connections go on when it merely follows another certificate of the same app, and end when
     /// the domain has changed hands.
-    pub fn install(&self, certificate: Certificate) {
+    pub fn install(&self, app: Address, certificate: Certificate) {
         let mut served = self.write();
         let before = served.remove(certificate.name());
         let ended = match before {
-            Some(before) if before.certificate.app == certificate.app => before.ended,
+            Some(before) if before.app == app => before.ended,
             before => {
                 before.inspect(|b| b.ended.cancel());
                 CancellationToken::new()
             }
         };
-        served.insert(certificate.name.clone(), Served { certificate, ended });
+        served.insert(certificate.name().clone(), Served { app, certificate, ended });
         metrics::gauge!("mandate_gateway_certificates").set(served.len() as f64);
+    }
+
+    /// Serves the gateway's own names with it from now on.
+    pub fn install_base(&self, certificate: Certificate) {
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
+    }
+
+    /// The certificate of the gateway's own names, while it is valid at `now`.
+    pub fn base(&self, now: u64) -> Option<Certificate> {
+        let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
+        base.clone().filter(|certificate| !certificate.is_expired(now))
     }
 
     /// Stops serving a domain to `app` and ends its connections. False when it was not served to that app.
     pub fn remove(&self, name: &DomainName, app: Address) -> bool {
         let mut served = self.write();
-        if served.get(name).is_none_or(|s| s.certificate.app != app) {
+        if served.get(name).is_none_or(|s| s.app != app) {
             return false;
         }
         let removed = served.remove(name).inspect(|s| s.ended.cancel());
@@ -230,18 +262,25 @@ impl Certificates {
         self.read().get(name).filter(|s| !s.certificate.is_expired(now)).cloned()
     }
 
-    /// Every certificate, in the order of the names.
-    pub fn all(&self) -> Vec<Certificate> {
-        let mut all: Vec<_> = self.read().values().map(|s| s.certificate.clone()).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
+    /// Every domain, in the order of the names.
+    pub fn all(&self) -> Vec<Served> {
+        let mut all: Vec<_> = self.read().values().cloned().collect();
+        all.sort_by(|a, b| a.certificate.name().cmp(b.certificate.name()));
         all
+    }
+
+    fn key_for(&self, name: &DomainName) -> Option<Arc<CertifiedKey>> {
+        let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(certificate) = base.as_ref().filter(|base| name.is_within(base.name())) {
+            return Some(Arc::clone(&certificate.key));
+        }
+        self.read().get(name).map(|served| Arc::clone(&served.certificate.key))
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = DomainName::try_from(hello.server_name()?.to_ascii_lowercase().as_str()).ok()?;
-        self.read().get(&name).map(|s| Arc::clone(&s.certificate.key))
+        self.key_for(&DomainName::try_from(hello.server_name()?.to_ascii_lowercase().as_str()).ok()?)
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Settings {
     pub api_listen: SocketAddr,
     /// The domain under which apps and instances are reached by id.
     pub base_domain: DomainName,
+    /// Whether the gateway obtains a wildcard certificate for the base domain, which needs DNS-01.
+    #[serde(default)]
+    pub base_certificate: bool,
     /// Where certificates are kept across restarts, without their keys. Ordered anew when unset.
     #[serde(default)]
     pub certificates: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl Settings {
             tls_listen,
             api_listen,
             base_domain,
+            base_certificate: false,
             certificates: None,
             lease: lease(),
             review: review(),

@@ -105,7 +105,8 @@ pub struct Domains {
     dir: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     base: DomainName,
-    orders: Mutex<HashMap<DomainName, Arc<tokio::sync::Mutex<Attempts>>>>,
+    base_certificate: bool,
+    orders: Mutex<HashMap<Subject, Arc<tokio::sync::Mutex<Attempts>>>>,
     unconfirmed: Mutex<Vec<Kept>>,
 }
 
@@ -132,6 +133,7 @@ impl Domains {
             dir: None,
             clock,
             base,
+            base_certificate: false,
             orders: Mutex::default(),
             unconfirmed: Mutex::default(),
         }
@@ -141,6 +143,12 @@ impl Domains {
     #[must_use]
     pub fn kept_in(self, dir: Option<PathBuf>) -> Self {
         Self { dir, ..self }
+    }
+
+    /// Whether the gateway's own names get a certificate: a wildcard, which an authority gives by DNS-01 alone.
+    #[must_use]
+    pub fn with_base_certificate(self, base_certificate: bool) -> Self {
+        Self { base_certificate, ..self }
     }
 
     /// Reads the certificates that were kept. Each is served once the registry confirms it, by [`Domains::review`].
@@ -165,20 +173,31 @@ impl Domains {
     pub async fn order(&self, name: &str) -> Result<IssuedCertificate, OrderError> {
         let name = self.parse(name)?;
         let app = self.holder(&name).await?;
-        let attempts = self.attempts(&name);
+        let attempts = self.attempts(&Subject::Domain(name.clone()));
         // One order per name at a time: whoever waited finds the certificate there.
         let mut attempts = attempts.lock().await;
         let now = self.clock.unix();
         self.adopt(&name, Some(app)).await;
-        let served = self.certificates.find(&name, now).map(|served| served.certificate);
-        if let Some(served) = served.filter(|served| served.app() == app && !served.is_due(now)) {
-            return Ok(served.record());
+        let served = self.certificates.find(&name, now);
+        if let Some(served) = served.filter(|s| s.app == app && !s.certificate.is_due(now)) {
+            return Ok(served.certificate.record(app));
         }
+        self.attempt(&name, &mut attempts, self.obtain(&name, app)).await
+    }
+
+    /// Makes an attempt, unless it is too soon after those that failed.
+    async fn attempt<T>(
+        &self,
+        name: &DomainName,
+        attempts: &mut Attempts,
+        attempt: impl Future<Output = Result<T, OrderError>>,
+    ) -> Result<T, OrderError> {
         let monotonic = self.clock.monotonic();
         if monotonic < attempts.not_before {
-            return Err(OrderError::TooSoon { name, after: attempts.not_before.saturating_sub(monotonic) });
+            let after = attempts.not_before.saturating_sub(monotonic);
+            return Err(OrderError::TooSoon { name: name.clone(), after });
         }
-        let obtained = self.obtain(&name, app).await;
+        let obtained = attempt.await;
         match &obtained {
             Ok(_) => *attempts = Attempts::default(),
             // That the gateway's own keys are not to be had yet says nothing about the authority.
@@ -186,7 +205,7 @@ impl Domains {
             Err(error) => {
                 attempts.failures = attempts.failures.saturating_add(1);
                 attempts.not_before = self.clock.monotonic().saturating_add(pause_after(attempts.failures));
-                tracing::warn!(%name, %app, %error, failures = attempts.failures, "no certificate");
+                tracing::warn!(%name, %error, failures = attempts.failures, "no certificate");
             }
         }
         metrics::counter!("mandate_gateway_orders_total", "outcome" => if obtained.is_ok() { "issued" } else { "failed" })
@@ -215,23 +234,21 @@ impl Domains {
         }
     }
 
-    fn attempts(&self, name: &DomainName) -> Arc<tokio::sync::Mutex<Attempts>> {
+    fn attempts(&self, subject: &Subject) -> Arc<tokio::sync::Mutex<Attempts>> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.len() >= MAX_ATTEMPTS {
             // Only approved names get here. Those under way are kept, the pauses of the others are forgotten.
             orders.retain(|_, attempts| Arc::strong_count(attempts) > 1);
         }
-        Arc::clone(orders.entry(name.clone()).or_default())
+        Arc::clone(orders.entry(subject.clone()).or_default())
     }
 
-    async fn key(&self, name: &DomainName, app: Address) -> Result<Arc<P256Key>, KeyError> {
-        // The app is in the path, so a domain that moves to another app gets another key.
-        let material = self.keys.key(&format!("certificate/{}/{name}", hex::encode(app)), P256).await?;
-        P256Key::derive(&material).map(Arc::new)
+    async fn key(&self, path: &str) -> Result<Arc<P256Key>, KeyError> {
+        P256Key::derive(&self.keys.key(path, P256).await?).map(Arc::new)
     }
 
     async fn obtain(&self, name: &DomainName, app: Address) -> Result<IssuedCertificate, OrderError> {
-        let key = self.key(name, app).await?;
+        let key = self.key(&path_of(name, app)).await?;
         let request = CertificateRequest::new(Subject::Domain(name.clone()), Arc::clone(&key));
         let issued = self.issuer.issue(&request).await?;
         // Validation takes its time: what was approved before may have been released since.
@@ -239,26 +256,52 @@ impl Domains {
             return Err(OrderError::Changing { name: name.clone() });
         }
         let now = self.clock.unix();
-        let certificate = Certificate::check(name.clone(), app, issued, &key, now)?;
-        let record = certificate.record();
-        let before = self.certificates.find(name, now).map(|served| served.certificate);
-        if let Some(others) = before.filter(|before| before.app() != app) {
+        let certificate = Certificate::check(request.subject().clone(), issued, &key, now)?;
+        let record = certificate.record(app);
+        if let Some(others) = self.certificates.find(name, now).filter(|before| before.app != app) {
             self.unconfirmed().push(others.kept());
         }
-        self.certificates.install(certificate.clone());
+        self.certificates.install(app, certificate.clone());
         tracing::info!(%name, %app, fingerprint = %record.fingerprint, not_after = record.not_after, "certificate issued");
-        self.on_disk(move |dir| disk::keep(dir, &certificate)).await;
+        self.on_disk(move |dir| disk::keep(dir, app, &certificate)).await;
         Ok(record)
+    }
+
+    /// Orders the certificate of the gateway's own names when there is none or it is due.
+    async fn review_base(&self) -> Option<String> {
+        let now = self.clock.unix();
+        if !self.base_certificate || self.certificates.base(now).is_some_and(|base| !base.is_due(now)) {
+            return None;
+        }
+        let attempts = self.attempts(&Subject::Wildcard(self.base.clone()));
+        let mut attempts = attempts.lock().await;
+        self.attempt(&self.base, &mut attempts, self.obtain_base()).await.err().map(|error| error.to_string())
+    }
+
+    async fn obtain_base(&self) -> Result<(), OrderError> {
+        let key = self.key(&format!("certificate/base/{}", self.base)).await?;
+        let request = CertificateRequest::new(Subject::Wildcard(self.base.clone()), Arc::clone(&key));
+        let issued = self.issuer.issue(&request).await?;
+        let certificate = Certificate::check(request.subject().clone(), issued, &key, self.clock.unix())?;
+        tracing::info!(?certificate, "certificate of the gateway's own names issued");
+        self.certificates.install_base(certificate);
+        Ok(())
     }
 
     /// Looks at every domain again: serves what is confirmed now, drops what was released, renews what is due. Undecided
     /// answers change nothing (G-6). Gives the first problem, if there was one.
     pub async fn review(&self) -> Option<String> {
+        // Neither waits for the other: an order takes its time.
+        let (base, domains) = futures::join!(self.review_base(), self.review_domains());
+        base.or(domains)
+    }
+
+    async fn review_domains(&self) -> Option<String> {
         let kept = stream::iter(self.unconfirmed().clone());
         let kept = kept.map(|kept| self.review_kept(kept.name)).buffer_unordered(PARALLEL);
         let problem = kept.fold(None, async |first, one| first.or(one)).await;
         let served = stream::iter(self.certificates.all());
-        let served = served.map(|certificate| self.review_served(certificate)).buffer_unordered(PARALLEL);
+        let served = served.map(|served| self.review_served(served)).buffer_unordered(PARALLEL);
         served.fold(problem, async |first, one| first.or(one)).await
     }
 
@@ -275,6 +318,11 @@ impl Domains {
             tracing::error!(%error, "certificate directory");
         }
     }
+}
+
+/// The app is in the path, so a domain that moves to another app gets another key.
+fn path_of(name: &DomainName, app: Address) -> String {
+    format!("certificate/{}/{name}", hex::encode(app))
 }
 
 fn pause_after(failures: u32) -> Duration {

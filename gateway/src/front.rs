@@ -228,7 +228,7 @@ impl Front {
         ahead: Bytes,
         client: Stream,
     ) -> Result<End, (Refusal, Stream)> {
-        let (route, upstream) = match self.dial_pinned(served.certificate.app(), &name, &hello).await {
+        let (route, upstream) = match self.dial_pinned(served.app, &name, &hello).await {
             Ok(dialled) => dialled,
             Err(refusal) => return Err((refusal, client)),
         };

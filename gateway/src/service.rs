@@ -94,7 +94,8 @@ impl Gateway {
         let base = settings.base_domain.clone();
         let clock = Arc::clone(&ambient.clock);
         let domains = Domains::new(Arc::clone(&chain), keys, issuer, Arc::clone(&clock), base.clone())
-            .kept_in(settings.certificates.clone());
+            .kept_in(settings.certificates.clone())
+            .with_base_certificate(settings.base_certificate);
         let domains = Arc::new(domains);
         domains.restore()?;
 

@@ -80,12 +80,12 @@ impl TryFrom<Entry> for Kept {
 ///
 /// # Errors
 /// The file system's.
-pub(crate) fn keep(dir: &Path, certificate: &Certificate) -> Result<(), DiskError> {
-    let path = path_of(dir, &certificate.name);
+pub(crate) fn keep(dir: &Path, app: Address, certificate: &Certificate) -> Result<(), DiskError> {
+    let path = path_of(dir, certificate.name());
     let failed = |source| DiskError::Io { path: path.clone(), source };
     let entry = Entry {
-        name: certificate.name.to_string(),
-        app: certificate.app,
+        name: certificate.name().to_string(),
+        app,
         issuer: certificate.issued.issuer.clone(),
         account_uri: certificate.issued.account_uri.clone(),
         chain: certificate.issued.chain.iter().map(|der| Bytes::copy_from_slice(der)).collect(),

@@ -28,7 +28,11 @@ fn issued(names: &[&str], key: &P256Key) -> Issued {
 }
 
 fn check(issued: Issued, now: u64) -> Result<Certificate, CertificateError> {
-    Certificate::check(name(), Address::ZERO, issued, &key(1), now)
+    Certificate::check(Subject::Domain(name()), issued, &key(1), now)
+}
+
+fn check_base(names: &[&str]) -> Result<Certificate, CertificateError> {
+    Certificate::check(Subject::Wildcard(name()), issued(names, &key(1)), &key(1), FROM)
 }
 
 #[test]
@@ -47,7 +51,10 @@ fn certificate_counts_only_within_its_dates() {
 #[test]
 fn certificate_counts_only_for_the_one_name_and_key() {
     for names in [&["other.org"][..], &["app.example.org", "other.org"], &["*.example.org"], &[]] {
-        assert_eq!(check(issued(names, &key(1)), FROM).unwrap_err(), CertificateError::Names(name()));
+        assert_eq!(
+            check(issued(names, &key(1)), FROM).unwrap_err(),
+            CertificateError::Names(Subject::Domain(name()))
+        );
     }
     assert_eq!(check(issued(&["app.example.org"], &key(2)), FROM).unwrap_err(), CertificateError::Key);
 }
@@ -67,7 +74,7 @@ fn malformed_chains_are_refused() {
 #[test]
 fn expired_certificate_is_not_found() {
     let certificates = Certificates::default();
-    certificates.install(check(issued(&["app.example.org"], &key(1)), FROM).unwrap());
+    certificates.install(Address::ZERO, check(issued(&["app.example.org"], &key(1)), FROM).unwrap());
     assert!(certificates.find(&name(), TO - 1).is_some());
     assert!(certificates.find(&name(), TO).is_none());
 }
@@ -77,14 +84,43 @@ fn kept_certificates_are_read_back_and_expired_ones_do_not_pass_the_check() {
     let dir = tempfile::tempdir().unwrap();
     assert!(disk::all(&dir.path().join("none")).unwrap().is_empty());
     let certificate = check(issued(&["app.example.org"], &key(1)), FROM).unwrap();
-    disk::keep(dir.path(), &certificate).unwrap();
-    disk::keep(dir.path(), &certificate).unwrap();
+    disk::keep(dir.path(), Address::ZERO, &certificate).unwrap();
+    disk::keep(dir.path(), Address::ZERO, &certificate).unwrap();
     let kept = disk::all(dir.path()).unwrap();
     assert_eq!((kept.len(), &kept[0].name, kept[0].app), (1, &name(), Address::ZERO));
     let checked = check(kept[0].issued.clone(), FROM).unwrap();
-    assert_eq!(checked.record(), certificate.record());
+    assert_eq!(checked.record(Address::ZERO), certificate.record(Address::ZERO));
     assert!(matches!(check(kept[0].issued.clone(), TO), Err(CertificateError::Dates { .. })));
     disk::forget(dir.path(), &name()).unwrap();
     disk::forget(dir.path(), &name()).unwrap();
     assert!(disk::all(dir.path()).unwrap().is_empty());
+}
+
+#[test]
+fn wildcard_counts_for_the_base_and_one_label_and_for_nothing_else() {
+    check_base(&["app.example.org", "*.app.example.org"]).unwrap();
+    check_base(&["*.app.example.org", "app.example.org"]).unwrap();
+    for names in [
+        &["app.example.org"][..],
+        &["*.app.example.org"],
+        &["*.app.example.org", "*.app.example.org"],
+        &["app.example.org", "*.example.org"],
+        &["app.example.org", "*.app.example.org", "other.org"],
+    ] {
+        let refused = CertificateError::Names(Subject::Wildcard(name()));
+        assert_eq!(check_base(names).unwrap_err(), refused, "{names:?}");
+    }
+}
+
+#[test]
+fn gateways_own_names_are_answered_with_the_wildcard_and_domains_with_theirs() {
+    let certificates = Certificates::default();
+    let of = |name: &str| certificates.key_for(&DomainName::try_from(name).unwrap());
+    assert!(of("app.example.org").is_none() && certificates.base(FROM).is_none());
+    let base = check_base(&["app.example.org", "*.app.example.org"]).unwrap();
+    certificates.install_base(base.clone());
+    let is_base = |name| of(name).is_some_and(|key| Arc::ptr_eq(&key, base.key()));
+    assert!(is_base("app.example.org") && is_base("x.app.example.org"));
+    assert!(!is_base("xapp.example.org") && !is_base("example.org"));
+    assert!(certificates.base(TO - 1).is_some() && certificates.base(TO).is_none());
 }

@@ -3,12 +3,15 @@
 //! the head shows it (G-7), and its certificate is revoked once that is final.
 
 use alloy::primitives::{Address, keccak256};
-use mandate_acme::{issuer::IssueError, name::DomainName};
+use mandate_acme::{
+    issuer::IssueError,
+    name::{DomainName, Subject},
+};
 use mandate_model::wire::gateway::{DomainRelease, ReleaseEffect};
 
-use super::{Domains, OrderError};
+use super::{Domains, OrderError, path_of};
 use crate::{
-    certificates::{Certificate, Kept},
+    certificates::{Certificate, Kept, Served},
     chain::At,
 };
 
@@ -17,8 +20,8 @@ impl Domains {
     pub async fn release(&self, notice: &DomainRelease) -> ReleaseEffect {
         let Some(name) = self.known(notice) else { return ReleaseEffect::default() };
         let mut problem = None;
-        if let Some(certificate) = self.served(&name) {
-            problem = self.review_served(certificate).await;
+        if let Some(served) = self.served(&name) {
+            problem = self.review_served(served).await;
         }
         problem = problem.or(self.review_kept(name.clone()).await);
         let served = self.served(&name).is_some();
@@ -32,12 +35,12 @@ impl Domains {
     /// The name behind the notice's hash, when there is a certificate for it here.
     fn known(&self, notice: &DomainRelease) -> Option<DomainName> {
         let is_it = |name: &DomainName| keccak256(name.as_str()) == notice.domain_hash;
-        let served = self.certificates.all().iter().map(|c| c.name().clone()).find(is_it);
+        let served = self.certificates.all().iter().map(|s| s.certificate.name().clone()).find(is_it);
         served.or_else(|| self.unconfirmed().iter().map(|kept| kept.name.clone()).find(is_it))
     }
 
-    fn served(&self, name: &DomainName) -> Option<Certificate> {
-        self.certificates.find(name, self.clock.unix()).map(|served| served.certificate)
+    fn served(&self, name: &DomainName) -> Option<Served> {
+        self.certificates.find(name, self.clock.unix())
     }
 
     async fn is_behind(&self, name: &DomainName, block: u64) -> bool {
@@ -51,7 +54,7 @@ impl Domains {
         if !self.unconfirmed().iter().any(|kept| kept.name == name) {
             return None;
         }
-        let attempts = self.attempts(&name);
+        let attempts = self.attempts(&Subject::Domain(name.clone()));
         let _one_at_a_time = attempts.lock().await;
         match self.holder(&name).await {
             Ok(app) => self.adopt(&name, Some(app)).await,
@@ -66,11 +69,11 @@ impl Domains {
     /// stays kept. Gives what stands in the way.
     pub(super) async fn adopt(&self, name: &DomainName, app: Option<Address>) -> Option<String> {
         let kept = self.unconfirmed().iter().find(|kept| kept.name == *name).cloned()?;
-        let key = self.key(name, kept.app).await.ok()?;
-        let checked =
-            Certificate::check(name.clone(), kept.app, kept.issued.clone(), &key, self.clock.unix());
+        let key = self.key(&path_of(name, kept.app)).await.ok()?;
+        let subject = Subject::Domain(name.clone());
+        let checked = Certificate::check(subject, kept.issued.clone(), &key, self.clock.unix());
         match checked {
-            Ok(certificate) if Some(kept.app) == app => self.certificates.install(certificate),
+            Ok(certificate) if Some(kept.app) == app => self.certificates.install(kept.app, certificate),
             Ok(_) => {
                 if let Some(problem) = self.revoke(&kept).await {
                     return Some(problem);
@@ -110,8 +113,9 @@ impl Domains {
         }
     }
 
-    pub(super) async fn review_served(&self, certificate: Certificate) -> Option<String> {
-        let (name, app) = (certificate.name(), certificate.app());
+    pub(super) async fn review_served(&self, served: Served) -> Option<String> {
+        let Served { app, certificate, .. } = &served;
+        let (name, app) = (certificate.name(), *app);
         if certificate.is_expired(self.clock.unix()) {
             self.certificates.remove(name, app);
         }
@@ -119,7 +123,7 @@ impl Domains {
             Ok(holder) if holder.app != Some(app) => {
                 tracing::info!(%name, %app, block = holder.block.number, "domain was released");
                 if self.certificates.remove(name, app) {
-                    self.unconfirmed().push(certificate.kept());
+                    self.unconfirmed().push(served.kept());
                 }
                 None
             }

@@ -2,13 +2,13 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use mandate_gateway::{StartError, chain::At};
+use mandate_gateway::{Settings, StartError, chain::At};
 use rustls::AlertDescription;
 
 use crate::{
     instance::Instance,
     scripted::{Mischief, ScriptedChain, TestCa},
-    world::{APP, BASE, DOMAIN, OTHER_APP, World, alert, closed, greeting},
+    world::{APP, BASE, DOMAIN, NOW, OTHER_APP, World, alert, closed, greeting},
 };
 
 #[tokio::test]
@@ -195,4 +195,45 @@ async fn damaged_certificate_file_is_an_error_and_not_a_missing_certificate() {
     fs::write(&file, "{").unwrap();
     let error = restarted(dir.path(), &chain, &ca).await.err().unwrap().to_string();
     assert!(error.contains("damaged") && error.contains(&file.display().to_string()), "{error}");
+}
+
+/// A gateway that wants a certificate for its own names.
+async fn with_base(ca: &Arc<TestCa>) -> World {
+    let (chain, set) = (Arc::default(), |settings: &mut Settings| settings.base_certificate = true);
+    World::start_with(NOW, chain, Arc::clone(ca), set).await.unwrap()
+}
+
+/// Moves the clock until so many certificates were asked for.
+async fn until_asked(world: &World, times: usize) {
+    while world.ca.issued() < times {
+        world.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn gateways_own_names_are_ordered_at_the_start_and_only_when_they_are_wanted() {
+    let ca = TestCa::new();
+    let world = with_base(&ca).await;
+    until_asked(&world, 1).await;
+    reviewed(&world).await;
+    assert_eq!(ca.issued(), 1);
+    // The registry knows nothing of it, so it is not among the domains.
+    assert!(world.certificates().await.is_empty());
+
+    let world = World::start().await;
+    reviewed(&world).await;
+    assert_eq!(world.ca.issued(), 0);
+}
+
+#[tokio::test]
+async fn failed_order_for_the_gateways_own_names_is_repeated_after_a_pause() {
+    let ca = TestCa::new();
+    ca.set(Mischief::Refuses);
+    let world = with_base(&ca).await;
+    until_asked(&world, 2).await;
+    ca.set(Mischief::Nothing);
+    until_asked(&world, 3).await;
+    reviewed(&world).await;
+    assert_eq!(ca.issued(), 3);
 }

@@ -69,14 +69,23 @@ impl World {
         chain: Arc<ScriptedChain>,
         ca: Arc<TestCa>,
     ) -> Result<Self, StartError> {
+        Self::start_with(now, chain, ca, |settings| settings.certificates = certificates).await
+    }
+
+    pub async fn start_with(
+        now: u64,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+        set: impl FnOnce(&mut Settings),
+    ) -> Result<Self, StartError> {
         let pki = DevPki::from_seed([5; 32]);
         let clock = Arc::new(ManualClock::new(now));
         let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(free, free, DomainName::try_from(BASE).unwrap());
-        settings.certificates = certificates;
         // So that a test which moves the clock sees leases end and not idle connections.
         settings.idle_timeout = Duration::from_secs(86_400);
+        set(&mut settings);
         let (issuer, api) = (Arc::clone(&ca), Client::new(Arc::clone(&ambient.net)));
         let parts = Parts {
             ambient,
