@@ -126,7 +126,8 @@ impl AcmeIssuer {
                 return Err(self.refused(request, "the authority asks about another name").into());
             }
             let mut challenge = authorization.challenge(ChallengeType::TlsAlpn01).ok_or_else(|| {
-                IssueError::NoChallenge { issuer: self.config.issuer.clone(), name: request.name().clone() }
+                let (issuer, name) = (self.config.issuer.clone(), request.name().clone());
+                IssueError::NoChallenge { issuer, name, kind: "tls-alpn-01" }
             })?;
             let digest = challenge.key_authorization().digest().as_ref().try_into();
             let digest: [u8; 32] = digest.map_err(|_| Error::Crypto)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Who signs certificates, behind one trait: an ACME authority in earnest, something smaller where there is none.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
@@ -18,12 +18,24 @@ use crate::{
 pub struct CertificateRequest {
     subject: Subject,
     key: Arc<P256Key>,
+    predecessor: Option<CertificateDer<'static>>,
 }
 
 impl CertificateRequest {
     /// A request for one subject.
     pub fn new(subject: Subject, key: Arc<P256Key>) -> Self {
-        Self { subject, key }
+        Self { subject, key, predecessor: None }
+    }
+
+    /// For the renewal of `leaf`: the authority is told so (RFC 9773, section 5) when it knows renewals.
+    #[must_use]
+    pub fn replacing(self, leaf: Option<CertificateDer<'static>>) -> Self {
+        Self { predecessor: leaf, ..self }
+    }
+
+    /// The certificate that this one is to follow.
+    pub fn predecessor(&self) -> Option<&CertificateDer<'static>> {
+        self.predecessor.as_ref()
     }
 
     /// What it is for.
@@ -85,6 +97,33 @@ pub trait CertificateIssuer: Send + Sync + fmt::Debug {
         name: &'a DomainName,
         leaf: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<(), IssueError>>;
+
+    /// When the issuer would like this certificate, which it issued, to be renewed. `None` when it has no opinion.
+    fn renewal<'a>(
+        &'a self,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<RenewalWindow>, IssueError>> {
+        let _ = leaf;
+        futures::future::ready(Ok(None)).boxed()
+    }
+
+    /// Whether what DNS says about who may issue for `subject` still is what it should be, mended where that is possible.
+    /// For issuers to whom nobody's DNS matters there is nothing to look at.
+    fn check<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<(), IssueError>> {
+        let _ = subject;
+        futures::future::ready(Ok(())).boxed()
+    }
+}
+
+/// When an issuer suggests to renew a certificate (RFC 9773, section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RenewalWindow {
+    /// Not before, Unix seconds.
+    pub start: u64,
+    /// Not after, Unix seconds.
+    pub end: u64,
+    /// When to ask again, from now.
+    pub again_after: Duration,
 }
 
 /// Why there is no certificate.
@@ -117,12 +156,42 @@ pub enum IssueError {
         what: String,
     },
     /// The issuer offers no way to validate that this gateway knows.
-    #[error("{issuer} offers no tls-alpn-01 challenge for {name}")]
+    #[error("{issuer} offers no {kind} challenge for {name}")]
     NoChallenge {
         /// Who.
         issuer: String,
         /// For which name.
         name: DomainName,
+        /// Which way was looked for.
+        kind: &'static str,
+    },
+    /// What DNS says about who may issue for the name is not what it has to be.
+    #[error("CAA of {name}: {what}")]
+    Caa {
+        /// For which name.
+        name: DomainName,
+        /// What is wrong, and what has to be published.
+        what: String,
+    },
+    /// DNS could not be asked or changed; nothing is known about the name.
+    #[error("DNS for {name}: {what}")]
+    Dns {
+        /// For which name.
+        name: DomainName,
+        /// How it failed.
+        what: String,
+    },
+    /// The issuer wants to be left alone for a while.
+    #[error("{issuer} takes no order for {name} for another {}s: {what}", after.as_secs())]
+    RateLimited {
+        /// Who.
+        issuer: String,
+        /// For which name.
+        name: DomainName,
+        /// How long to wait.
+        after: Duration,
+        /// Its own words.
+        what: String,
     },
     /// It took too long.
     #[error("{issuer}: no certificate for {name} in time")]
