@@ -3,7 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mandate_acme::name::DomainName;
+use alloy::primitives::Address;
+use mandate_acme::name::{DomainName, NameError};
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
@@ -25,9 +26,11 @@ use crate::{
 /// The largest public key that is accepted: a little more than RSA 8192.
 const MAX_SPKI: usize = 2 << 10;
 const HTTPS: u16 = 443;
+/// Domains whose TLS one instance may end.
+const MAX_DOMAINS: usize = 16;
 
 /// Why a request to register is no such thing. What the evidence or the policy says is an [`Outcome`] instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RegisterError {
     /// More evidence than is read.
     #[error("evidence is larger than {MAX_EVIDENCE} bytes")]
@@ -38,6 +41,15 @@ pub enum RegisterError {
     /// Not a place.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// Not a domain that an app can have.
+    #[error("domains: {0}")]
+    Domain(#[from] NameError),
+    /// A name that belongs to the gateway.
+    #[error("domains: {0} lies under the gateway's base domain")]
+    Base(DomainName),
+    /// More domains than one instance may end the TLS of.
+    #[error("domains: more than {MAX_DOMAINS}")]
+    TooManyDomains,
 }
 
 /// Decides about routes.
@@ -66,6 +78,7 @@ impl Admission {
     /// When the request is malformed.
     pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse, RegisterError> {
         let upstream = Upstream::try_from(request.upstream.as_str())?;
+        let domains = parse_domains(&request.domains, &self.base)?;
         check_spki(&request.spki)?;
         if request.evidence.len() > MAX_EVIDENCE {
             return Err(RegisterError::EvidenceTooLarge);
@@ -74,9 +87,29 @@ impl Admission {
             Ok(verified) => Facts::from(&verified),
             Err(reason) => return Ok(self.answer(None, Outcome::Denied { reason })),
         };
-        let candidate = Candidate { facts, spki: request.spki.to_vec(), upstream };
+        let ingress = match self.own_domains(facts.app, domains).await {
+            Ok(ingress) => ingress,
+            Err(outcome) => return Ok(self.answer(None, outcome)),
+        };
+        let candidate = Candidate { facts, spki: request.spki.to_vec(), upstream, ingress };
         let (outcome, names) = self.admit(candidate).await;
         Ok(self.answer(names, outcome))
+    }
+
+    /// The domains whose TLS the instance wants to end itself must be its app's, by finalised state and still by the newest.
+    async fn own_domains(&self, app: Address, domains: Vec<DomainName>) -> Result<Vec<DomainName>, Outcome> {
+        for name in &domains {
+            for at in [At::Finalized, At::Head] {
+                let holder = self.chain.app_of(name, at).await;
+                let holder = holder.map_err(|undecided| Outcome::Undecided { why: undecided.to_string() })?;
+                if holder.app != Some(app) {
+                    let block = holder.block.number;
+                    let reason = format!("{name} is not approved for app {app} at block {block} ({at:?})");
+                    return Err(Outcome::Denied { reason: Reason::Request(reason) });
+                }
+            }
+        }
+        Ok(domains)
     }
 
     /// The evidence must bind the TLS key: otherwise anybody could register a key of his own with an instance's evidence.
@@ -130,6 +163,20 @@ impl Admission {
         };
         metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
         RegisterResponse { outcome, names: names.unwrap_or_default(), lease: self.lease.as_secs() }
+    }
+}
+
+fn parse_domains(texts: &[String], base: &DomainName) -> Result<Vec<DomainName>, RegisterError> {
+    if texts.len() > MAX_DOMAINS {
+        return Err(RegisterError::TooManyDomains);
+    }
+    let mut domains =
+        texts.iter().map(|text| DomainName::try_from(text.as_str())).collect::<Result<Vec<_>, _>>()?;
+    domains.sort();
+    domains.dedup();
+    match domains.iter().find(|name| name.is_within(base)) {
+        Some(name) => Err(RegisterError::Base(name.clone())),
+        None => Ok(domains),
     }
 }
 

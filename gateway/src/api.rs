@@ -3,16 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::{Router, extract::State, routing::post};
 use mandate_acme::issuer::IssueError;
 use mandate_model::wire::{
     gateway::{
         DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
-        RevocationEffect, Route,
+        RevocationEffect,
     },
     kms::{GrantNotice, RevocationNotice},
 };
@@ -21,10 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     admission::{Admission, RegisterError},
-    certificates::Certificates,
     domains::{Domains, OrderError},
     revocation::Revocations,
-    routes::Routes,
 };
 
 /// Registrations that are judged at a time: each holds up to a megabyte and asks the chain twice.
@@ -41,8 +35,6 @@ pub(crate) struct Api {
     pub(crate) admission: Admission,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) domains: Arc<Domains>,
-    pub(crate) certificates: Arc<Certificates>,
-    pub(crate) routes: Arc<Routes>,
     registrations: Semaphore,
     notices: Semaphore,
     orders: Semaphore,
@@ -52,8 +44,6 @@ impl Api {
     pub(crate) fn new(admission: Admission, domains: Arc<Domains>) -> Self {
         Self {
             revocations: Arc::clone(&admission.revocations),
-            certificates: Arc::clone(&domains.certificates),
-            routes: Arc::clone(&admission.routes),
             admission,
             domains,
             registrations: Semaphore::new(MAX_REGISTRATIONS),
@@ -73,8 +63,6 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/grants", post(grants))
         .route("/v1/domains", post(domains))
         .route("/v1/domains/release", post(release))
-        .route("/v1/routes", get(routes))
-        .route("/v1/certificates", get(certificates))
         .with_state(api)
         .merge(operations_router(health))
 }
@@ -110,7 +98,8 @@ async fn release(
     // Goes on when the caller hangs up: the authority may have been told already.
     let released = tokio::spawn(async move {
         let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
-        Ok(ApiJson(api.domains.release(&notice).await))
+        let (own, led) = tokio::join!(api.domains.release(&notice), api.revocations.release(&notice));
+        Ok(ApiJson(ReleaseEffect { served: own.served || led.served, pending: own.pending || led.pending }))
     });
     released.await.map_err(ApiError::internal)?
 }
@@ -127,19 +116,15 @@ async fn domains(
     ordered.await.map_err(ApiError::internal)?
 }
 
-async fn routes(State(api): Shared) -> ApiJson<Vec<Route>> {
-    ApiJson(api.routes.listing())
-}
-
-async fn certificates(State(api): Shared) -> ApiJson<Vec<IssuedCertificate>> {
-    ApiJson(api.certificates.all().iter().map(|served| served.certificate.record(served.app)).collect())
-}
-
 impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::EvidenceTooLarge => Self::too_large(error),
-            RegisterError::Spki | RegisterError::Upstream(_) => Self::bad_request(error),
+            RegisterError::Spki
+            | RegisterError::Upstream(_)
+            | RegisterError::Domain(_)
+            | RegisterError::Base(_)
+            | RegisterError::TooManyDomains => Self::bad_request(error),
         }
     }
 }

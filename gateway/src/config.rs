@@ -13,10 +13,10 @@ use mandate_runtime::{
 use mandate_witness::Fork;
 use serde::Deserialize;
 
-use crate::front::Limits;
+use crate::{front::Live, limits::Limits, network::Network};
 
 /// The whole file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What the gateway itself does.
@@ -30,13 +30,22 @@ pub struct Config {
     /// What evidence must lead to.
     #[serde(default)]
     pub attestation: AttestationConfig,
+    /// Where operators connect.
+    #[serde(default)]
+    pub admin: Option<AdminConfig>,
+    /// How much, how many and how long. May change while the gateway runs.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Who is believed, and where instances may be. May change while the gateway runs.
+    #[serde(default)]
+    pub network: Network,
     /// How it logs.
     #[serde(default)]
     pub log: LogConfig,
 }
 
 /// What the gateway itself does.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where clients connect.
@@ -57,18 +66,9 @@ pub struct Settings {
     /// How often every route and domain is judged anew without a notice.
     #[serde(default = "review", with = "duration")]
     pub review: Duration,
-    /// How long a client may take for a handshake.
-    #[serde(default = "handshake", with = "duration")]
-    pub handshake_timeout: Duration,
-    /// How long an instance may take to answer.
-    #[serde(default = "handshake", with = "duration")]
-    pub connect_timeout: Duration,
-    /// How long a connection may lie still.
-    #[serde(default = "idle", with = "duration")]
-    pub idle_timeout: Duration,
-    /// Connections at a time.
-    #[serde(default = "connections")]
-    pub max_connections: usize,
+    /// How often an instance that no client has reached meanwhile is asked whether it answers.
+    #[serde(default = "review", with = "duration")]
+    pub health_interval: Duration,
 }
 
 fn lease() -> Duration {
@@ -77,18 +77,6 @@ fn lease() -> Duration {
 
 fn review() -> Duration {
     Duration::from_secs(15)
-}
-
-fn handshake() -> Duration {
-    Duration::from_secs(10)
-}
-
-fn idle() -> Duration {
-    Duration::from_secs(300)
-}
-
-fn connections() -> usize {
-    8_192
 }
 
 impl Settings {
@@ -102,26 +90,23 @@ impl Settings {
             certificates: None,
             lease: lease(),
             review: review(),
-            handshake_timeout: handshake(),
-            connect_timeout: handshake(),
-            idle_timeout: idle(),
-            max_connections: connections(),
-        }
-    }
-
-    /// The bounds for connections.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            handshake: self.handshake_timeout,
-            connect: self.connect_timeout,
-            idle: self.idle_timeout,
-            connections: self.max_connections,
+            health_interval: review(),
         }
     }
 }
 
+/// Where operators connect. There is no such port unless this is set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    /// A loopback address: what is said here is not encrypted.
+    pub listen: SocketAddr,
+    /// A file, mode 0600, whose content every request shows as its bearer token (RFC 6750).
+    pub token_file: PathBuf,
+}
+
 /// Where the policy is, and who tells of it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
     /// EIP-155 id.
@@ -143,7 +128,7 @@ pub struct ChainConfig {
 }
 
 /// Who issues certificates.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcmeSection {
     /// URL of the ACME directory.
@@ -163,7 +148,7 @@ fn order() -> Duration {
 }
 
 /// Where the gateway's keys come from: exactly one of the two.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
     /// The guest agent's socket.
@@ -175,7 +160,7 @@ pub struct KeysConfig {
 }
 
 /// What evidence must lead to.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttestationConfig {
     /// Roots of development PKIs in place of the vendors' own.
@@ -187,7 +172,7 @@ pub struct AttestationConfig {
 }
 
 /// How it logs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
     /// Text or JSON.
@@ -208,24 +193,44 @@ impl Default for LogConfig {
     }
 }
 
+impl Config {
+    /// What may change while the gateway runs.
+    pub fn live(&self) -> Live {
+        Live { limits: self.limits.clone(), network: self.network.clone() }
+    }
+
+    /// The sections that differ in `other` and count only after a restart.
+    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let Self { gateway, chain, acme, keys, attestation, admin, log, limits: _, network: _ } = self;
+        let sections = [
+            ("gateway", *gateway == other.gateway),
+            ("chain", *chain == other.chain),
+            ("acme", *acme == other.acme),
+            ("keys", *keys == other.keys),
+            ("attestation", *attestation == other.attestation),
+            ("admin", *admin == other.admin),
+            ("log", *log == other.log),
+        ];
+        sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+    }
+}
+
 impl Validate for Settings {
     fn validate(&self, problems: &mut Problems) {
-        for (field, value) in [
-            ("lease", self.lease),
-            ("review", self.review),
-            ("handshake_timeout", self.handshake_timeout),
-            ("connect_timeout", self.connect_timeout),
-            ("idle_timeout", self.idle_timeout),
-        ] {
+        for (field, value) in
+            [("lease", self.lease), ("review", self.review), ("health_interval", self.health_interval)]
+        {
             problems.require(!value.is_zero(), format!("gateway.{field}"), "must not be zero");
         }
-        problems.require(self.max_connections > 0, "gateway.max_connections", "must not be zero");
     }
 }
 
 impl Validate for Config {
     fn validate(&self, problems: &mut Problems) {
         self.gateway.validate(problems);
+        self.limits.validate(problems);
+        let loopback = self.admin.as_ref().is_none_or(|admin| admin.listen.ip().is_loopback());
+        problems.require(loopback, "admin.listen", "must be a loopback address");
         let ChainConfig { endpoints, quorum, .. } = &self.chain;
         problems.require(!endpoints.is_empty(), "chain.endpoints", "must name at least one endpoint");
         let met = (1..=endpoints.len().max(1)).contains(quorum);

@@ -1,298 +1,311 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The TLS port: reads the server name of each connection and passes it through, ends its TLS, answers an ACME validation,
-//! or refuses it with an alert that says why.
+//! shows the gateway's own pages, or refuses it with an alert that says why.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::Address;
+use axum::Router;
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use mandate_acme::{ACME_TLS, challenge::ChallengeStore, name::DomainName};
 use mandate_runtime::{
     Ambient,
     clock::within,
-    net::{Listener, Stream},
+    http::{PeerKey, Rates},
+    net::{Listener, Peer, Stream},
 };
-use rustls::ServerConfig;
-use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    sync::Semaphore,
+    io::AsyncWriteExt,
+    sync::{Notify, watch},
     task::JoinSet,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    certificates::{Certificates, Served},
-    name::{IdName, Mode, Target},
-    proxy::{End, carry, unless},
-    routes::{Route, Routes},
+    certificates::Certificates,
+    limits::{Counts, Limits},
+    name::{Mode, Target},
+    network::Network,
+    proxy::End,
+    proxy_protocol,
+    routes::Routes,
     sni::{Hello, Rewind, read_hello},
-    tls,
 };
 
+mod access;
+mod dial;
+mod pages;
 mod refusal;
+mod serving;
 
+use access::Access;
+use dial::Dialler;
 pub use refusal::Refusal;
+use serving::{Configs, Ends};
 
 /// Many times what a ClientHello takes, post-quantum key shares included.
 pub const MAX_HELLO: usize = 32 << 10;
-const HTTPS: u16 = 443;
+/// Instances that are probed at a time.
+const PROBES: usize = 16;
 
-/// The bounds within which connections are served.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long a client may take for its ClientHello, and again for the rest of the handshake.
-    pub handshake: Duration,
-    /// How long an instance may take to accept a connection and prove its key.
-    pub connect: Duration,
-    /// How long nothing may move.
-    pub idle: Duration,
-    /// Connections at a time; more wait in the socket's backlog.
-    pub connections: usize,
+/// What may change while the gateway runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Live {
+    /// How much, how many and how long.
+    pub limits: Limits,
+    /// Who is believed, and where instances may be.
+    pub network: Network,
 }
 
-/// What serves the port.
+/// Tells of the present [`Live`].
+pub type Lives = watch::Receiver<Arc<Live>>;
+
+/// What the port serves from.
 #[derive(Debug)]
 pub struct Front {
     routes: Arc<Routes>,
     certificates: Arc<Certificates>,
     challenges: Arc<ChallengeStore>,
     ambient: Ambient,
-    limits: Limits,
     base: DomainName,
-    server: ServerConfig,
-    acme: Arc<ServerConfig>,
+    lives: Lives,
+    rates: std::sync::RwLock<(Arc<Live>, Rates)>,
+    from_address: Counts<PeerKey>,
+    dialler: Dialler,
+    configs: Configs,
+    pages: Router,
 }
 
-type Upstream = TlsStream<Stream>;
+/// What a [`Front`] serves from.
+#[derive(Debug)]
+pub struct Parts {
+    /// The ways to instances.
+    pub routes: Arc<Routes>,
+    /// What it shows clients.
+    pub certificates: Arc<Certificates>,
+    /// What it shows validating authorities.
+    pub challenges: Arc<ChallengeStore>,
+    /// Clock and sockets.
+    pub ambient: Ambient,
+    /// Under which ids are names.
+    pub base: DomainName,
+    /// What may change.
+    pub lives: Lives,
+    /// The ports that the gateway itself listens on: no instance is there.
+    pub own: Vec<std::net::SocketAddr>,
+    /// The gateway's own pages.
+    pub pages: Router,
+}
+
+/// A connection that was accepted, as it is served and logged.
+struct Client {
+    stream: Stream,
+    live: Arc<Live>,
+    access: Access,
+}
+
+impl Client {
+    /// The stream, for whoever answers from now on.
+    fn take(&mut self) -> Stream {
+        std::mem::replace(&mut self.stream, Stream::new(tokio::io::empty()))
+    }
+}
 
 impl Front {
     /// Serves what the tables hold at each moment.
     ///
     /// # Errors
     /// When the TLS provider lacks the protocol versions.
-    pub fn new(
-        routes: Arc<Routes>,
-        certificates: Arc<Certificates>,
-        challenges: Arc<ChallengeStore>,
-        ambient: Ambient,
-        limits: Limits,
-        base: DomainName,
-    ) -> Result<Self, rustls::Error> {
-        let server = tls::server(Arc::clone(&certificates) as _)?;
-        let acme = Arc::new(tls::acme_server(Arc::clone(&challenges) as _)?);
-        Ok(Self { routes, certificates, challenges, ambient, limits, base, server, acme })
+    pub fn new(parts: Parts) -> Result<Self, rustls::Error> {
+        let Parts { routes, certificates, challenges, ambient, base, lives, own, pages } = parts;
+        let configs = Configs::new(Arc::clone(&certificates), Arc::clone(&challenges))?;
+        let live = Arc::clone(&lives.borrow());
+        let rates = Rates::new(live.limits.rate(), Arc::clone(&ambient.clock));
+        let dialler = Dialler::new(Arc::clone(&routes), ambient.clone(), own);
+        Ok(Self {
+            routes,
+            certificates,
+            challenges,
+            ambient,
+            base,
+            lives,
+            rates: std::sync::RwLock::new((live, rates)),
+            from_address: Counts::default(),
+            dialler,
+            configs,
+            pages,
+        })
     }
 
-    /// Accepts until `stop` fires, then cuts off what is still open.
+    /// Accepts until `stop` fires, lets connections end for the drain timeout, then cuts off what is still open.
     pub async fn run(self: Arc<Self>, mut listener: Listener, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
+        let closed = Arc::new(Notify::new());
         let accept = async {
-            while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-                let (client, peer) = listener.accept().await;
+            loop {
                 while connections.try_join_next().is_some() {}
-                let this = Arc::clone(&self);
+                if connections.len() >= self.live().limits.connections {
+                    closed.notified().await;
+                    continue;
+                }
+                let (client, peer) = listener.accept().await;
+                let (this, closed) = (Arc::clone(&self), Arc::clone(&closed));
                 connections.spawn(async move {
-                    let ended = this.connection(client).await;
-                    tracing::debug!(%peer, ?ended, "connection");
-                    drop(permit);
+                    this.connection(client, peer).await;
+                    closed.notify_one();
                 });
             }
         };
         stop.run_until_cancelled(accept).await;
-        connections.shutdown().await;
+        drop(listener);
+        self.drain(connections).await;
     }
 
-    async fn connection(&self, mut client: Stream) -> Result<End, Refusal> {
-        let read =
-            within(self.ambient.clock.as_ref(), self.limits.handshake, read_hello(&mut client, MAX_HELLO))
-                .await;
-        let ended = match read {
-            None => Err((Refusal::Slow, client)),
-            Some(Err(e)) => Err((Refusal::from(e), client)),
-            Some(Ok((hello, ahead))) => self.route(hello, ahead, client).await,
+    async fn drain(&self, mut connections: JoinSet<()>) {
+        let patience = self.live().limits.drain_timeout;
+        let all = async { while connections.join_next().await.is_some() {} };
+        if within(self.ambient.clock.as_ref(), patience, all).await.is_none() {
+            tracing::warn!(connections = connections.len(), "cutting off connections that outlast the drain");
+            connections.shutdown().await;
+        }
+    }
+
+    /// Asks the instances that nobody has reached for `interval` whether they answer as they must.
+    pub async fn check_health(&self, interval: Duration) {
+        let now = self.ambient.clock.monotonic();
+        let live = self.live();
+        let silent =
+            self.routes.all().into_iter().filter(|route| now.saturating_sub(route.answered()) >= interval);
+        let probes = stream::iter(silent).map(|route| {
+            let live = Arc::clone(&live);
+            async move { self.dialler.probe(&route, &live).await }
+        });
+        let answered = probes.buffer_unordered(PROBES).filter(|ok| futures::future::ready(*ok)).count().await;
+        tracing::debug!(answered, "health checks");
+    }
+
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.lives.borrow())
+    }
+
+    async fn connection(&self, stream: Stream, peer: Peer) {
+        let access = Access::new(peer, Arc::clone(&self.ambient.clock));
+        let mut client = Client { stream, live: self.live(), access };
+        let ended = match self.admit(&mut client).await {
+            Ok(_counted) => self.greeted(&mut client).await,
+            Err(refusal) => Err(refusal),
         };
-        let ended = match ended {
-            Ok(end) => Ok(end),
-            Err((refusal, client)) => Err(self.refuse(refusal, client).await),
-        };
-        let label = ended.as_ref().map_or_else(Refusal::label, |end| end.label());
-        metrics::counter!("mandate_gateway_connections_total", "end" => label).increment(1);
-        ended
+        client.access.end(&ended);
+        if let Err(refusal) = ended {
+            self.refuse(&refusal, client).await;
+        }
+    }
+
+    /// Finds out who connects, and whether there is room for one more of theirs.
+    async fn admit(&self, client: &mut Client) -> Result<impl Drop + use<>, Refusal> {
+        let limits = &client.live.limits;
+        if client.access.ip().is_some_and(|ip| client.live.network.is_balancer(ip)) {
+            let read = proxy_protocol::read(&mut client.stream);
+            let read = within(self.ambient.clock.as_ref(), limits.handshake_timeout, read).await;
+            if let Some(address) = read.ok_or(Refusal::Slow)?? {
+                client.access.set_peer(Peer::Socket(address));
+            }
+        }
+        let key = PeerKey::from(client.access.peer());
+        self.rates(&client.live).take(key).map_err(|_| Refusal::OftenFromAddress)?;
+        self.from_address.enter(key, limits.connections_per_address).ok_or(Refusal::ManyFromAddress)
+    }
+
+    /// The buckets, made anew when the rate has changed.
+    fn rates(&self, live: &Arc<Live>) -> Rates {
+        let held = self.rates.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if Arc::ptr_eq(&held.0, live) || held.0.limits.rate() == live.limits.rate() {
+            return held.1.clone();
+        }
+        drop(held);
+        let fresh = Rates::new(live.limits.rate(), Arc::clone(&self.ambient.clock));
+        let mut held = self.rates.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *held = (Arc::clone(live), fresh.clone());
+        fresh
+    }
+
+    async fn greeted(&self, client: &mut Client) -> Result<End, Refusal> {
+        let read = read_hello(&mut client.stream, MAX_HELLO);
+        let read = within(self.ambient.clock.as_ref(), client.live.limits.handshake_timeout, read).await;
+        let (hello, ahead) = read.ok_or(Refusal::Slow)??;
+        let goal = self.goal(&hello, client)?;
+        self.serve(goal, ahead, client).await
     }
 
     /// The alert is a courtesy: whoever does not read it is not waited for.
-    async fn refuse(&self, refusal: Refusal, mut client: Stream) -> Refusal {
+    async fn refuse(&self, refusal: &Refusal, mut client: Client) {
         let alert = refusal.alert();
         let say = async {
-            client.write_all(&alert).await?;
-            client.shutdown().await
+            client.stream.write_all(&alert).await?;
+            client.stream.shutdown().await
         };
         if !alert.is_empty() {
-            let _ = within(self.ambient.clock.as_ref(), self.limits.handshake, say).await;
-        }
-        refusal
-    }
-
-    async fn route(&self, hello: Hello, ahead: Bytes, client: Stream) -> Result<End, (Refusal, Stream)> {
-        match self.target(&hello) {
-            Err(refusal) => Err((refusal, client)),
-            Ok(Goal::Pass(id)) => self.pass(id, ahead, client).await,
-            Ok(Goal::Validate) => Ok(self.validate(Rewind::new(ahead, client)).await),
-            Ok(Goal::Serve(name, served)) => {
-                let ended = served.ended.clone();
-                let whole = self.serve(name, &served, hello, ahead, client);
-                unless(&ended, whole).await.unwrap_or(Ok(End::Revoked))
-            }
+            let _ = within(self.ambient.clock.as_ref(), client.live.limits.handshake_timeout, say).await;
         }
     }
 
-    fn target(&self, hello: &Hello) -> Result<Goal, Refusal> {
+    fn goal(&self, hello: &Hello, client: &mut Client) -> Result<Goal, Refusal> {
         let name = hello.server_name.as_deref().ok_or(Refusal::NoName)?;
-        match Target::parse(name, &self.base)? {
-            Target::Id(id) if id.mode == Mode::Passthrough => Ok(Goal::Pass(id)),
-            Target::Id(_) => Err(Refusal::NoWildcard),
-            Target::Custom(_) if hello.is_acme_validation() => match self.challenges.is_open(name) {
-                true => Ok(Goal::Validate),
-                false => Err(Refusal::UnknownName),
-            },
-            Target::Custom(name) => {
-                let served =
-                    self.certificates.find(&name, self.ambient.clock.unix()).ok_or(Refusal::UnknownName)?;
-                Ok(Goal::Serve(name, Box::new(served)))
+        let target = Target::parse(name, &self.base)?;
+        client.access.set_name(name);
+        match target {
+            Target::Own if hello.is_acme_validation() => self.validation(name),
+            Target::Own => self.wildcard().map(|()| Goal::Pages),
+            Target::Id(id) if id.mode == Mode::Passthrough => Ok(Goal::Pass(Wanted::Id(id))),
+            Target::Id(id) => {
+                self.wildcard().map(|()| Goal::End(Ends::id(id, name, hello))).and_then(offered)
             }
+            Target::Custom(name) => self.custom(name, hello),
         }
     }
 
-    /// Carries the client's own TLS to the instance, ClientHello first.
-    async fn pass(&self, id: IdName, ahead: Bytes, client: Stream) -> Result<End, (Refusal, Stream)> {
-        let (route, upstream) = match self.dial_plain(id).await {
-            Ok(dialled) => dialled,
-            Err(refusal) => return Err((refusal, client)),
-        };
-        let _counted = route.connect();
-        let carried =
-            carry(Rewind::new(ahead, client), upstream, self.ambient.clock.as_ref(), self.limits.idle);
-        Ok(unless(&route.ended, carried).await.unwrap_or(End::Revoked))
-    }
-
-    async fn dial_plain(&self, id: IdName) -> Result<(Arc<Route>, Stream), Refusal> {
-        let mut refusal = Refusal::UnknownName;
-        for route in self.routes.candidates(id.id, self.ambient.clock.monotonic()) {
-            // An instance is reached where it registered and on no other port of that host.
-            if id.port != HTTPS && id.port != route.upstream.port() {
-                continue;
-            }
-            match self.attempt(&route, self.connect(&route)).await {
-                Ok(stream) => return Ok((route, stream)),
-                Err(e) => refusal = e,
-            }
+    /// An instance that ends the domain's TLS itself gets its validations, too.
+    fn custom(&self, name: DomainName, hello: &Hello) -> Result<Goal, Refusal> {
+        if !self.routes.ingress(&name, self.ambient.clock.monotonic()).is_empty() {
+            return Ok(Goal::Pass(Wanted::Ingress(name)));
         }
-        Err(refusal)
-    }
-
-    async fn connect(&self, route: &Route) -> io::Result<Stream> {
-        self.ambient.net.connect(&route.upstream.host(), route.upstream.port()).await
-    }
-
-    /// Tries one route within the time for it, and remembers how it went.
-    async fn attempt<T>(
-        &self,
-        route: &Route,
-        dial: impl Future<Output = io::Result<T>>,
-    ) -> Result<T, Refusal> {
-        let timed = within(self.ambient.clock.as_ref(), self.limits.connect, dial);
-        let dialled = match unless(&route.ended, timed).await {
-            None => return Err(Refusal::UnknownName),
-            Some(None) => Err(io::ErrorKind::TimedOut.into()),
-            Some(Some(dialled)) => dialled,
-        };
-        route.note(dialled.is_ok());
-        dialled.map_err(|error| {
-            let (app, instance) = (route.facts.app, route.facts.instance);
-            tracing::warn!(%app, %instance, upstream = %route.upstream, %error, "instance does not answer as it must");
-            metrics::counter!("mandate_gateway_upstream_failures_total").increment(1);
-            Refusal::Upstream(error.kind())
-        })
-    }
-
-    /// Ends the client's TLS with the domain's certificate. The instance is asked first: a client completes a handshake
-    /// only while an allowed instance has just proved its key, and speaks the protocol that the instance chose.
-    async fn serve(
-        &self,
-        name: DomainName,
-        served: &Served,
-        hello: Hello,
-        ahead: Bytes,
-        client: Stream,
-    ) -> Result<End, (Refusal, Stream)> {
-        let (route, upstream) = match self.dial_pinned(served.app, &name, &hello).await {
-            Ok(dialled) => dialled,
-            Err(refusal) => return Err((refusal, client)),
-        };
-        let _counted = route.connect();
-        let spliced = self.splice(Rewind::new(ahead, client), upstream);
-        Ok(unless(&route.ended, spliced).await.unwrap_or(End::Revoked))
-    }
-
-    async fn dial_pinned(
-        &self,
-        app: Address,
-        name: &DomainName,
-        hello: &Hello,
-    ) -> Result<(Arc<Route>, Upstream), Refusal> {
-        let mut refusal = Refusal::NoInstance;
-        for route in self.routes.candidates(app, self.ambient.clock.monotonic()) {
-            // An id may be an app's or an instance's; a domain belongs to an app.
-            if route.facts.app != app {
-                continue;
-            }
-            match self.attempt(&route, self.connect_pinned(&route, name, hello)).await {
-                Ok(stream) => return Ok((route, stream)),
-                Err(e) => refusal = e,
-            }
+        if hello.is_acme_validation() {
+            return self.validation(name.as_str());
         }
-        Err(refusal)
+        let served = self.certificates.find(&name, self.ambient.clock.unix()).ok_or(Refusal::UnknownName)?;
+        Ok(Goal::End(Ends::domain(&served, name, hello)))
     }
 
-    async fn connect_pinned(&self, route: &Route, name: &DomainName, hello: &Hello) -> io::Result<Upstream> {
-        let protocols = hello.protocols.iter().filter(|p| p.as_slice() != ACME_TLS).cloned().collect();
-        let config = tls::upstream(route.spki.clone(), protocols).map_err(io::Error::other)?;
-        let name = ServerName::try_from(name.to_string()).map_err(io::Error::other)?;
-        TlsConnector::from(Arc::new(config)).connect(name, self.connect(route).await?).await
-    }
-
-    async fn splice<S: AsyncRead + AsyncWrite + Unpin>(&self, client: S, upstream: Upstream) -> End {
-        let mut config = self.server.clone();
-        config.alpn_protocols =
-            upstream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec).into_iter().collect();
-        let accept = TlsAcceptor::from(Arc::new(config)).accept(client);
-        match within(self.ambient.clock.as_ref(), self.limits.handshake, accept).await {
-            Some(Ok(client)) => carry(client, upstream, self.ambient.clock.as_ref(), self.limits.idle).await,
-            Some(Err(e)) => End::Broken(e.kind()),
-            None => End::Broken(io::ErrorKind::TimedOut),
+    fn validation(&self, name: &str) -> Result<Goal, Refusal> {
+        match self.challenges.is_open(name) {
+            true => Ok(Goal::Validate),
+            false => Err(Refusal::UnknownName),
         }
     }
 
-    /// RFC 8737: completes the handshake, which is all that the authority wants to see.
-    async fn validate<S: AsyncRead + AsyncWrite + Unpin>(&self, authority: S) -> End {
-        let whole = async {
-            let mut stream = TlsAcceptor::from(Arc::clone(&self.acme)).accept(authority).await?;
-            stream.shutdown().await
-        };
-        match within(self.ambient.clock.as_ref(), self.limits.handshake, whole).await {
-            Some(Ok(())) => End::Closed,
-            Some(Err(e)) => End::Broken(e.kind()),
-            None => End::Broken(io::ErrorKind::TimedOut),
-        }
+    fn wildcard(&self) -> Result<(), Refusal> {
+        self.certificates.base(self.ambient.clock.unix()).map(drop).ok_or(Refusal::NoWildcard)
+    }
+}
+
+/// A name of which the client offers no protocol is refused before anybody is asked.
+fn offered(goal: Goal) -> Result<Goal, Refusal> {
+    match &goal {
+        Goal::End(ends) if !ends.offered => Err(Refusal::NoProtocol),
+        _ => Ok(goal),
     }
 }
 
 /// What a connection is for.
 enum Goal {
-    Pass(IdName),
+    Pass(Wanted),
     Validate,
-    Serve(DomainName, Box<Served>),
+    Pages,
+    End(Ends),
+}
+
+/// Whose TLS is passed through.
+enum Wanted {
+    Id(crate::name::IdName),
+    Ingress(DomainName),
 }

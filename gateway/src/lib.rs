@@ -15,6 +15,7 @@
 //! connection ends with it. Names `<id>[-port].<base>` without the suffix `s` are refused with `unrecognized_name`: they
 //! need a wildcard certificate, which ACME gives by DNS-01 only, and this version validates by TLS-ALPN-01.
 
+mod admin;
 pub mod admission;
 mod api;
 pub mod certificates;
@@ -23,8 +24,11 @@ pub mod config;
 pub mod domains;
 pub mod facts;
 pub mod front;
+mod limits;
 pub mod name;
+mod network;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod revocation;
 pub mod routes;
 mod service;
@@ -33,5 +37,9 @@ pub mod sni;
 pub mod tls;
 pub mod upstream;
 
+pub use admin::{Reload, ReloadError, Reloader};
 pub use config::{Config, Settings};
-pub use service::{BoxError, Gateway, IssuerFactory, Parts, Running, StartError};
+pub use front::Live;
+pub use limits::Limits;
+pub use network::Network;
+pub use service::{AdminPart, BoxError, Gateway, IssuerFactory, Parts, Running, StartError};

@@ -59,6 +59,8 @@ impl IdName {
 /// Where a name leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
+    /// The base domain itself: the gateway's own pages.
+    Own,
     /// An app or instance by id.
     Id(IdName),
     /// An app's own domain, which only the registry can tie to an app.
@@ -71,6 +73,9 @@ impl Target {
         let name = DomainName::try_from(server_name.to_ascii_lowercase().as_str())?;
         if !name.is_within(base) {
             return Ok(Self::Custom(name));
+        }
+        if name == *base {
+            return Ok(Self::Own);
         }
         let label = name.as_str().strip_suffix(base.as_str()).and_then(|rest| rest.strip_suffix('.'));
         label.and_then(parse_id).map(Self::Id).ok_or(TargetError::NotAnId)
@@ -157,7 +162,8 @@ mod tests {
         ] {
             assert!(parse(label).is_err(), "{label}");
         }
-        assert_eq!(Target::parse("gw.example.org", &base()), Err(TargetError::NotAnId));
+        assert_eq!(Target::parse("x.gw.example.org", &base()), Err(TargetError::NotAnId));
+        assert_eq!(Target::parse("GW.example.org", &base()), Ok(Target::Own));
     }
 
     #[test]

@@ -2,22 +2,27 @@
 //! Carries bytes both ways between a client and an instance until both are done, nothing moves, or the route ends.
 
 use std::{
-    future::Future,
+    cell::RefCell,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use mandate_runtime::Clock;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-const BUFFER: usize = 32 << 10;
+/// As much as is read at a time: two TLS records.
+const CHUNK: usize = 32 << 10;
+
+thread_local! {
+    /// What is read lies here until it is written, all within one poll: a connection owns memory only for what the other side
+    /// would not take at once, so that an idle one owns none.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,35 +49,161 @@ impl End {
     }
 }
 
+/// How many bytes a connection has moved.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    to_instance: AtomicU64,
+    to_client: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes from the client to the instance.
+    pub fn to_instance(&self) -> u64 {
+        self.to_instance.load(Ordering::Relaxed)
+    }
+
+    /// Bytes from the instance to the client.
+    pub fn to_client(&self) -> u64 {
+        self.to_client.load(Ordering::Relaxed)
+    }
+
+    fn total(&self) -> u64 {
+        self.to_instance().wrapping_add(self.to_client())
+    }
+}
+
 /// Copies both ways. When one side ends its stream the other learns of it and may go on sending (half-close).
-pub async fn carry<A, B>(a: A, b: B, clock: &dyn Clock, idle: Duration) -> End
+pub async fn carry<C, I>(
+    mut client: C,
+    mut instance: I,
+    traffic: &Traffic,
+    clock: &dyn Clock,
+    idle: Duration,
+) -> End
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Unpin,
+    I: AsyncRead + AsyncWrite + Unpin,
 {
-    let moved = Arc::new(AtomicU64::new(0));
-    let mut a = Counted { inner: a, moved: Arc::clone(&moved) };
-    let mut b = Counted { inner: b, moved: Arc::clone(&moved) };
+    let (mut inwards, mut outwards) = (Direction::default(), Direction::default());
+    let copied = poll_fn(|cx| {
+        let one = inwards.poll(cx, &mut client, &mut instance, &traffic.to_instance)?;
+        let other = outwards.poll(cx, &mut instance, &mut client, &traffic.to_client)?;
+        match one.is_ready() && other.is_ready() {
+            true => Poll::Ready(io::Result::Ok(())),
+            false => Poll::Pending,
+        }
+    });
     tokio::select! {
-        copied = copy_bidirectional_with_sizes(&mut a, &mut b, BUFFER, BUFFER) => match copied {
-            Ok(_) => End::Closed,
+        copied = copied => match copied {
+            Ok(()) => End::Closed,
             Err(e) => End::Broken(e.kind()),
         },
-        () = nothing_moves(&moved, clock, idle) => End::Idle,
+        () = nothing_moves(traffic, clock, idle) => End::Idle,
     }
 }
 
 /// Completes when the count stood still for at least `idle`, at most twice that.
-async fn nothing_moves(moved: &AtomicU64, clock: &dyn Clock, idle: Duration) {
+async fn nothing_moves(traffic: &Traffic, clock: &dyn Clock, idle: Duration) {
     let mut before = 0;
     loop {
         clock.sleep(idle).await;
-        let now = moved.load(Ordering::Relaxed);
+        let now = traffic.total();
         if now == before {
             return;
         }
         before = now;
     }
+}
+
+/// One half of a connection.
+#[derive(Default)]
+struct Direction {
+    /// Read and not written yet, from `written` on.
+    rest: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+    ended: bool,
+    done: bool,
+}
+
+impl Direction {
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        moved: &AtomicU64,
+    ) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.done {
+            ready!(self.poll_rest(cx, to, moved))?;
+            if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.done = true;
+            } else if self.poll_chunk(cx, from, to, moved)?.is_pending() {
+                if self.unflushed {
+                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what was kept, and gives its memory back.
+    fn poll_rest<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+        moved: &AtomicU64,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.rest.get(self.written..) {
+            let n = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+            self.written += taken(n, moved)?;
+        }
+        (self.rest, self.written) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and writes what it can of that.
+    fn poll_chunk<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        moved: &AtomicU64,
+    ) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+            let mut chunk = buffer.filled();
+            self.ended = chunk.is_empty();
+            self.unflushed |= !self.ended;
+            while !chunk.is_empty() {
+                let Poll::Ready(written) = Pin::new(&mut *to).poll_write(cx, chunk) else { break };
+                let n = taken(written?, moved)?;
+                chunk = chunk.get(n..).unwrap_or_default();
+            }
+            self.rest.extend_from_slice(chunk);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+fn taken(n: usize, moved: &AtomicU64) -> io::Result<usize> {
+    if n == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    moved.fetch_add(n as u64, Ordering::Relaxed);
+    Ok(n)
 }
 
 /// `future`, unless `token` is cancelled first: then it is dropped at once, with every socket that it holds.
@@ -84,52 +215,12 @@ pub async fn unless<F: Future>(token: &CancellationToken, future: F) -> Option<F
     }
 }
 
-/// Counts the bytes that move in either direction.
-struct Counted<S> {
-    inner: S,
-    moved: Arc<AtomicU64>,
-}
-
-impl<S> Counted<S> {
-    fn add(&self, n: usize) {
-        self.moved.fetch_add(n as u64, Ordering::Relaxed);
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
-        self.add(buf.filled().len() - before);
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        if let Poll::Ready(Ok(n)) = polled {
-            self.add(n);
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use mandate_runtime::clock::{ManualClock, SystemClock};
+    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -146,7 +237,9 @@ mod tests {
         let ((client, a), (b, instance)) = (duplex(64), duplex(64));
         let token = token.clone();
         let carried = tokio::spawn(async move {
-            unless(&token, carry(a, b, clock.as_ref(), IDLE)).await.unwrap_or(End::Revoked)
+            unless(&token, carry(a, b, &Traffic::default(), clock.as_ref(), IDLE))
+                .await
+                .unwrap_or(End::Revoked)
         });
         Ends { client, instance, carried }
     }
@@ -193,5 +286,41 @@ mod tests {
         clock.advance(IDLE);
         clock.advance(IDLE);
         assert_eq!(ends.carried.await.unwrap(), End::Idle);
+    }
+
+    /// Sends `up` and `down` through pipes of `width` bytes and gives what came out.
+    async fn through(up: Vec<u8>, down: Vec<u8>, width: usize) -> (Vec<u8>, Vec<u8>, u64, u64) {
+        let ((client, a), (b, instance)) = (duplex(width), duplex(width));
+        let traffic = Traffic::default();
+        let clock = SystemClock::new();
+        let side = async |stream: DuplexStream, send: Vec<u8>| {
+            let (mut read, mut write) = tokio::io::split(stream);
+            let mut got = Vec::new();
+            let send = async {
+                write.write_all(&send).await.unwrap();
+                write.shutdown().await.unwrap();
+            };
+            tokio::join!(send, async { read.read_to_end(&mut got).await.unwrap() });
+            got
+        };
+        let carried = carry(a, b, &traffic, &clock, IDLE);
+        let (end, down, up) = tokio::join!(carried, side(client, up), side(instance, down));
+        assert_eq!(end, End::Closed);
+        (up, down, traffic.to_instance(), traffic.to_client())
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_arrives_once_and_in_order_however_narrow_the_pipes(
+            up in proptest::collection::vec(any::<u8>(), 0..2_000),
+            down in proptest::collection::vec(any::<u8>(), 0..100_000),
+            width in 1_usize..5_000,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (got_up, got_down, to_instance, to_client) =
+                runtime.block_on(through(up.clone(), down.clone(), width));
+            prop_assert_eq!((to_instance, to_client), (up.len() as u64, down.len() as u64));
+            prop_assert!(got_up == up && got_down == down);
+        }
     }
 }

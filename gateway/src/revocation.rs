@@ -21,6 +21,8 @@ use crate::{
     routes::{Route, Routes},
 };
 
+mod ingress;
+
 /// Routes that are judged at a time.
 const PARALLEL: usize = 8;
 /// How long the gateway looks again by itself after a notice that its own endpoints cannot confirm yet.
@@ -147,7 +149,8 @@ impl Revocations {
     pub async fn review(&self) -> Option<String> {
         let routes = stream::iter(self.routes.all());
         let undecided = routes.map(|route| self.review_one(route)).buffer_unordered(PARALLEL);
-        undecided.fold(None, async |first, one| first.or(one)).await
+        let problem = undecided.fold(None, async |first, one| first.or(one)).await;
+        problem.or(self.review_ingresses().await)
     }
 
     /// Judges the routes of one app anew, as [`Revocations::review`] does: somebody says that the chain allows more.

@@ -4,94 +4,26 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use alloy::primitives::Address;
+use mandate_acme::name::DomainName;
 use mandate_model::wire::gateway as wire;
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 
-use crate::{facts::Facts, upstream::Upstream};
+use crate::facts::Facts;
+
+mod route;
+
+pub use route::{Candidate, ConnectionGuard, Ingress, Route, RouteId};
 
 /// Routes that one instance may have at once: one per key and place that it registered.
 pub const MAX_PER_INSTANCE: usize = 4;
 /// Routes that the gateway holds at once.
 pub const MAX_ROUTES: usize = 16_384;
-
-/// A route's number; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouteId(u64);
-
-/// One way to one instance, allowed as of some verified block.
-#[derive(Debug)]
-pub struct Route {
-    /// Its number.
-    pub id: RouteId,
-    /// What the instance proved.
-    pub facts: Facts,
-    /// DER of the only public key that the instance's TLS server may prove.
-    pub spki: Vec<u8>,
-    /// Where it is.
-    pub upstream: Upstream,
-    /// Cancelled when the route ends; every connection through it ends with it.
-    pub ended: CancellationToken,
-    connections: AtomicU64,
-    failing: AtomicBool,
-}
-
-impl Route {
-    /// Counts a connection for as long as the guard lives.
-    pub fn connect(self: &Arc<Self>) -> ConnectionGuard {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        metrics::gauge!("mandate_gateway_connections").increment(1.0);
-        ConnectionGuard(Arc::clone(self))
-    }
-
-    /// Open connections.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Notes whether the instance answered as it must; one that did not is asked last.
-    pub fn note(&self, answered: bool) {
-        self.failing.store(!answered, Ordering::Relaxed);
-    }
-
-    fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
-    fn is_same(&self, candidate: &Candidate) -> bool {
-        self.facts == candidate.facts && self.spki == candidate.spki && self.upstream == candidate.upstream
-    }
-}
-
-/// A counted connection.
-#[derive(Debug)]
-pub struct ConnectionGuard(Arc<Route>);
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        metrics::gauge!("mandate_gateway_connections").decrement(1.0);
-    }
-}
-
-/// A route that is to be made.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// What the instance proved.
-    pub facts: Facts,
-    /// DER of its TLS key.
-    pub spki: Vec<u8>,
-    /// Where it is.
-    pub upstream: Upstream,
-}
 
 /// Why a route was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -138,6 +70,7 @@ struct Table {
     slots: BTreeMap<RouteId, Slot>,
     by_app: HashMap<Address, Vec<RouteId>>,
     by_instance: HashMap<Address, Vec<RouteId>>,
+    by_domain: HashMap<DomainName, Vec<RouteId>>,
     next: u64,
     turn: usize,
 }
@@ -173,21 +106,43 @@ impl Routes {
         Ok(table.add(candidate, term))
     }
 
-    /// Live routes of an app or else of an instance, in the order in which to try them: each call starts with another one,
-    /// and those that failed last come last.
+    /// Live routes of an app or else of an instance, in the order in which to try them: those that failed last come last,
+    /// and among equals the one with the fewest connections comes first, each in turn. None that is draining is there.
     pub fn candidates(&self, id: Address, now: Duration) -> Vec<Arc<Route>> {
         let mut table = self.table();
         let mut found = table.live(table.by_app.get(&id), now);
         if found.is_empty() {
             found = table.live(table.by_instance.get(&id), now);
         }
-        if !found.is_empty() {
-            table.turn = table.turn.wrapping_add(1);
-            let start = table.turn % found.len();
-            found.rotate_left(start);
+        table.order(found)
+    }
+
+    /// Live routes to the instances that end the TLS of `name` themselves, in the order in which to try them.
+    pub fn ingress(&self, name: &DomainName, now: Duration) -> Vec<Arc<Route>> {
+        let mut table = self.table();
+        let mut found = table.live(table.by_domain.get(name), now);
+        found.retain(|route| route.ingress(name).is_some());
+        table.order(found)
+    }
+
+    /// Stops leading `name` to instances of `app`, and ends the connections to it.
+    pub fn remove_ingress(&self, name: &DomainName, app: Address) {
+        for route in self.of_app(app) {
+            if let Some(ingress) = route.ingress(name) {
+                ingress.ended.cancel();
+            }
         }
-        found.sort_by_key(|route| route.is_failing());
-        found
+    }
+
+    /// The domains that instances serve themselves, each with its app.
+    pub fn ingress_domains(&self) -> Vec<(DomainName, Address)> {
+        let table = self.table();
+        let routes = table.slots.values().map(|slot| &slot.route);
+        let all = routes.flat_map(|route| {
+            let live = route.ingress.iter().filter(|ingress| !ingress.ended.is_cancelled());
+            live.map(|ingress| (ingress.name.clone(), route.facts.app))
+        });
+        all.collect::<HashSet<_>>().into_iter().collect()
     }
 
     /// The routes of one app, expired ones too.
@@ -210,6 +165,9 @@ impl Routes {
             code_hash: route.facts.code_hash,
             upstream: route.upstream.to_string(),
             connections: route.connections(),
+            failing: route.is_failing(),
+            draining: route.is_draining(),
+            domains: route.ingress.iter().map(|ingress| ingress.name.to_string()).collect(),
         };
         self.table().slots.values().map(|slot| shown(&slot.route)).collect()
     }
@@ -295,18 +253,12 @@ impl Table {
     fn add(&mut self, candidate: Candidate, term: Term) -> Arc<Route> {
         let id = RouteId(self.next);
         self.next += 1;
-        let Candidate { facts, spki, upstream } = candidate;
-        self.by_app.entry(facts.app).or_default().push(id);
-        self.by_instance.entry(facts.instance).or_default().push(id);
-        let route = Arc::new(Route {
-            id,
-            facts,
-            spki,
-            upstream,
-            ended: CancellationToken::new(),
-            connections: AtomicU64::new(0),
-            failing: AtomicBool::new(false),
-        });
+        self.by_app.entry(candidate.facts.app).or_default().push(id);
+        self.by_instance.entry(candidate.facts.instance).or_default().push(id);
+        for name in &candidate.ingress {
+            self.by_domain.entry(name.clone()).or_default().push(id);
+        }
+        let route = Arc::new(Route::new(id, candidate));
         self.slots.insert(id, Slot { route: Arc::clone(&route), term });
         self.count();
         route
@@ -317,13 +269,27 @@ impl Table {
         slot.route.ended.cancel();
         forget(&mut self.by_app, slot.route.facts.app, id);
         forget(&mut self.by_instance, slot.route.facts.instance, id);
+        for ingress in &slot.route.ingress {
+            forget(&mut self.by_domain, ingress.name.clone(), id);
+        }
         self.count();
         true
     }
 
     fn live(&self, ids: Option<&Vec<RouteId>>, now: Duration) -> Vec<Arc<Route>> {
         let slots = ids.into_iter().flatten().filter_map(|id| self.slots.get(id));
-        slots.filter(|slot| now < slot.term.end()).map(|slot| Arc::clone(&slot.route)).collect()
+        let live = slots.filter(|slot| now < slot.term.end() && !slot.route.is_draining());
+        live.map(|slot| Arc::clone(&slot.route)).collect()
+    }
+
+    fn order(&mut self, mut found: Vec<Arc<Route>>) -> Vec<Arc<Route>> {
+        if found.len() > 1 {
+            self.turn = self.turn.wrapping_add(1);
+            let start = self.turn % found.len();
+            found.rotate_left(start);
+            found.sort_by_cached_key(|route| (route.is_failing(), route.connections()));
+        }
+        found
     }
 
     fn count(&self) {
@@ -331,7 +297,7 @@ impl Table {
     }
 }
 
-fn forget(index: &mut HashMap<Address, Vec<RouteId>>, key: Address, id: RouteId) {
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, Vec<RouteId>>, key: K, id: RouteId) {
     if let Some(ids) = index.get_mut(&key) {
         ids.retain(|other| *other != id);
         if ids.is_empty() {

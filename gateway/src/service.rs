@@ -3,21 +3,24 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use mandate_acme::{challenge::ChallengeStore, issuer::CertificateIssuer, keys::KeySource};
 use mandate_attestation::{TrustAnchors, Verifier};
-use mandate_runtime::{Ambient, http, net::Listener};
+use mandate_model::wire::gateway as wire;
+use mandate_runtime::{Ambient, config::Secret, http, net::Listener};
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::{self, Admin, Reload, Reloader},
     admission::Admission,
     api::{self, Api},
-    certificates::DiskError,
+    certificates::{Certificates, DiskError},
     chain::Chain,
     config::Settings,
     domains::Domains,
-    front::Front,
+    front::{self, Front, Live},
     revocation::Revocations,
     routes::Routes,
 };
@@ -44,6 +47,19 @@ pub struct Parts {
     pub keys: Arc<dyn KeySource>,
     /// Who signs certificates.
     pub issuer: IssuerFactory,
+    /// Where operators connect, if they can.
+    pub admin: Option<AdminPart>,
+    /// Reads the configuration again.
+    pub reload: Option<Reload>,
+}
+
+/// Where operators connect.
+#[derive(Debug)]
+pub struct AdminPart {
+    /// The port.
+    pub listen: SocketAddr,
+    /// What every request must show.
+    pub token: Secret,
 }
 
 impl fmt::Debug for Parts {
@@ -83,10 +99,15 @@ impl Gateway {
     ///
     /// # Errors
     /// When a port is taken, or what was kept cannot be read.
-    pub async fn start(settings: Settings, parts: Parts) -> Result<Running, StartError> {
-        let Parts { ambient, chain, verifier, keys, issuer } = parts;
+    pub async fn start(settings: Settings, live: Live, parts: Parts) -> Result<Running, StartError> {
+        let Parts { ambient, chain, verifier, keys, issuer, admin, reload } = parts;
         let (tls, tls_addr) = listen(&ambient, settings.tls_listen).await?;
         let (api, api_addr) = listen(&ambient, settings.api_listen).await?;
+        let admin = match admin {
+            None => None,
+            Some(admin) => Some((listen(&ambient, admin.listen).await?, admin.token)),
+        };
+        let admin_addr = admin.as_ref().map(|((_, addr), _)| *addr);
         warn_of_development(verifier.anchors());
 
         let challenges = Arc::new(ChallengeStore::default());
@@ -112,18 +133,35 @@ impl Gateway {
             base: base.clone(),
         };
         let certificates = Arc::clone(&domains.certificates);
-        let front = Front::new(routes, certificates, challenges, ambient.clone(), settings.limits(), base)?;
+        let (lives, watched) = watch::channel(Arc::new(live));
+        let reloader = Reloader::new(reload, lives);
+        let front = Arc::new(Front::new(front::Parts {
+            routes: Arc::clone(&routes),
+            certificates: Arc::clone(&certificates),
+            challenges,
+            ambient: ambient.clone(),
+            base,
+            lives: watched,
+            own: [tls_addr, api_addr].into_iter().chain(admin_addr).collect(),
+            pages: Router::new(),
+        })?);
         let health = http::Health::new();
         let router = api::router(Arc::new(Api::new(admission, Arc::clone(&domains))), health.clone());
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::new(front).run(tls, stop.clone()));
+        tasks.spawn(Arc::clone(&front).run(tls, stop.clone()));
+        tasks.spawn(check_health(front, ambient.clone(), settings.health_interval, stop.clone()));
         tasks.spawn(http::serve(api, router, stop.clone()));
+        if let Some(((listener, _), token)) = admin {
+            let (routes, certificates) = (Arc::clone(&routes), Arc::clone(&certificates));
+            let admin = Admin { token, routes, certificates, reloader: reloader.clone() };
+            tasks.spawn(http::serve(listener, admin::router(Arc::new(admin)), stop.clone()));
+        }
         tasks.spawn(sweep(Arc::clone(&revocations), ambient.clone(), stop.clone()));
         tasks.spawn(review(revocations, domains, ambient, health, settings.review, stop.clone()));
-        tracing::info!(%tls_addr, %api_addr, base = %settings.base_domain, "gateway is up");
-        Ok(Running { tls_addr, api_addr, stop, tasks })
+        tracing::info!(%tls_addr, %api_addr, ?admin_addr, base = %settings.base_domain, "gateway is up");
+        Ok(Running { tls_addr, api_addr, admin_addr, routes, certificates, reloader, stop, tasks })
     }
 }
 
@@ -137,6 +175,12 @@ async fn listen(ambient: &Ambient, addr: SocketAddr) -> Result<(Listener, Socket
 fn warn_of_development(anchors: &TrustAnchors) {
     if anchors.is_development() {
         tracing::warn!(?anchors, "DEVELOPMENT TRUST ANCHORS: evidence proves nothing about real hardware");
+    }
+}
+
+async fn check_health(front: Arc<Front>, ambient: Ambient, interval: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(ambient.clock.sleep(interval)).await.is_some() {
+        stop.run_until_cancelled(front.check_health(interval)).await;
     }
 }
 
@@ -185,17 +229,38 @@ pub struct Running {
     pub tls_addr: SocketAddr,
     /// Where instances, relayers and operators connect.
     pub api_addr: SocketAddr,
+    /// Where operators connect, if they can.
+    pub admin_addr: Option<SocketAddr>,
+    routes: Arc<Routes>,
+    certificates: Arc<Certificates>,
+    reloader: Reloader,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Running {
+    /// The live routes.
+    pub fn routes(&self) -> Vec<wire::Route> {
+        self.routes.listing()
+    }
+
+    /// The domains that are served, each with its certificate.
+    pub fn certificates(&self) -> Vec<wire::IssuedCertificate> {
+        let all = self.certificates.all();
+        all.iter().map(|served| served.certificate.record(served.app)).collect()
+    }
+
+    /// Takes over what may change while the gateway runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Fires to stop the gateway.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Stops accepting, lets API requests end, closes connections.
+    /// Stops accepting, lets requests and connections end for the drain timeout, closes what is still open.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.wait().await;

@@ -13,7 +13,10 @@ use mandate_acme::{
     keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
 };
 use mandate_attestation::{AnchorFileError, KnownImages, Verifier};
-use mandate_runtime::Ambient;
+use mandate_runtime::{
+    Ambient,
+    config::{Secret, secret_file},
+};
 use mandate_witness::{
     ChainSpec, Endpoint, Known, ProofCache, Quorum, QuorumConfigError, RpcWitnessSource, SourceError,
     VerifiedReader, ViewCall, Witness, WitnessSource,
@@ -22,9 +25,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
 use crate::{
+    admin::Reload,
     chain::VerifiedChain,
-    config::{AcmeSection, AttestationConfig, ChainConfig, Config, KeysConfig},
-    service::{BoxError, IssuerFactory, Parts},
+    config::{AcmeSection, AdminConfig, AttestationConfig, ChainConfig, Config, KeysConfig},
+    service::{AdminPart, BoxError, IssuerFactory, Parts},
 };
 
 /// Why a configuration that reads well cannot be followed.
@@ -57,11 +61,11 @@ pub enum SetupError {
     Keys(#[from] KeyError),
 }
 
-/// Everything that `config` names.
+/// Everything that `config` names. `reload` reads it again.
 ///
 /// # Errors
 /// When a file or URL that it names cannot be used. Nothing is contacted yet.
-pub fn parts(config: &Config, ambient: Ambient) -> Result<Parts, SetupError> {
+pub fn parts(config: &Config, ambient: Ambient, reload: Option<Reload>) -> Result<Parts, SetupError> {
     let keys = keys(&config.keys, &ambient)?;
     Ok(Parts {
         chain: Arc::new(chain(&config.chain, &ambient)?),
@@ -69,7 +73,18 @@ pub fn parts(config: &Config, ambient: Ambient) -> Result<Parts, SetupError> {
         issuer: issuer(&config.acme, Arc::clone(&keys), ambient.clone())?,
         keys,
         ambient,
+        admin: config.admin.as_ref().map(admin).transpose()?,
+        reload,
     })
+}
+
+fn admin(config: &AdminConfig) -> Result<AdminPart, SetupError> {
+    let path = &config.token_file;
+    let text = secret_file(path).map_err(|e| file("admin.token_file", path, e))?;
+    match text.trim() {
+        short if short.len() < MIN_TOKEN => Err(file("admin.token_file", path, "fewer than 32 characters")),
+        token => Ok(AdminPart { listen: config.listen, token: Secret::new(token.to_owned()) }),
+    }
 }
 
 fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, SetupError> {
@@ -169,6 +184,9 @@ fn issuer(
     let acme = AcmeConfig { directory, extra_roots, issuer, timeout: config.timeout };
     Ok(Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(acme, keys, challenges, ambient)?))))
 }
+
+/// Characters of an admin token at least: more than anybody guesses.
+const MIN_TOKEN: usize = 32;
 
 fn file(field: &'static str, path: &std::path::Path, source: impl Into<BoxError>) -> SetupError {
     SetupError::File { field, path: path.to_owned(), source: source.into() }

@@ -13,10 +13,13 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature},
-    server::{ParsedCertificate, ResolvesServerCert},
+    server::{NoServerSessionStorage, ParsedCertificate, ResolvesServerCert},
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+/// Sessions with one instance that are kept to be resumed.
+const SESSIONS: usize = 8;
 
 /// The one cryptography provider of the gateway, given to every configuration explicitly.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -29,7 +32,13 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 /// When the provider lacks the protocol versions.
 pub fn server(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
     let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    Ok(versions.with_no_client_auth().with_cert_resolver(resolver))
+    let mut config = versions.with_no_client_auth().with_cert_resolver(resolver);
+    // Sealed tickets: a client may resume at the cost of one key exchange, and nothing is stored for it. A ticket counts for
+    // the name that it was given for alone, and where the name leads is asked anew each time.
+    config.ticketer = ring::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 /// What validating ACME authorities meet.
@@ -42,8 +51,10 @@ pub fn acme_server(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig
     Ok(config)
 }
 
-/// TLS 1.3 to an instance that must prove the key in `spki`; offers it `protocols`. No session is ever resumed: each
-/// connection proves the key anew.
+/// TLS 1.3 to an instance that must prove the key in `spki`; offers it `protocols`.
+///
+/// A session may be resumed by whoever shares this configuration, which is one route: only a server that proved the key within
+/// that route's life has its secret, and the route ends when the policy says so. Early data is never sent.
 ///
 /// # Errors
 /// When the provider lacks the protocol version.
@@ -56,7 +67,7 @@ pub fn upstream(spki: Vec<u8>, protocols: Vec<Vec<u8>>) -> Result<ClientConfig, 
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = protocols;
-    config.resumption = Resumption::disabled();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(config)
 }
 

@@ -36,6 +36,14 @@ impl Upstream {
         }
     }
 
+    /// The address, when it is not a name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Ip(ip) => Some(ip),
+            Host::Name(_) => None,
+        }
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.port

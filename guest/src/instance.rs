@@ -121,6 +121,7 @@ impl Registration {
             evidence: Default::default(),
             spki: identity.spki().to_vec().into(),
             upstream: self.upstream.clone(),
+            domains: Vec::new(),
         };
         request.evidence = quoter.evidence(request.report_data()).await?.encode().into();
         let url = format!("{}/v1/register", self.gateway.trim_end_matches('/'));

@@ -4,7 +4,7 @@
 use std::{
     fmt::{self, Debug},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
@@ -24,6 +24,12 @@ pub trait Net: Send + Sync + Debug {
 
     /// Connects to `host`, a name or an address without brackets.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>>;
+
+    /// The addresses of `host`, a name or an address without brackets.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
+    /// Whether `ip` is one of this host's own.
+    fn is_own(&self, ip: IpAddr) -> bool;
 
     /// Binds a unix socket with mode 0600.
     fn listen_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Listener>> {
@@ -204,6 +210,15 @@ impl Net for TcpNet {
             Ok(Stream::new(stream))
         }
         .boxed()
+    }
+
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }.boxed()
+    }
+
+    fn is_own(&self, ip: IpAddr) -> bool {
+        // Only an address of this host can be bound; nothing is sent.
+        UdpSocket::bind((ip, 0)).is_ok()
     }
 
     fn listen_unix<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Listener>> {

@@ -14,7 +14,7 @@ use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainNa
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
-    Gateway, Parts, Running, Settings,
+    Gateway, Live, Parts, Running, Settings,
     chain::{At, Chain, Holder, Undecided, Verdict},
     facts::Facts,
 };
@@ -86,9 +86,18 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         issuer: Box::new(move |challenges| {
             Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
         }),
+        admin: None,
+        reload: None,
     };
     let settings = Settings::new(loopback(tls_port), loopback(0), DomainName::try_from("gw.test").unwrap());
-    Gateway::start(settings, parts).await.unwrap()
+    Gateway::start(settings, on_this_host(), parts).await.unwrap()
+}
+
+/// The instances of the tests are at loopback addresses.
+fn on_this_host() -> Live {
+    let mut live = Live::default();
+    live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
+    live
 }
 
 fn client() -> Client {
@@ -132,6 +141,7 @@ async fn register(gateway: &Running, pki: &DevPki, identity: &TlsIdentity, upstr
         evidence: Default::default(),
         spki: identity.spki().to_vec().into(),
         upstream: upstream.to_string(),
+        domains: Vec::new(),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     request.evidence = pki.evidence(&DevGuest::new(APP, CODE), request.report_data(), now).encode().into();

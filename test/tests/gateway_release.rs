@@ -19,7 +19,7 @@ use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainNa
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::pebble::Pebble;
 use mandate_devchain::{Config as ChainSettings, DevChain};
-use mandate_gateway::{Gateway, Parts, Running, Settings, chain::VerifiedChain};
+use mandate_gateway::{Gateway, Live, Parts, Running, Settings, chain::VerifiedChain};
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{
     Outcome,
@@ -134,12 +134,16 @@ impl World {
             issuer: Box::new(move |challenges| {
                 Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
             }),
+            admin: None,
+            reload: None,
         };
         let base = DomainName::try_from("gw.test").unwrap();
         let mut settings = Settings::new(loopback(tls_port), loopback(0), base);
         // It would find out by itself; here it must be told.
         settings.review = Duration::from_secs(86_400);
-        Gateway::start(settings, parts).await.unwrap()
+        let mut live = Live::default();
+        live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
+        Gateway::start(settings, live, parts).await.unwrap()
     }
 
     async fn relayer(&self, dir: &Path, gateway: &Running, stop: &CancellationToken) -> JoinHandle<()> {
@@ -167,7 +171,8 @@ impl World {
         let identity = TlsIdentity::generate(&Ambient::system(), &["instance.invalid".to_owned()]).unwrap();
         let upstream = instance(&identity).await.to_string();
         let spki = identity.spki().to_vec().into();
-        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream };
+        let mut request =
+            RegisterRequest { evidence: Default::default(), spki, upstream, domains: Vec::new() };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let guest = DevGuest::new(self.app, CODE);
         request.evidence = self.pki.evidence(&guest, request.report_data(), now).encode().into();

@@ -269,8 +269,12 @@ mod tests {
             let given = read(&input).unwrap();
             assert_eq!((given.evidence == bytes, given.report_data), (true, None));
         }
-        let request =
-            RegisterRequest { evidence: bytes.clone().into(), spki: vec![1].into(), upstream: "a:1".into() };
+        let request = RegisterRequest {
+            evidence: bytes.clone().into(),
+            spki: vec![1].into(),
+            upstream: "a:1".into(),
+            domains: Vec::new(),
+        };
         let given = read(&serde_json::to_vec(&request).unwrap()).unwrap();
         assert_eq!((given.evidence == bytes, given.report_data), (true, Some(request.report_data())));
     }

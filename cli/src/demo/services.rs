@@ -14,7 +14,7 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use mandate_acme::{AcmeConfig, AcmeIssuer, keys::AgentKeys};
-use mandate_gateway::{Gateway, IssuerFactory, Parts, Settings, chain::VerifiedChain};
+use mandate_gateway::{Gateway, IssuerFactory, Live, Parts, Settings, chain::VerifiedChain};
 use mandate_guest::{Pinned, Quoter};
 use mandate_kms::{Node, NodeKeys, Outside};
 use mandate_model::{bindings::KmsAuth, compose::compose_hash, deployment::Deployment};
@@ -310,8 +310,13 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
         verifier: world.pki.trust_anchors().into(),
         keys,
         issuer,
+        admin: None,
+        reload: None,
     };
-    let gateway = Gateway::start(settings, parts).await.map_err(CliError::unavailable)?;
+    let mut live = Live::default();
+    // The demo's apps are on this host.
+    live.network.upstreams = vec!["127.0.0.0/8".parse().map_err(CliError::data)?];
+    let gateway = Gateway::start(settings, live, parts).await.map_err(CliError::unavailable)?;
     Ok((gateway, authority, root_pem, pebble))
 }
 

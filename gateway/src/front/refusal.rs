@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     name::TargetError,
+    proxy_protocol::ProxyHeaderError,
     sni::{HelloError, alert_record},
 };
 
@@ -26,10 +27,26 @@ pub enum Refusal {
     /// What it names is no name.
     #[error(transparent)]
     Name(#[from] TargetError),
-    /// `<id>[-port].<base>` needs the gateway's wildcard certificate, which this version does not have: clients use the
-    /// suffix `s`, or a domain of the app's own.
-    #[error("the gateway has no certificate for the base domain: use the suffix s")]
+    /// `<base>` and `<id>[-port][g].<base>` need the gateway's wildcard certificate.
+    #[error("the gateway has no certificate for its base domain: use the suffix s")]
     NoWildcard,
+    /// The client offers no protocol that the name stands for.
+    #[error(
+        "the client does not offer the protocol that the name asks for: h2 with the suffix g, http/1.1 without"
+    )]
+    NoProtocol,
+    /// A balancer sent no PROXY header.
+    #[error(transparent)]
+    ProxyHeader(#[from] ProxyHeaderError),
+    /// The client's address has its limit of connections.
+    #[error("too many connections from this address")]
+    ManyFromAddress,
+    /// The client's address connects too often.
+    #[error("too many new connections from this address")]
+    OftenFromAddress,
+    /// The app has its limit of connections.
+    #[error("too many connections to this app")]
+    ManyToApp,
     /// Nothing is known under this name.
     #[error("no such app, instance or domain")]
     UnknownName,
@@ -45,7 +62,7 @@ impl Refusal {
     /// What goes over the wire; nothing for a client that is not worth a packet.
     pub fn alert(&self) -> Vec<u8> {
         match self {
-            Self::Slow => Vec::new(),
+            Self::Slow | Self::ProxyHeader(_) | Self::ManyFromAddress | Self::OftenFromAddress => Vec::new(),
             Self::Hello(HelloError::NotTls { alert, .. }) => alert.clone(),
             Self::Hello(HelloError::TooLarge { .. }) => alert_record(AlertDescription::DecodeError).to_vec(),
             Self::Hello(HelloError::Closed | HelloError::Io(_)) => Vec::new(),
@@ -53,7 +70,10 @@ impl Refusal {
             Self::Name(_) | Self::NoWildcard | Self::UnknownName => {
                 alert_record(AlertDescription::UnrecognisedName).to_vec()
             }
-            Self::NoInstance | Self::Upstream(_) => alert_record(AlertDescription::InternalError).to_vec(),
+            Self::NoProtocol => alert_record(AlertDescription::NoApplicationProtocol).to_vec(),
+            Self::NoInstance | Self::Upstream(_) | Self::ManyToApp => {
+                alert_record(AlertDescription::InternalError).to_vec()
+            }
         }
     }
 
@@ -65,6 +85,11 @@ impl Refusal {
             Self::NoName => "no_name",
             Self::Name(_) => "bad_name",
             Self::NoWildcard => "no_wildcard",
+            Self::NoProtocol => "no_protocol",
+            Self::ProxyHeader(_) => "no_proxy_header",
+            Self::ManyFromAddress => "many_from_address",
+            Self::OftenFromAddress => "often_from_address",
+            Self::ManyToApp => "many_to_app",
             Self::UnknownName => "unknown_name",
             Self::NoInstance => "no_instance",
             Self::Upstream(_) => "upstream",

@@ -4,6 +4,7 @@ use alloy::primitives::B256;
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::Upstream;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -25,7 +26,7 @@ fn facts(app: u8, instance: u8) -> Facts {
 
 fn candidate(app: u8, instance: u8, port: u16) -> Candidate {
     let upstream = Upstream::try_from(format!("127.0.0.1:{port}").as_str()).unwrap();
-    Candidate { facts: facts(app, instance), spki: vec![instance], upstream }
+    Candidate { facts: facts(app, instance), spki: vec![instance], upstream, ingress: Vec::new() }
 }
 
 fn until(seconds: u32) -> Term {
@@ -70,11 +71,11 @@ fn candidates_take_turns_and_failing_ones_come_last() {
     let two = routes.insert(candidate(1, 12, 2), until(10)).unwrap();
     let (first, second) = (ids(&routes, 1, 0), ids(&routes, 1, 0));
     assert_ne!(first[0], second[0]);
-    one.note(false);
+    one.note(false, S);
     for _ in 0..3 {
         assert_eq!(ids(&routes, 1, 0), [two.id, one.id]);
     }
-    one.note(true);
+    one.note(true, S);
     assert_ne!(ids(&routes, 1, 0)[0], ids(&routes, 1, 0)[0]);
 }
 
@@ -94,7 +95,7 @@ fn of_too_many_routes_of_an_instance_a_failing_one_goes_first() {
     let routes = Routes::default();
     let made: Vec<_> =
         (1..=4).map(|p| routes.insert(candidate(1, 11, p), until(10 + u32::from(p))).unwrap()).collect();
-    made[2].note(false);
+    made[2].note(false, S);
     routes.insert(candidate(1, 11, 5), until(20)).unwrap();
     assert!(made[2].ended.is_cancelled());
     routes.insert(candidate(1, 11, 6), until(20)).unwrap();

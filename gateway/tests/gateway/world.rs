@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use alloy::primitives::{Address, B256, keccak256};
 use mandate_acme::{keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
-use mandate_gateway::{Gateway, Parts, Running, Settings, StartError, tls};
+use mandate_gateway::{Gateway, Live, Parts, Running, Settings, StartError, tls};
 use mandate_model::wire::{
     gateway::{
         DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
@@ -83,8 +83,12 @@ impl World {
         let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(free, free, DomainName::try_from(BASE).unwrap());
+        let mut live = Live::default();
         // So that a test which moves the clock sees leases end and not idle connections.
-        settings.idle_timeout = Duration::from_secs(86_400);
+        live.limits.idle_timeout = Duration::from_secs(86_400);
+        // Nor does a shutdown wait for a clock that stands still.
+        live.limits.drain_timeout = Duration::ZERO;
+        live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
         set(&mut settings);
         let (issuer, api) = (Arc::clone(&ca), Client::new(Arc::clone(&ambient.net)));
         let parts = Parts {
@@ -93,8 +97,10 @@ impl World {
             verifier: pki.trust_anchors().into(),
             keys: Arc::new(DevelopmentKeys::new(Zeroizing::new([3; 32]))),
             issuer: Box::new(move |_| Ok(issuer)),
+            admin: None,
+            reload: None,
         };
-        let gateway = Gateway::start(settings, parts).await?;
+        let gateway = Gateway::start(settings, live, parts).await?;
         Ok(Self { chain, ca, clock, pki, gateway, api })
     }
 
@@ -109,7 +115,8 @@ impl World {
 
     pub fn request_of(&self, guest: &DevGuest, spki: &[u8], upstream: &str) -> RegisterRequest {
         let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
-        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream };
+        let evidence = Default::default();
+        let mut request = RegisterRequest { evidence, spki, upstream, domains: Vec::new() };
         let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
         request.evidence = evidence.encode().into();
         request
@@ -145,11 +152,11 @@ impl World {
     }
 
     pub async fn routes(&self) -> Vec<Route> {
-        self.api.get_json(&self.url("/v1/routes")).await.unwrap()
+        self.gateway.routes()
     }
 
     pub async fn certificates(&self) -> Vec<IssuedCertificate> {
-        self.api.get_json(&self.url("/v1/certificates")).await.unwrap()
+        self.gateway.certificates()
     }
 
     /// Connects like a browser that trusts the test authority alone.

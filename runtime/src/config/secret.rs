@@ -13,6 +13,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -34,6 +35,15 @@ impl Secret {
         &self.0
     }
 }
+
+/// Takes the same time for every text of the same length.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason, wire::gateway::Route};
+use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason};
 use serde_json::json;
 
 use super::{domain::connect, hold, release::tell_nodes};
@@ -44,8 +44,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     teller.at(Kind::Done, "the gateway closes the open connection", receipt.block_number, None, &facts);
     world.revocation_effect = Some(took);
 
-    let url = format!("{}/v1/routes", world.services()?.gateway_url());
-    let routes = || world.look::<Vec<Route>>(url.clone());
+    let routes = async || world.services().ok().map(|services| services.gateway.routes());
     world.until("the route to be gone", routes, |routes| routes.iter().all(|r| r.code_hash != code)).await?;
     hold(connect(world).await.is_err(), "the gateway still takes connections to the domain")?;
     teller.at(Kind::Refused, "the gateway has no route to v2 any more", receipt.block_number, None, &[]);

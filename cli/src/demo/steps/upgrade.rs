@@ -66,8 +66,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 
 /// v1's route ends with its permission; from then on the domain serves v2 alone.
 async fn await_v2_page(world: &World, teller: &mut Teller<'_>) -> Result<()> {
-    let routes =
-        || world.look::<Vec<mandate_model::wire::gateway::Route>>(format!("{}/v1/routes", gateway(world)));
+    let routes = async || world.services().ok().map(|services| services.gateway.routes());
     let v2 = compose(V2).1;
     let only_v2 = |routes: &Vec<mandate_model::wire::gateway::Route>| {
         !routes.is_empty() && routes.iter().all(|route| route.code_hash == v2)
@@ -77,8 +76,4 @@ async fn await_v2_page(world: &World, teller: &mut Teller<'_>) -> Result<()> {
     hold(page == page_of(V2), format!("the page is not v2's: {page:?}"))?;
     teller.at(Kind::Done, "v1's route has ended; the domain serves v2", None, None, &[("page", json!(page))]);
     Ok(())
-}
-
-fn gateway(world: &World) -> String {
-    world.services().map(super::super::services::Services::gateway_url).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A gateway's API: `POST /v1/register`, `POST /v1/revocations` (a [`super::kms::RevocationNotice`]),
-//! `POST /v1/grants` (a [`super::kms::GrantNotice`]), `POST /v1/domains`, `POST /v1/domains/release`, `GET /v1/routes`.
+//! `POST /v1/grants` (a [`super::kms::GrantNotice`]), `POST /v1/domains`, `POST /v1/domains/release`; for operators, on a port of its own,
+//! `GET /v1/routes`, `GET /v1/certificates`, `POST /v1/drain`, `POST /v1/reload`.
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct RegisterRequest {
     pub spki: Bytes,
     /// `host:port` where the instance serves TLS.
     pub upstream: String,
+    /// Domains whose TLS the instance ends itself. The registry must give each to its app.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
 }
 
 impl RegisterRequest {
@@ -101,7 +105,28 @@ pub struct IssuedCertificate {
     pub not_after: u64,
 }
 
-/// One live route, for `GET /v1/routes`.
+/// An operator wants an instance, or every instance of an app, to get no new connections; or to get them again. Open ones go
+/// on. It holds for the routes that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DrainOrder {
+    /// The instance or app.
+    pub id: Address,
+    /// Whether to keep new connections from it.
+    pub draining: bool,
+}
+
+/// What a [`DrainOrder`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drained {
+    /// Routes that it concerns.
+    pub routes: u64,
+    /// Their connections at the moment.
+    pub connections: u64,
+}
+
+/// One live route, for an operator's `GET /v1/routes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
@@ -115,4 +140,10 @@ pub struct Route {
     pub upstream: String,
     /// Open connections.
     pub connections: u64,
+    /// Whether it did not answer when it was last asked.
+    pub failing: bool,
+    /// Whether an operator keeps new connections from it.
+    pub draining: bool,
+    /// Domains whose TLS the instance ends itself.
+    pub domains: Vec<String>,
 }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Reaching an instance: which of the routes, and never a place where no instance may be.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use alloy::primitives::Address;
+use mandate_runtime::{Ambient, clock::within, net::Stream};
+use rustls_pki_types::ServerName;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Live, Refusal, Wanted, serving::Ends};
+use crate::{
+    limits::{Counted, Counts},
+    name::IdName,
+    proxy::unless,
+    routes::{ConnectionGuard, Route, Routes},
+    upstream::Upstream,
+};
+
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
+/// TLS to an instance that has proved its key.
+pub(super) type Pinned = TlsStream<Stream>;
+
+/// A connection to an instance.
+pub(super) struct Dialled<S> {
+    pub(super) route: Arc<Route>,
+    pub(super) stream: S,
+    /// Counts the connection for as long as it is held.
+    pub(super) counted: (ConnectionGuard, Counted<Address>),
+}
+
+/// Reaches instances.
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    routes: Arc<Routes>,
+    ambient: Ambient,
+    own: Vec<SocketAddr>,
+    to_app: Counts<Address>,
+}
+
+impl Dialler {
+    pub(crate) fn new(routes: Arc<Routes>, ambient: Ambient, own: Vec<SocketAddr>) -> Self {
+        Self { routes, ambient, own, to_app: Counts::default() }
+    }
+
+    /// A plain connection, over which the client speaks TLS with the instance itself.
+    pub(super) async fn plain(&self, wanted: &Wanted, live: &Live) -> Result<Dialled<Stream>, Refusal> {
+        let candidates = match wanted {
+            Wanted::Id(id) => self.by_id(*id),
+            Wanted::Ingress(name) => self.routes.ingress(name, self.ambient.clock.monotonic()),
+        };
+        let mut refusal = Refusal::UnknownName;
+        for route in candidates {
+            let counted = self.enter(&route, live)?;
+            match self.attempt(&route, live, self.connect(&route.upstream, live)).await {
+                Ok(stream) => return Ok(Dialled { route, stream, counted }),
+                Err(e) => refusal = e,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// TLS to an instance, with its key pinned.
+    pub(super) async fn pinned(&self, ends: &Ends, live: &Live) -> Result<Dialled<Pinned>, Refusal> {
+        let (candidates, mut refusal) = match ends.id {
+            Some(id) => (self.by_id(id), Refusal::UnknownName),
+            None => (self.of_app(ends.app), Refusal::NoInstance),
+        };
+        for route in candidates {
+            let counted = self.enter(&route, live)?;
+            match self.attempt(&route, live, self.connect_pinned(&route, ends, live)).await {
+                Ok(stream) => return Ok(Dialled { route, stream, counted }),
+                Err(e) => refusal = e,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// Counts one more connection to the route and its app, if there is room.
+    fn enter(&self, route: &Arc<Route>, live: &Live) -> Result<(ConnectionGuard, Counted<Address>), Refusal> {
+        let room = self.to_app.enter(route.facts.app, live.limits.connections_per_app);
+        Ok((route.connect(), room.ok_or(Refusal::ManyToApp)?))
+    }
+
+    fn of_app(&self, app: Option<Address>) -> Vec<Arc<Route>> {
+        let Some(app) = app else { return Vec::new() };
+        let mut candidates = self.routes.candidates(app, self.ambient.clock.monotonic());
+        // An id may be an app's or an instance's; a domain belongs to an app.
+        candidates.retain(|route| route.facts.app == app);
+        candidates
+    }
+
+    fn by_id(&self, id: IdName) -> Vec<Arc<Route>> {
+        let mut candidates = self.routes.candidates(id.id, self.ambient.clock.monotonic());
+        // An instance is reached where it registered and on no other port of that host.
+        candidates.retain(|route| matches!(id.port, HTTP | HTTPS) || id.port == route.upstream.port());
+        candidates
+    }
+
+    /// Tries one route within the time for it, and remembers how it went.
+    async fn attempt<S>(
+        &self,
+        route: &Route,
+        live: &Live,
+        dial: impl Future<Output = io::Result<S>>,
+    ) -> Result<S, Refusal> {
+        let timed = within(self.ambient.clock.as_ref(), live.limits.connect_timeout, dial);
+        let dialled = match unless(&route.ended, timed).await {
+            None => return Err(Refusal::UnknownName),
+            Some(None) => Err(io::ErrorKind::TimedOut.into()),
+            Some(Some(dialled)) => dialled,
+        };
+        route.note(dialled.is_ok(), self.ambient.clock.monotonic());
+        dialled.map_err(|error| {
+            let (app, instance) = (route.facts.app, route.facts.instance);
+            tracing::warn!(%app, %instance, upstream = %route.upstream, %error, "instance does not answer as it must");
+            metrics::counter!("mandate_gateway_upstream_failures_total").increment(1);
+            Refusal::Upstream(error.kind())
+        })
+    }
+
+    /// Connects to what the name is now, after a look at it: the name's owner must not lead the gateway to itself, nor to
+    /// what only it can reach.
+    async fn connect(&self, upstream: &Upstream, live: &Live) -> io::Result<Stream> {
+        let port = upstream.port();
+        let found = match upstream.ip() {
+            Some(ip) => vec![SocketAddr::new(ip, port)],
+            None => self.ambient.net.resolve(&upstream.host(), port).await?,
+        };
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in found {
+            if !live.network.may_be_instance(address) || self.is_own_port(address) {
+                let text = format!("no instance may be at {address} (network.upstreams)");
+                failure = io::Error::new(io::ErrorKind::PermissionDenied, text);
+                continue;
+            }
+            match self.ambient.net.connect(&address.ip().to_string(), port).await {
+                Ok(stream) => return Ok(stream),
+                Err(e) => failure = e,
+            }
+        }
+        Err(failure)
+    }
+
+    fn is_own_port(&self, address: SocketAddr) -> bool {
+        let listens = |own: &SocketAddr| {
+            own.port() == address.port()
+                && match own.ip().is_unspecified() {
+                    true => self.ambient.net.is_own(address.ip()),
+                    false => own.ip().to_canonical() == address.ip().to_canonical(),
+                }
+        };
+        self.own.iter().any(listens)
+    }
+
+    async fn connect_pinned(&self, route: &Route, ends: &Ends, live: &Live) -> io::Result<Pinned> {
+        let config = route.tls(ends.protocols.clone()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(ends.name.clone()).map_err(io::Error::other)?;
+        let stream = self.connect(&route.upstream, live).await?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    /// Whether the instance answers as it must, for the health checks.
+    pub(crate) async fn probe(&self, route: &Route, live: &Live) -> bool {
+        let name = format!("{}.invalid", hex::encode(route.facts.instance));
+        let ends = Ends { id: None, app: None, name, protocols: Vec::new(), offered: true, ended: None };
+        self.attempt(route, live, self.connect_pinned(route, &ends, live)).await.is_ok()
+    }
+}

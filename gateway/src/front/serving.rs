@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What becomes of a connection once it is clear what it is for.
+
+use std::{io, sync::Arc};
+
+use alloy::primitives::Address;
+use mandate_runtime::clock::within;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ACME_TLS, Bytes, Certificates, ChallengeStore, Client, DomainName, Front, Goal, Hello, Mode, Refusal,
+    Rewind, Wanted, dial::Dialled, pages,
+};
+use crate::{
+    certificates::Served,
+    name::IdName,
+    proxy::{End, carry, unless},
+    tls,
+};
+
+const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
+
+/// A name whose TLS the gateway ends.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// The id that it consists of.
+    pub(super) id: Option<IdName>,
+    /// The app that it belongs to.
+    pub(super) app: Option<Address>,
+    /// The name as the client gave it.
+    pub(super) name: String,
+    /// What the client and the name both allow to be spoken, the client's favourite first.
+    pub(super) protocols: Vec<Vec<u8>>,
+    /// Whether the client can speak what the name stands for.
+    pub(super) offered: bool,
+    /// Cancelled when the name is taken away.
+    pub(super) ended: Option<CancellationToken>,
+}
+
+impl Ends {
+    /// `<id>[-port].<base>` stands for HTTP/1.1 and the suffix `g` for HTTP/2.
+    pub(super) fn id(id: IdName, name: &str, hello: &Hello) -> Self {
+        let only = if id.mode == Mode::TerminateH2 { HTTP_2 } else { HTTP_1 };
+        let protocols: Vec<_> = hello.protocols.iter().filter(|p| p.as_slice() == only).cloned().collect();
+        // HTTP/1.1 needs no agreement.
+        let offered = !protocols.is_empty() || (hello.protocols.is_empty() && only == HTTP_1);
+        Self { id: Some(id), app: None, name: name.to_owned(), protocols, offered, ended: None }
+    }
+
+    pub(super) fn domain(served: &Served, name: DomainName, hello: &Hello) -> Self {
+        let protocols = hello.protocols.iter().filter(|p| p.as_slice() != ACME_TLS).cloned().collect();
+        let (app, ended) = (Some(served.app), Some(served.ended.clone()));
+        Self { id: None, app, name: name.to_string(), protocols, offered: true, ended }
+    }
+}
+
+/// TLS towards clients, ready for each protocol that is common.
+#[derive(Debug)]
+pub(crate) struct Configs {
+    plain: Arc<ServerConfig>,
+    http_1: Arc<ServerConfig>,
+    http_2: Arc<ServerConfig>,
+    pages: Arc<ServerConfig>,
+    acme: Arc<ServerConfig>,
+}
+
+impl Configs {
+    pub(super) fn new(
+        certificates: Arc<Certificates>,
+        challenges: Arc<ChallengeStore>,
+    ) -> Result<Self, rustls::Error> {
+        let plain = tls::server(certificates)?;
+        let speaking = |protocols: &[&[u8]]| {
+            let protocols = protocols.iter().map(|p| p.to_vec()).collect();
+            Arc::new(offering(&plain, protocols))
+        };
+        Ok(Self {
+            http_1: speaking(&[HTTP_1]),
+            http_2: speaking(&[HTTP_2]),
+            pages: speaking(&[HTTP_2, HTTP_1]),
+            acme: Arc::new(tls::acme_server(challenges)?),
+            plain: Arc::new(plain),
+        })
+    }
+
+    fn speaking(&self, protocol: Option<&[u8]>) -> Arc<ServerConfig> {
+        match protocol {
+            None => Arc::clone(&self.plain),
+            Some(HTTP_1) => Arc::clone(&self.http_1),
+            Some(HTTP_2) => Arc::clone(&self.http_2),
+            Some(other) => Arc::new(offering(&self.plain, vec![other.to_vec()])),
+        }
+    }
+}
+
+fn offering(config: &ServerConfig, protocols: Vec<Vec<u8>>) -> ServerConfig {
+    let mut config = config.clone();
+    config.alpn_protocols = protocols;
+    config
+}
+
+impl Front {
+    pub(super) async fn serve(&self, goal: Goal, ahead: Bytes, client: &mut Client) -> Result<End, Refusal> {
+        match goal {
+            Goal::Pass(wanted) => self.pass(&wanted, ahead, client).await,
+            Goal::Validate => {
+                client.access.set_mode("validation");
+                let stream = Rewind::new(ahead, client.take());
+                Ok(self.validate(stream, &client.live).await)
+            }
+            Goal::Pages => {
+                client.access.set_mode("pages");
+                Ok(self.own_pages(ahead, client).await)
+            }
+            Goal::End(ends) => self.end_tls(&ends, ahead, client).await,
+        }
+    }
+
+    /// Carries the client's own TLS to the instance, ClientHello first.
+    async fn pass(&self, wanted: &Wanted, ahead: Bytes, client: &mut Client) -> Result<End, Refusal> {
+        client.access.set_mode("passthrough");
+        let Dialled { route, stream, counted: _counted } = self.dialler.plain(wanted, &client.live).await?;
+        client.access.set_route(&route);
+        let ended = match wanted {
+            Wanted::Id(_) => route.ended.clone(),
+            Wanted::Ingress(name) => route.ingress(name).ok_or(Refusal::UnknownName)?.ended.clone(),
+        };
+        let Client { stream: own, live, access } = client;
+        let clock = self.ambient.clock.as_ref();
+        let carried =
+            carry(Rewind::new(ahead, own), stream, &access.traffic, clock, live.limits.idle_timeout);
+        Ok(unless(&ended, carried).await.unwrap_or(End::Revoked))
+    }
+
+    /// Ends the client's TLS. The instance is asked first: a client completes a handshake only while an allowed instance has
+    /// just proved its key, and speaks the protocol that the instance chose.
+    async fn end_tls(&self, ends: &Ends, ahead: Bytes, client: &mut Client) -> Result<End, Refusal> {
+        client.access.set_mode("terminated");
+        let taken_away = ends.ended.clone().unwrap_or_default();
+        let whole = async {
+            let Dialled { route, stream, counted: _counted } =
+                self.dialler.pinned(ends, &client.live).await?;
+            client.access.set_route(&route);
+            let spliced = self.splice(ahead, client, stream);
+            Ok(unless(&route.ended, spliced).await.unwrap_or(End::Revoked))
+        };
+        unless(&taken_away, whole).await.unwrap_or(Ok(End::Revoked))
+    }
+
+    async fn splice(&self, ahead: Bytes, client: &mut Client, instance: super::dial::Pinned) -> End {
+        let protocol = instance.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let config = self.configs.speaking(protocol.as_deref());
+        let stream = Rewind::new(ahead, client.take());
+        let (clock, limits) = (self.ambient.clock.as_ref(), &client.live.limits);
+        let accepted = self.accept(config, stream, &client.live).await;
+        let own = match accepted {
+            Ok(own) => own,
+            Err(end) => return end,
+        };
+        if protocol.as_deref().is_some_and(|protocol| protocol != HTTP_1) {
+            return carry(own, instance, &client.access.traffic, clock, limits.idle_timeout).await;
+        }
+        // Boxed, so that the many connections without do not hold the room that the pages take.
+        match within(clock, limits.idle_timeout, pages::first_word(own, instance)).await {
+            None => End::Idle,
+            Some(Err(e)) => End::Broken(e.kind()),
+            Some(Ok(pages::Word::Ours(own))) => {
+                Box::pin(pages::serve(own, self.pages.clone(), &client.live)).await
+            }
+            Some(Ok(pages::Word::Theirs(own, instance))) => {
+                carry(own, instance, &client.access.traffic, clock, limits.idle_timeout).await
+            }
+        }
+    }
+
+    async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: S,
+        live: &super::Live,
+    ) -> Result<TlsStream<S>, End> {
+        let accept = TlsAcceptor::from(config).accept(stream);
+        match within(self.ambient.clock.as_ref(), live.limits.handshake_timeout, accept).await {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(e)) => Err(End::Broken(e.kind())),
+            None => Err(End::Broken(io::ErrorKind::TimedOut)),
+        }
+    }
+
+    /// RFC 8737: completes the handshake, which is all that the authority wants to see.
+    async fn validate<S: AsyncRead + AsyncWrite + Unpin>(&self, authority: S, live: &super::Live) -> End {
+        match self.accept(Arc::clone(&self.configs.acme), authority, live).await {
+            Ok(mut stream) => match stream.shutdown().await {
+                Ok(()) => End::Closed,
+                Err(e) => End::Broken(e.kind()),
+            },
+            Err(end) => end,
+        }
+    }
+
+    async fn own_pages(&self, ahead: Bytes, client: &mut Client) -> End {
+        let config = Arc::clone(&self.configs.pages);
+        let stream = Rewind::new(ahead, client.take());
+        match self.accept(config, stream, &client.live).await {
+            Ok(own) => Box::pin(pages::serve(own, self.pages.clone(), &client.live)).await,
+            Err(end) => end,
+        }
+    }
+}
