@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! An app's instance: greets over TLS with the key that its evidence binds, then says back what it hears.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig,
     crypto::ring::{default_provider, sign::any_ecdsa_type},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -21,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 pub struct Instance {
     pub spki: Vec<u8>,
     pub addr: SocketAddr,
+    resumed: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
@@ -55,29 +62,46 @@ impl Instance {
 
     pub async fn start_with(label: &'static str, protocols: &[&[u8]]) -> Self {
         let key = KeyPair::generate().unwrap();
-        Self::serve(label, key.subject_public_key_info(), config(&key, &key, protocols)).await
+        Self::serve(Some(label), key.subject_public_key_info(), config(&key, &key, protocols)).await
+    }
+
+    /// Does not greet, as HTTP servers do not.
+    pub async fn echo() -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self::serve(None, key.subject_public_key_info(), config(&key, &key, &[b"http/1.1"])).await
+    }
+
+    /// How many connections resumed a session.
+    pub fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 
     /// Shows the certificate of one key and signs with another: what somebody does who has copied a certificate.
     pub async fn impostor(label: &'static str) -> Self {
         let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        Self::serve(label, key.subject_public_key_info(), config(&key, &other, &[])).await
+        Self::serve(Some(label), key.subject_public_key_info(), config(&key, &other, &[])).await
     }
 
-    async fn serve(label: &'static str, spki: Vec<u8>, config: ServerConfig) -> Self {
+    async fn serve(label: Option<&'static str>, spki: Vec<u8>, config: ServerConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let mut server = JoinSet::new();
+        let resumed = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&resumed);
         server.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let acceptor = acceptor.clone();
+                let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counts));
                 connections.spawn(async move {
                     let Ok(mut tls) = acceptor.accept(stream).await else { return };
-                    let greeting = format!("{label}\n");
-                    tls.write_all(greeting.as_bytes()).await.unwrap();
+                    if tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                        counts.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if let Some(label) = label {
+                        let _ = tls.write_all(format!("{label}\n").as_bytes()).await;
+                    }
                     let mut buffer = [0; 1024];
                     while let Ok(n @ 1..) = tls.read(&mut buffer).await {
                         if tls.write_all(&buffer[..n]).await.is_err() {
@@ -88,7 +112,7 @@ impl Instance {
                 });
             }
         });
-        Self { spki, addr, _server: server }
+        Self { spki, addr, resumed, _server: server }
     }
 
     pub fn upstream(&self) -> String {

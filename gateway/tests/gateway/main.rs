@@ -2,13 +2,17 @@
 //! The gateway on real sockets, with development evidence, a scripted chain and an authority of the tests' own.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
 
+mod admin;
 mod agent;
 mod contracts;
 mod domains;
 mod front;
+mod ingress;
 mod instance;
+mod limits;
 mod registration;
 mod release;
 mod revocation;
 mod scripted;
+mod termination;
 mod world;

@@ -21,7 +21,10 @@ use mandate_runtime::{
 };
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
@@ -78,6 +81,34 @@ impl World {
         ca: Arc<TestCa>,
         set: impl FnOnce(&mut Settings),
     ) -> Result<Self, StartError> {
+        Self::start_as(now, chain, ca, |settings, _, _| set(settings)).await
+    }
+
+    /// A gateway with a certificate for its own names, and whatever else is set.
+    pub async fn start_whole(set: impl FnOnce(&mut Live, &mut Parts)) -> Self {
+        let with_base = |settings: &mut Settings, live: &mut Live, parts: &mut Parts| {
+            settings.base_certificate = true;
+            set(live, parts);
+        };
+        let world = Self::start_as(NOW, Arc::default(), TestCa::new(), with_base).await.unwrap();
+        // Asked for anything, it refuses until the certificate is there.
+        while matches!(world.browse(BASE, &[]).await, Err(e) if is_alert(&e)) {
+            tokio::task::yield_now().await;
+        }
+        world
+    }
+
+    /// A gateway that need not be reachable without a PROXY header.
+    pub async fn start_as_balanced(set: impl FnOnce(&mut Live)) -> Self {
+        Self::start_as(NOW, Arc::default(), TestCa::new(), |_, live, _| set(live)).await.unwrap()
+    }
+
+    pub async fn start_as(
+        now: u64,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+        set: impl FnOnce(&mut Settings, &mut Live, &mut Parts),
+    ) -> Result<Self, StartError> {
         let pki = DevPki::from_seed([5; 32]);
         let clock = Arc::new(ManualClock::new(now));
         let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
@@ -89,9 +120,8 @@ impl World {
         // Nor does a shutdown wait for a clock that stands still.
         live.limits.drain_timeout = Duration::ZERO;
         live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
-        set(&mut settings);
         let (issuer, api) = (Arc::clone(&ca), Client::new(Arc::clone(&ambient.net)));
-        let parts = Parts {
+        let mut parts = Parts {
             ambient,
             chain: chain.clone(),
             verifier: pki.trust_anchors().into(),
@@ -100,6 +130,7 @@ impl World {
             admin: None,
             reload: None,
         };
+        set(&mut settings, &mut live, &mut parts);
         let gateway = Gateway::start(settings, live, parts).await?;
         Ok(Self { chain, ca, clock, pki, gateway, api })
     }
@@ -161,6 +192,10 @@ impl World {
 
     /// Connects like a browser that trusts the test authority alone.
     pub async fn browse(&self, name: &str, protocols: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+        self.connect(name, self.browser(protocols)).await
+    }
+
+    pub fn browser(&self, protocols: &[&[u8]]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.root()).unwrap();
         let mut config =
@@ -170,7 +205,7 @@ impl World {
                 .with_root_certificates(roots)
                 .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
-        self.connect(name, config).await
+        config
     }
 
     /// Connects like a client that knows the instance's key.
@@ -178,8 +213,39 @@ impl World {
         self.connect(name, tls::upstream(spki.to_vec(), Vec::new()).unwrap()).await
     }
 
+    /// The same, with an application protocol.
+    pub async fn pinned_with(
+        &self,
+        name: &str,
+        spki: &[u8],
+        protocol: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        self.connect(name, tls::upstream(spki.to_vec(), vec![protocol.to_vec()]).unwrap()).await
+    }
+
+    /// How the API answers a GET.
+    pub async fn status_of(&self, path: &str) -> Option<u16> {
+        let answer: Result<serde_json::Value, HttpError> = self.api.get_json(&self.url(path)).await;
+        answer.err().and_then(|e| e.status())
+    }
+
     async fn connect(&self, name: &str, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.gateway.tls_addr).await?;
+        self.connect_after(&[], name, config).await
+    }
+
+    /// Connects with something in front of the ClientHello.
+    pub async fn browse_after(&self, before: &[u8], name: &str) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_after(before, name, self.browser(&[])).await
+    }
+
+    async fn connect_after(
+        &self,
+        before: &[u8],
+        name: &str,
+        config: ClientConfig,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut stream = TcpStream::connect(self.gateway.tls_addr).await?;
+        stream.write_all(before).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
@@ -206,6 +272,14 @@ pub async fn closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
     ended.expect("the connection stays open").ok();
+}
+
+/// Whether the other side refused the handshake with an alert.
+fn is_alert(error: &io::Error) -> bool {
+    matches!(
+        error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()),
+        Some(rustls::Error::AlertReceived(_))
+    )
 }
 
 /// The alert with which a handshake was refused.
