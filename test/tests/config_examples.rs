@@ -13,6 +13,7 @@ use std::{
 use mandate_runtime::config::{ConfigErrors, Validate, load_from};
 use serde::de::DeserializeOwned;
 
+const GATEWAY_PAGE: &str = "docs/operating-a-gateway.md";
 const KMS_PAGE: &str = "docs/operating-a-kms-node.md";
 
 fn root() -> PathBuf {
@@ -85,6 +86,7 @@ fn check<T: DeserializeOwned + Validate + Debug>(service: &str) {
     let name = match service {
         "relayer" => "docs/operating-a-relayer.md",
         "kms" => KMS_PAGE,
+        "gateway" => GATEWAY_PAGE,
         _ => "docs/operating.md",
     };
     let page = fs::read_to_string(root().join(name)).unwrap();
@@ -149,17 +151,17 @@ fn metrics() -> BTreeSet<String> {
 #[test]
 fn page_names_every_metric_and_no_other() {
     let read = |page: &str| fs::read_to_string(root().join(page)).unwrap();
-    let page = read("docs/operating.md") + &read(KMS_PAGE);
+    let page = read("docs/operating.md") + &read(KMS_PAGE) + &read(GATEWAY_PAGE);
     let known = metrics();
     assert!(known.len() > 10, "{known:?}");
     for metric in &known {
         assert!(
             page.contains(&format!("`{metric}`")),
-            "docs/operating.md and {KMS_PAGE} do not name {metric}"
+            "docs/operating.md, {KMS_PAGE} and {GATEWAY_PAGE} do not name {metric}"
         );
     }
     for word in page.split('`').skip(1).step_by(2) {
-        let metric = word.starts_with("mandate_") && !word.contains('=');
+        let metric = word.starts_with("mandate_") && !word.contains('=') && !word.contains("::");
         assert!(!metric || known.contains(word), "{word} is named and does not exist");
     }
 }
