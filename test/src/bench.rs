@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 mod demo;
 mod evidence;
 mod figure;
+mod gateway;
 mod kms;
 mod relayer;
 mod release;
@@ -15,6 +16,7 @@ mod revocation;
 mod witness;
 
 pub use figure::{Figure, Times};
+pub use gateway::{GATEWAY_ROLE, gateway_role};
 pub use relayer::{RELAYER_ROLE, relayer_role};
 
 /// One benchmark: some figures that are measured together.
@@ -29,7 +31,7 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 14] = [
+pub const BENCHES: [Bench; 19] = [
     Bench {
         name: "backfill",
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
@@ -51,6 +53,31 @@ pub const BENCHES: [Bench; 14] = [
         name: "effect-latency",
         about: "from a block with a revocation to the gateway that is told of it",
         samples: 300,
+    },
+    Bench {
+        name: "gateway-idle",
+        about: "memory of so many silent connections whose TLS is ended, beside nginx and HAProxy; needs 45,000 descriptors",
+        samples: 10_000,
+    },
+    Bench {
+        name: "gateway-keepalive",
+        about: "requests on open connections whose TLS is ended, beside nginx and HAProxy; rounds",
+        samples: 3,
+    },
+    Bench {
+        name: "gateway-passthrough",
+        about: "new connections whose TLS passes through, and throughput, beside nginx and HAProxy; rounds",
+        samples: 3,
+    },
+    Bench {
+        name: "gateway-revoke",
+        about: "from a relayer's message to the last byte on so many busy connections",
+        samples: 500,
+    },
+    Bench {
+        name: "gateway-terminate",
+        about: "new TLS 1.3 connections that are ended and passed on over TLS, beside nginx and HAProxy; rounds",
+        samples: 3,
     },
     Bench {
         name: "kms-rate",
@@ -142,6 +169,11 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
         "day" => relayer::day(samples).await,
         "effect-latency" => relayer::latency(samples).await,
         "ten-relayers" => relayer::fleet(samples).await,
+        "gateway-idle" => gateway::idle(samples).await,
+        "gateway-keepalive" => gateway::keepalive(samples).await,
+        "gateway-passthrough" => gateway::passthrough(samples).await,
+        "gateway-revoke" => gateway::revoke(samples).await,
+        "gateway-terminate" => gateway::terminate(samples).await,
         "boots" => kms::boots(samples).await,
         "ceremony" => kms::ceremony(samples).await,
         "kms-rate" => kms::rate(samples).await,

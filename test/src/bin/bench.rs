@@ -20,7 +20,12 @@ fn main() -> ExitCode {
     if let [role, config] = arguments.as_slice()
         && role == bench::RELAYER_ROLE
     {
-        return relayer(config.as_ref());
+        return exit("relayer", run_relayer(config.as_ref()));
+    }
+    if let [role, dir] = arguments.as_slice()
+        && role == bench::GATEWAY_ROLE
+    {
+        return exit("gateway", run_gateway(dir.as_ref()));
     }
     let plan = match Plan::parse(&arguments) {
         Ok(plan) => plan,
@@ -38,15 +43,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// A benchmark started this program again to be the relayer.
-fn relayer(config: &Path) -> ExitCode {
-    match run_relayer(config) {
+/// A benchmark started this program again to be something else.
+fn exit(role: &str, ended: anyhow::Result<()>) -> ExitCode {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: relayer: {error:#}");
+            eprintln!("bench: {role}: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main]
+async fn run_gateway(dir: &Path) -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    bench::gateway_role(dir).await
 }
 
 #[tokio::main]
