@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use mandate_acme::{ACME_TLS, challenge::ChallengeStore, name::DomainName};
 use mandate_runtime::{
     Ambient,
+    carry::End,
     clock::within,
     http::{PeerKey, Rates},
     net::{Listener, Peer, Stream},
@@ -26,7 +27,6 @@ use crate::{
     limits::{Counts, Limits},
     name::{Mode, Target},
     network::Network,
-    proxy::End,
     proxy_protocol,
     routes::Routes,
     sni::{Hello, Rewind, read_hello},

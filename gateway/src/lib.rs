@@ -27,7 +27,6 @@ pub mod front;
 mod limits;
 pub mod name;
 mod network;
-pub mod proxy;
 pub mod proxy_protocol;
 pub mod revocation;
 pub mod routes;

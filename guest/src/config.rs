@@ -12,7 +12,7 @@ use mandate_runtime::{
 };
 use serde::Deserialize;
 
-use crate::keys::Pinned;
+use crate::{ingress::IngressConfig, keys::Pinned};
 
 /// Environment variables that override the file begin with this: `MANDATE_GUEST_CHAIN__CHAIN_ID=1`.
 pub const ENV_PREFIX: &str = "MANDATE_GUEST";
@@ -47,6 +47,9 @@ pub struct Config {
     /// Where evidence comes from. The binary needs it.
     #[serde(default)]
     pub evidence: Option<EvidenceSources>,
+    /// Domains whose TLS the agent ends for the app.
+    #[serde(default)]
+    pub ingress: Option<IngressConfig>,
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
@@ -156,6 +159,9 @@ impl Validate for Config {
         let key = self.chain.group_key;
         problems.require(!key.is_zero(), "chain.group_key", "must be the committee's key");
         problems.require(self.evidence.is_some(), "evidence", "is missing");
+        if let Some(ingress) = &self.ingress {
+            ingress.validate(problems);
+        }
         if let Some(evidence) = &self.evidence {
             for (field, why) in evidence.problems() {
                 problems.require(false, format!("evidence.{field}"), why);

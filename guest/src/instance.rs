@@ -104,6 +104,8 @@ pub struct Registration {
     pub gateway: String,
     /// `host:port` where the instance serves TLS.
     pub upstream: String,
+    /// Domains whose TLS it ends itself.
+    pub domains: Vec<String>,
 }
 
 impl Registration {
@@ -121,7 +123,7 @@ impl Registration {
             evidence: Default::default(),
             spki: identity.spki().to_vec().into(),
             upstream: self.upstream.clone(),
-            domains: Vec::new(),
+            domains: self.domains.clone(),
         };
         request.evidence = quoter.evidence(request.report_data()).await?.encode().into();
         let url = format!("{}/v1/register", self.gateway.trim_end_matches('/'));

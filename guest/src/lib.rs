@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod config;
 pub mod describe;
+pub mod ingress;
 pub mod instance;
 pub mod keys;
 pub mod service;

@@ -21,6 +21,7 @@ use crate::{
     Quoter,
     agent::{Agent, AppFacts, KeyState, Socket},
     config::Config,
+    ingress::{Ingress, IngressError},
     keys::KeyClient,
 };
 
@@ -42,6 +43,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Ingress mode cannot begin.
+    #[error(transparent)]
+    Ingress(IngressError),
     /// The app's compose file cannot be read.
     #[error("{}: {source}", path.display())]
     Compose {
@@ -60,6 +64,7 @@ pub struct Service {
     quoter: Arc<dyn Quoter>,
     socket: Socket,
     operations: Option<Listener>,
+    ingress: Option<Ingress>,
     health: Health,
     keys: watch::Sender<KeyState>,
 }
@@ -87,12 +92,25 @@ impl Service {
         };
         let health = Health::new();
         health.fail(KEYS, waiting);
-        Ok(Self { config, ambient, quoter, socket, operations, health, keys })
+        let ingress = match config.ingress.clone() {
+            Some(ingress) => Some(
+                Ingress::bind(ingress, ambient.clone(), Arc::clone(&quoter), health.clone())
+                    .await
+                    .map_err(StartError::Ingress)?,
+            ),
+            None => None,
+        };
+        Ok(Self { config, ambient, quoter, socket, operations, ingress, health, keys })
     }
 
     /// Where operations are served.
     pub fn operations_address(&self) -> Option<SocketAddr> {
         self.operations.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where the app's domains are served, if they are.
+    pub fn ingress_address(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(Ingress::address)
     }
 
     /// The socket's path.
@@ -112,6 +130,11 @@ impl Service {
                 serve(listener, operations_router(self.health.clone()), stop.clone()).await;
             }
         };
+        let ingress = async {
+            if let Some(ingress) = self.ingress {
+                ingress.run(self.keys.subscribe(), stop.clone()).await;
+            }
+        };
         let leasing = Leasing {
             config: &self.config,
             ambient: &self.ambient,
@@ -121,7 +144,7 @@ impl Service {
             keys: &self.keys,
         };
         let leasing = stop.run_until_cancelled(leasing.forever());
-        tokio::join!(self.socket.serve(stop.clone()), operations, leasing);
+        tokio::join!(self.socket.serve(stop.clone()), operations, ingress, leasing);
     }
 }
 

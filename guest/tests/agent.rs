@@ -53,6 +53,7 @@ fn config(world: &World, socket: PathBuf) -> Config {
         },
         app: AppConfig { name: "shop".to_owned(), compose: None },
         evidence: None,
+        ingress: None,
         log: LogConfig::default(),
     }
 }

@@ -52,7 +52,7 @@ async fn gateway(outcomes: Vec<Outcome>) -> (Registration, CancellationToken) {
     let router = Router::new().route("/v1/register", post(register)).with_state(gateway);
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, router, stop.clone()));
-    (Registration { gateway: url, upstream: "10.0.0.5:8443".to_owned() }, stop)
+    (Registration { gateway: url, upstream: "10.0.0.5:8443".to_owned(), domains: Vec::new() }, stop)
 }
 
 fn allowed() -> Outcome {

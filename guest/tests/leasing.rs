@@ -54,6 +54,7 @@ impl Leased {
             },
             app: AppConfig { name: "shop".to_owned(), compose: None },
             evidence: None,
+            ingress: None,
             log: LogConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(NOW));

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+pub mod carry;
 mod causes;
 pub mod clock;
 pub mod config;

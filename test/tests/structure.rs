@@ -30,7 +30,7 @@ const TABLE: [(&str, &[&str]); 14] = [
     ("devchain", &["model"]),
     ("kms", &["runtime", "model", "attestation", "witness", "threshold"]),
     ("gateway", &["runtime", "model", "acme", "attestation", "witness", "threshold"]),
-    ("guest", &["runtime", "model", "attestation", "threshold"]),
+    ("guest", &["runtime", "model", "acme", "attestation", "threshold"]),
     ("relayer", &["runtime", "model", "witness"]),
     ("cli", &EVERYTHING),
     ("test", &EVERYTHING_AND_CLI),

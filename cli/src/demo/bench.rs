@@ -290,8 +290,11 @@ impl Revocable<'_> {
         let names = [format!("{id:x}-443s.{BASE_DOMAIN}")];
         let identity = TlsIdentity::generate(&world.ambient, &names).map_err(CliError::data)?;
         let app = App::start(String::new(), vec![identity.certificate()], identity.private_key()).await?;
-        let registration =
-            Registration { gateway: services.gateway_url(), upstream: app.address.to_string() };
+        let registration = Registration {
+            gateway: services.gateway_url(),
+            upstream: app.address.to_string(),
+            domains: Vec::new(),
+        };
         let http = Client::new(Arc::clone(&world.ambient.net));
         let guest = world.guest(id, code);
         registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;

@@ -197,6 +197,7 @@ impl Services {
             },
             app: Default::default(),
             evidence: None,
+            ingress: None,
             log: Default::default(),
         };
         let agent = mandate_guest::Service::start(config, world.ambient.clone(), quoter).await;

@@ -3,13 +3,14 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use mandate_runtime::{Clock, net::Peer};
+use mandate_runtime::{
+    Clock,
+    carry::{End, Traffic},
+    net::Peer,
+};
 
 use super::Refusal;
-use crate::{
-    proxy::{End, Traffic},
-    routes::Route,
-};
+use crate::routes::Route;
 
 /// What is known of a connection so far.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use alloy::primitives::Address;
-use mandate_runtime::{Ambient, clock::within, net::Stream};
+use mandate_runtime::{Ambient, carry::unless, clock::within, net::Stream};
 use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -12,7 +12,6 @@ use super::{Live, Refusal, Wanted, serving::Ends};
 use crate::{
     limits::{Counted, Counts},
     name::IdName,
-    proxy::unless,
     routes::{ConnectionGuard, Route, Routes},
     upstream::Upstream,
 };

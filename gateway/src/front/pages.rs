@@ -14,10 +14,11 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
+use mandate_runtime::carry::End;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::Live;
-use crate::{proxy::End, sni::Rewind};
+use crate::sni::Rewind;
 
 /// Where the gateway's own pages begin: ours, and those of upstream dstack.
 const OURS: [&str; 2] = ["/.well-known/mandate/", "/.dstack/"];

@@ -4,7 +4,10 @@
 use std::{io, sync::Arc};
 
 use alloy::primitives::Address;
-use mandate_runtime::clock::within;
+use mandate_runtime::{
+    carry::{End, carry, unless},
+    clock::within,
+};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -14,12 +17,7 @@ use super::{
     ACME_TLS, Bytes, Certificates, ChallengeStore, Client, DomainName, Front, Goal, Hello, Mode, Refusal,
     Rewind, Wanted, dial::Dialled, pages,
 };
-use crate::{
-    certificates::Served,
-    name::IdName,
-    proxy::{End, carry, unless},
-    tls,
-};
+use crate::{certificates::Served, name::IdName, tls};
 
 const HTTP_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";

@@ -73,8 +73,11 @@ pub(crate) async fn start_instance(
     let (_, code) = compose(version);
     let identity = TlsIdentity::generate(&world.ambient, &[DOMAIN.to_owned()]).map_err(CliError::data)?;
     let app = App::start(page_of(version), vec![identity.certificate()], identity.private_key()).await?;
-    let registration =
-        Registration { gateway: world.services()?.gateway_url(), upstream: app.address.to_string() };
+    let registration = Registration {
+        gateway: world.services()?.gateway_url(),
+        upstream: app.address.to_string(),
+        domains: Vec::new(),
+    };
     let guest = world.guest(world.app, code);
     let http = Client::new(std::sync::Arc::clone(&world.ambient.net));
     let answer = registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Carries bytes both ways between a client and an instance until both are done, nothing moves, or the route ends.
+//! Carries bytes both ways between a client and an instance until both are done, nothing moves, or somebody cuts them off.
 
 use std::{
     cell::RefCell,
@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use mandate_runtime::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
 
 /// As much as is read at a time: two TLS records.
 const CHUNK: usize = 32 << 10;
@@ -33,7 +34,7 @@ pub enum End {
     Broken(io::ErrorKind),
     /// Nothing moved for the idle timeout.
     Idle,
-    /// The route or domain was taken away.
+    /// What allowed it was taken away.
     Revoked,
 }
 
@@ -219,11 +220,11 @@ pub async fn unless<F: Future>(token: &CancellationToken, future: F) -> Option<F
 mod tests {
     use std::sync::Arc;
 
-    use mandate_runtime::clock::{ManualClock, SystemClock};
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::clock::{ManualClock, SystemClock};
 
     const IDLE: Duration = Duration::from_secs(60);
 

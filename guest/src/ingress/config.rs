@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The settings of ingress mode.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use mandate_acme::name::DomainName;
+use mandate_runtime::config::{Problems, Validate, duration};
+use serde::Deserialize;
+
+/// Which domains the agent serves, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngressConfig {
+    /// The domains; the registry must give each to this app.
+    pub domains: Vec<DomainName>,
+    /// Where the agent ends TLS.
+    pub listen: SocketAddr,
+    /// `host:port` at which gateways reach `listen`.
+    pub advertise: String,
+    /// Where the app takes plain connections.
+    pub forward: SocketAddr,
+    /// Base URLs of the gateways' APIs.
+    pub gateways: Vec<String>,
+    /// The protocols that the app speaks, its favourite first (RFC 7301).
+    #[serde(default = "http_1")]
+    pub alpn: Vec<String>,
+    /// Where certificates are kept across restarts, without their keys; ordered anew when unset.
+    #[serde(default)]
+    pub certificates: Option<PathBuf>,
+    /// Who issues certificates.
+    pub acme: AcmeSection,
+    /// How long a client may take for its handshake.
+    #[serde(default = "handshake", with = "duration")]
+    pub handshake_timeout: Duration,
+    /// How long nothing may move.
+    #[serde(default = "idle", with = "duration")]
+    pub idle_timeout: Duration,
+    /// Connections at a time; more wait.
+    #[serde(default = "connections")]
+    pub connections: usize,
+}
+
+/// Who issues certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcmeSection {
+    /// URL of the ACME directory.
+    pub directory: String,
+    /// The authority's domain name as CAA names it.
+    pub issuer: String,
+    /// PEM file with a root of the authority's own HTTPS, when it is not a public one.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// How long an order may take.
+    #[serde(default = "order", with = "duration")]
+    pub timeout: Duration,
+}
+
+fn http_1() -> Vec<String> {
+    vec!["http/1.1".to_owned()]
+}
+
+fn handshake() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn idle() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn connections() -> usize {
+    4_096
+}
+
+fn order() -> Duration {
+    Duration::from_secs(120)
+}
+
+impl Validate for IngressConfig {
+    fn validate(&self, problems: &mut Problems) {
+        problems.require(!self.domains.is_empty(), "ingress.domains", "must name at least one domain");
+        problems.require(!self.gateways.is_empty(), "ingress.gateways", "must name at least one gateway");
+        for (i, gateway) in self.gateways.iter().enumerate() {
+            let usable = gateway.starts_with("http://");
+            problems.require(usable, format!("ingress.gateways.{i}"), "must be an http:// URL");
+        }
+        let https = self.acme.directory.starts_with("https://");
+        problems.require(https, "ingress.acme.directory", "must be an https:// URL");
+        let acme = self.alpn.iter().any(|protocol| protocol == "acme-tls/1");
+        problems.require(!acme, "ingress.alpn", "acme-tls/1 is the agent's own");
+        for (field, value) in
+            [("handshake_timeout", self.handshake_timeout), ("idle_timeout", self.idle_timeout)]
+        {
+            problems.require(!value.is_zero(), format!("ingress.{field}"), "must not be zero");
+        }
+        problems.require(self.connections > 0, "ingress.connections", "must not be zero");
+    }
+}
