@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mandate_acme::ACME_TLS;
 use rustls::{
     AlertDescription,
@@ -16,7 +16,8 @@ use rustls::{
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-const CHUNK: usize = 4 << 10;
+/// Enough for most.
+const CHUNK: usize = 2 << 10;
 /// More application protocols than anybody offers.
 const MAX_PROTOCOLS: usize = 32;
 
@@ -67,20 +68,18 @@ pub async fn read_hello<S: AsyncRead + Unpin>(
     cap: usize,
 ) -> Result<(Hello, Bytes), HelloError> {
     let mut acceptor = Acceptor::default();
-    let mut seen = Vec::new();
-    let mut chunk = [0; CHUNK];
+    let mut seen = BytesMut::with_capacity(CHUNK);
     while seen.len() < cap {
-        let room = CHUNK.min(cap - seen.len());
-        let n = stream.read(chunk.get_mut(..room).unwrap_or_default()).await?;
-        let mut new = chunk.get(..n).unwrap_or_default();
-        if new.is_empty() {
+        let before = seen.len();
+        seen.reserve(1);
+        if stream.read_buf(&mut (&mut seen).limit(cap - before)).await? == 0 {
             return Err(HelloError::Closed);
         }
-        seen.extend_from_slice(new);
+        let mut new = seen.get(before..).unwrap_or_default();
         while !new.is_empty() {
             acceptor.read_tls(&mut new)?;
             match acceptor.accept() {
-                Ok(Some(accepted)) => return Ok((Hello::from(accepted.client_hello()), seen.into())),
+                Ok(Some(accepted)) => return Ok((Hello::from(accepted.client_hello()), seen.freeze())),
                 Ok(None) => {}
                 Err((source, alert)) => return Err(HelloError::NotTls { source, alert: bytes_of(alert) }),
             }

@@ -23,10 +23,10 @@ const TICKS: f64 = 100.0;
 /// A process in front of the backend; ends when dropped.
 pub(super) struct Proxy {
     pub(super) name: &'static str,
-    /// Where it ends TLS for [`DOMAIN`] and speaks TLS with the backend.
+    /// Where it ends TLS for [`DOMAIN`] and speaks TLS with the backend, for each client anew.
     pub(super) terminated: SocketAddr,
-    /// The same, and plain HTTP with the backend.
-    pub(super) terminated_plain: Option<SocketAddr>,
+    /// Where it does less: connections to the backend are shared, or not secured.
+    pub(super) others: Vec<(&'static str, SocketAddr)>,
     /// Where it passes TLS through.
     pub(super) passthrough: SocketAddr,
     child: Child,
@@ -71,7 +71,7 @@ pub(super) async fn gateway(dir: &Path, backend: &Backend) -> Result<Proxy> {
     let ports: Ports = serde_json::from_str(&line).context("the gateway did not start")?;
     settle(ports.api, &backend.spki, backend.tls).await?;
     let (terminated, passthrough) = (ports.tls, ports.tls);
-    Ok(Proxy { name: "gateway", terminated, terminated_plain: None, passthrough, child })
+    Ok(Proxy { name: "gateway", terminated, others: Vec::new(), passthrough, child })
 }
 
 fn free() -> Result<SocketAddr> {
@@ -98,22 +98,24 @@ pub(super) fn are_installed() -> bool {
 
 /// nginx, one process that is master and worker.
 pub(super) fn nginx(dir: &Path, backend: &Backend) -> Result<Proxy> {
-    let (terminated, plain, passthrough) = (free()?, free()?, free()?);
+    let (terminated, pooled, plain, passthrough) = (free()?, free()?, free()?, free()?);
     let (tls_backend, plain_backend) = (backend.tls, backend.plain);
     let (d, name) = (dir.display(), passthrough_name());
     let config = format!(
         "daemon off; master_process off; pid {d}/nginx.pid; error_log {d}/nginx.log warn;
-worker_rlimit_nofile 65536;
+
 include /etc/nginx/modules-enabled/50-mod-stream.conf;
-events {{ worker_connections 40000; }}
+events {{ worker_connections 18000; }}
 stream {{
+  map_hash_bucket_size 128;
   map $ssl_preread_server_name $to {{ {name} {tls_backend}; }}
   server {{ listen {passthrough} backlog=4096; ssl_preread on; proxy_pass $to; }}
 }}
 http {{
   access_log off; keepalive_requests 1000000; keepalive_timeout 600s; ssl_session_tickets on;
   client_body_temp_path {d}/a; proxy_temp_path {d}/b; fastcgi_temp_path {d}/c; uwsgi_temp_path {d}/d; scgi_temp_path {d}/e;
-  upstream secured {{ server {tls_backend}; keepalive 64; keepalive_requests 1000000; }}
+  upstream secured {{ server {tls_backend}; }}
+  upstream pooled {{ server {tls_backend}; keepalive 64; keepalive_requests 1000000; }}
   upstream open {{ server {plain_backend}; keepalive 64; keepalive_requests 1000000; }}
   ssl_certificate {d}/served.pem; ssl_certificate_key {d}/served.pem; ssl_protocols TLSv1.2 TLSv1.3;
   proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host $host;
@@ -121,6 +123,13 @@ http {{
     listen {terminated} ssl backlog=4096; server_name {DOMAIN};
     location / {{
       proxy_pass https://secured; proxy_ssl_verify on; proxy_ssl_trusted_certificate {d}/backend.pem;
+      proxy_ssl_name {DOMAIN}; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3;
+    }}
+  }}
+  server {{
+    listen {pooled} ssl backlog=4096; server_name {DOMAIN};
+    location / {{
+      proxy_pass https://pooled; proxy_ssl_verify on; proxy_ssl_trusted_certificate {d}/backend.pem;
       proxy_ssl_name {DOMAIN}; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.3;
     }}
   }}
@@ -137,7 +146,8 @@ http {{
         .spawn()
         .context("cannot start nginx")?;
     wait_for(terminated, &mut child, "nginx")?;
-    Ok(Proxy { name: "nginx", terminated, terminated_plain: Some(plain), passthrough, child })
+    let others = vec![("pooled-upstream", pooled), ("plain-upstream", plain)];
+    Ok(Proxy { name: "nginx", terminated, others, passthrough, child })
 }
 
 /// HAProxy with one thread.
@@ -148,7 +158,7 @@ pub(super) fn haproxy(dir: &Path, backend: &Backend) -> Result<Proxy> {
     let config = format!(
         "global
   nbthread 1
-  maxconn 30000
+  maxconn 7000
 defaults
   timeout connect 10s
   timeout client 600s
@@ -169,6 +179,7 @@ frontend ended
   default_backend secured
 backend secured
   mode http
+  http-reuse never
   server one {tls_backend} ssl verify required ca-file {d}/backend.pem sni str({DOMAIN}) verifyhost {DOMAIN} ssl-min-ver TLSv1.3
 frontend ended_plain
   mode http
@@ -189,5 +200,5 @@ backend open
         .spawn()
         .context("cannot start haproxy")?;
     wait_for(terminated, &mut child, "haproxy")?;
-    Ok(Proxy { name: "haproxy", terminated, terminated_plain: Some(plain), passthrough, child })
+    Ok(Proxy { name: "haproxy", terminated, others: vec![("plain-upstream", plain)], passthrough, child })
 }

@@ -146,26 +146,28 @@ pub(super) async fn terminated(rounds: usize) -> Result<Vec<Figure>> {
         all.push(Figure::new("gateway-terminate-cpu-ratio-nginx", ratio, "x").at_most(0.7));
     }
     all.push(added_latency(&stage, &tallies).await?);
-    all.extend(plain_upstreams(&stage).await?);
+    all.extend(with_less(&stage).await?);
     Ok(all)
 }
 
-/// What the peers do when they pass on without TLS, which the gateway never does.
-async fn plain_upstreams(stage: &Stage) -> Result<Vec<Figure>> {
+/// What the peers do when they do less: the gateway never passes on without TLS, nor one client's words over a connection that
+/// was another's.
+async fn with_less(stage: &Stage) -> Result<Vec<Figure>> {
     let mut all = Vec::new();
     for proxy in &stage.proxies {
-        let Some(at) = proxy.terminated_plain else { continue };
-        let client = Client::new(at, DOMAIN, &stage.root)?;
-        client.connections(AT_ONCE, TURN).await?;
-        let mut tally = Tally::default();
-        for _ in 0..3 {
-            let before = proxy.cpu()?;
-            let took = client.connections(AT_ONCE, TURN).await?;
-            tally.add(&took, proxy.cpu()? - before);
+        for (what, at) in &proxy.others {
+            let client = Client::new(*at, DOMAIN, &stage.root)?;
+            client.connections(AT_ONCE, TURN).await?;
+            let mut tally = Tally::default();
+            for _ in 0..3 {
+                let before = proxy.cpu()?;
+                let took = client.connections(AT_ONCE, TURN).await?;
+                tally.add(&took, proxy.cpu()? - before);
+            }
+            let name = format!("{}-{what}", proxy.name);
+            all.push(Figure::new(format!("{name}-per-second"), median(&tally.per_second), "1/s"));
+            all.push(Figure::new(format!("{name}-cpu"), median(&tally.cpu_ms), "ms"));
         }
-        let name = proxy.name;
-        all.push(Figure::new(format!("{name}-plain-upstream-per-second"), median(&tally.per_second), "1/s"));
-        all.push(Figure::new(format!("{name}-plain-upstream-cpu"), median(&tally.cpu_ms), "ms"));
     }
     Ok(all)
 }
