@@ -27,6 +27,7 @@ pub mod front;
 mod limits;
 pub mod name;
 mod network;
+pub mod provenance;
 pub mod proxy_protocol;
 pub mod revocation;
 pub mod routes;

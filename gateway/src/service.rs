@@ -3,7 +3,6 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use mandate_acme::{challenge::ChallengeStore, issuer::CertificateIssuer, keys::KeySource};
 use mandate_attestation::{TrustAnchors, Verifier};
 use mandate_model::wire::gateway as wire;
@@ -21,6 +20,7 @@ use crate::{
     config::Settings,
     domains::Domains,
     front::{self, Front, Live},
+    provenance::{self, Origin, Provenance},
     revocation::Revocations,
     routes::Routes,
 };
@@ -47,6 +47,8 @@ pub struct Parts {
     pub keys: Arc<dyn KeySource>,
     /// Who signs certificates.
     pub issuer: IssuerFactory,
+    /// What tells clients where the keys come from.
+    pub origin: Origin,
     /// Where operators connect, if they can.
     pub admin: Option<AdminPart>,
     /// Reads the configuration again.
@@ -100,7 +102,7 @@ impl Gateway {
     /// # Errors
     /// When a port is taken, or what was kept cannot be read.
     pub async fn start(settings: Settings, live: Live, parts: Parts) -> Result<Running, StartError> {
-        let Parts { ambient, chain, verifier, keys, issuer, admin, reload } = parts;
+        let Parts { ambient, chain, verifier, keys, issuer, origin, admin, reload } = parts;
         let (tls, tls_addr) = listen(&ambient, settings.tls_listen).await?;
         let (api, api_addr) = listen(&ambient, settings.api_listen).await?;
         let admin = match admin {
@@ -114,9 +116,10 @@ impl Gateway {
         let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
         let base = settings.base_domain.clone();
         let clock = Arc::clone(&ambient.clock);
-        let domains = Domains::new(Arc::clone(&chain), keys, issuer, Arc::clone(&clock), base.clone())
-            .kept_in(settings.certificates.clone())
-            .with_base_certificate(settings.base_certificate);
+        let domains =
+            Domains::new(Arc::clone(&chain), Arc::clone(&keys), issuer, Arc::clone(&clock), base.clone())
+                .kept_in(settings.certificates.clone())
+                .with_base_certificate(settings.base_certificate);
         let domains = Arc::new(domains);
         domains.restore()?;
 
@@ -133,6 +136,8 @@ impl Gateway {
             base: base.clone(),
         };
         let certificates = Arc::clone(&domains.certificates);
+        let served = Arc::clone(&certificates);
+        let provenance = Provenance::new(origin, keys, served, Arc::clone(&ambient.clock), base.clone());
         let (lives, watched) = watch::channel(Arc::new(live));
         let reloader = Reloader::new(reload, lives);
         let front = Arc::new(Front::new(front::Parts {
@@ -143,7 +148,7 @@ impl Gateway {
             base,
             lives: watched,
             own: [tls_addr, api_addr].into_iter().chain(admin_addr).collect(),
-            pages: Router::new(),
+            pages: provenance::router(Arc::new(provenance)),
         })?);
         let health = http::Health::new();
         let router = api::router(Arc::new(Api::new(admission, Arc::clone(&domains))), health.clone());

@@ -28,6 +28,7 @@ use crate::{
     admin::Reload,
     chain::VerifiedChain,
     config::{AcmeSection, AdminConfig, AttestationConfig, ChainConfig, Config, KeysConfig},
+    provenance::{Agent, Deployed, Origin},
     service::{AdminPart, BoxError, IssuerFactory, Parts},
 };
 
@@ -70,12 +71,19 @@ pub fn parts(config: &Config, ambient: Ambient, reload: Option<Reload>) -> Resul
     Ok(Parts {
         chain: Arc::new(chain(&config.chain, &ambient)?),
         verifier: verifier(&config.attestation)?,
+        origin: origin(config, &ambient),
         issuer: issuer(&config.acme, Arc::clone(&keys), ambient.clone())?,
         keys,
         ambient,
         admin: config.admin.as_ref().map(admin).transpose()?,
         reload,
     })
+}
+
+fn origin(config: &Config, ambient: &Ambient) -> Origin {
+    let ChainConfig { id: chain_id, kms_auth, domain_registry, .. } = config.chain;
+    let agent = config.keys.agent.as_ref().map(|socket| Agent::new(Arc::clone(&ambient.net), socket));
+    Origin { deployed: Deployed { chain_id, kms_auth, domain_registry }, agent }
 }
 
 fn admin(config: &AdminConfig) -> Result<AdminPart, SetupError> {

@@ -2,7 +2,8 @@
 //! The agent: what an app asks on its unix socket, as the published clients of upstream dstack ask it.
 //!
 //! `POST /GetKey`, `/GetTlsKey`, `/GetQuote`, `/Info`, `/Version`, with JSON bodies; byte strings in hex without prefix.
-//! `/Statement` is this agent's own: what the committee says in public about the app's keys.
+//! `/Statement` and `/Evidence` are this agent's own: what the committee says in public about the app's keys, and evidence
+//! with all that its verifier needs.
 //! Fields that this agent does not know are passed over, since newer clients send them. Whoever can open the socket is
 //! the app: it has mode 0600, and inside a TEE there is nobody else.
 
@@ -37,12 +38,14 @@ use crate::{
     service::Lease,
 };
 
+mod evidence;
 mod get_key;
 mod info;
 mod quote;
 mod statement;
 mod tls_key;
 
+pub use evidence::EvidenceAnswer;
 pub use get_key::{GetKey, GetKeyAnswer};
 pub use info::{AppFacts, InfoAnswer, VersionAnswer};
 pub use quote::{GetQuote, GetQuoteAnswer};
@@ -168,6 +171,7 @@ impl Agent {
             .route("/GetKey", post(get_key::handle))
             .route("/GetTlsKey", post(tls_key::handle))
             .route("/GetQuote", post(quote::handle))
+            .route("/Evidence", post(evidence::handle))
             .route("/Info", get(info::handle).post(info::handle))
             .route("/Statement", get(statement::handle).post(statement::handle))
             .route("/Version", get(info::version).post(info::version))
@@ -230,7 +234,7 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
 async fn unknown(uri: http::Uri) -> ApiError {
     let path: String = uri.path().chars().take(64).collect();
     ApiError::not_found(format!(
-        "{path} is not served here: GetKey, GetTlsKey, GetQuote, Info, Statement and Version are"
+        "{path} is not served here: GetKey, GetTlsKey, GetQuote, Evidence, Info, Statement and Version are"
     ))
 }
 

@@ -17,6 +17,7 @@ use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
     chain::{At, Chain, Holder, Undecided, Verdict},
     facts::Facts,
+    provenance::{Deployed, Origin},
 };
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{
@@ -86,6 +87,10 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         issuer: Box::new(move |challenges| {
             Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
         }),
+        origin: Origin {
+            deployed: Deployed { chain_id: 1, kms_auth: Address::ZERO, domain_registry: Address::ZERO },
+            agent: None,
+        },
         admin: None,
         reload: None,
     };

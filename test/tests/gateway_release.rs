@@ -19,7 +19,11 @@ use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainNa
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::pebble::Pebble;
 use mandate_devchain::{Config as ChainSettings, DevChain};
-use mandate_gateway::{Gateway, Live, Parts, Running, Settings, chain::VerifiedChain};
+use mandate_gateway::{
+    Gateway, Live, Parts, Running, Settings,
+    chain::VerifiedChain,
+    provenance::{Deployed, Origin},
+};
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{
     Outcome,
@@ -116,6 +120,11 @@ impl World {
         VerifiedChain::new(reader, self.deployment.kms_auth, self.deployment.domain_registry)
     }
 
+    fn origin(&self) -> Origin {
+        let Deployment { chain_id, kms_auth, domain_registry, .. } = self.deployment;
+        Origin { deployed: Deployed { chain_id, kms_auth, domain_registry }, agent: None }
+    }
+
     async fn gateway(&self, pebble: &Pebble, tls_port: u16) -> Running {
         let ambient = Ambient::system();
         let keys = Arc::new(DevelopmentKeys::new([3; 32].into()));
@@ -134,6 +143,7 @@ impl World {
             issuer: Box::new(move |challenges| {
                 Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
             }),
+            origin: self.origin(),
             admin: None,
             reload: None,
         };

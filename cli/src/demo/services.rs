@@ -14,7 +14,11 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use mandate_acme::{AcmeConfig, AcmeIssuer, keys::AgentKeys};
-use mandate_gateway::{Gateway, IssuerFactory, Live, Parts, Settings, chain::VerifiedChain};
+use mandate_gateway::{
+    Gateway, IssuerFactory, Live, Parts, Settings,
+    chain::VerifiedChain,
+    provenance::{Agent, Deployed, Origin},
+};
 use mandate_guest::{Pinned, Quoter};
 use mandate_kms::{Node, NodeKeys, Outside};
 use mandate_model::{bindings::KmsAuth, compose::compose_hash, deployment::Deployment};
@@ -305,8 +309,15 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
     let mut settings = Settings::new(tls, ANY_PORT, BASE_DOMAIN.parse().map_err(CliError::data)?);
     settings.review = Duration::from_secs(1);
     let chain = Arc::new(verified_chain(world, deployment)?);
+    let deployed = Deployed {
+        chain_id: deployment.chain_id,
+        kms_auth: deployment.kms_auth,
+        domain_registry: deployment.domain_registry,
+    };
+    let agent = Some(Agent::new(Arc::clone(&world.ambient.net), socket));
     let parts = Parts {
         ambient: world.ambient.clone(),
+        origin: Origin { deployed, agent },
         chain,
         verifier: world.pki.trust_anchors().into(),
         keys,

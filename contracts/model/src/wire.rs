@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 pub mod gateway;
 pub mod kms;
+pub mod provenance;
 pub mod relayer;
+pub mod upstream;
 
 /// The largest request body that any service reads, in bytes.
 pub const MAX_BODY: usize = 1 << 20;

@@ -6,7 +6,11 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use alloy::primitives::{Address, B256, keccak256};
 use mandate_acme::{keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
-use mandate_gateway::{Gateway, Live, Parts, Running, Settings, StartError, tls};
+use mandate_gateway::{
+    Gateway, Live, Parts, Running, Settings, StartError,
+    provenance::{Deployed, Origin},
+    tls,
+};
 use mandate_model::wire::{
     gateway::{
         DomainOrder, DomainRelease, IssuedCertificate, RegisterRequest, RegisterResponse, ReleaseEffect,
@@ -36,6 +40,11 @@ use crate::{
 pub const BASE: &str = "gw.test";
 pub const DOMAIN: &str = "app.example.org";
 pub const APP: Address = Address::repeat_byte(0xa1);
+pub const DEPLOYED: Deployed = Deployed {
+    chain_id: 31_337,
+    kms_auth: Address::repeat_byte(0xc1),
+    domain_registry: Address::repeat_byte(0xc2),
+};
 pub const OTHER_APP: Address = Address::repeat_byte(0xb2);
 /// Within the life of the development PKI and of the test authority's certificates.
 pub const NOW: u64 = 1_790_000_000;
@@ -127,6 +136,7 @@ impl World {
             verifier: pki.trust_anchors().into(),
             keys: Arc::new(DevelopmentKeys::new(Zeroizing::new([3; 32]))),
             issuer: Box::new(move |_| Ok(issuer)),
+            origin: Origin { deployed: DEPLOYED, agent: None },
             admin: None,
             reload: None,
         };

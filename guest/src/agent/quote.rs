@@ -67,7 +67,7 @@ pub(super) fn upstreams_form(evidence: &Evidence) -> Result<(Vec<u8>, String), A
     }
 }
 
-fn report_data(text: &str) -> Result<[u8; 64], ApiError> {
+pub(super) fn report_data(text: &str) -> Result<[u8; 64], ApiError> {
     let text = text.strip_prefix("0x").unwrap_or(text);
     let bytes = hex::decode(text).map_err(|error| ApiError::bad_request(format!("report_data: {error}")))?;
     let mut out = [0; 64];
