@@ -10,6 +10,7 @@ mod front;
 mod ingress;
 mod instance;
 mod limits;
+mod provenance;
 mod registration;
 mod release;
 mod revocation;
