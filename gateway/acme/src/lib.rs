@@ -2,9 +2,11 @@
 //! Certificates from ACME authorities (RFC 8555), for whoever ends TLS inside a TEE: the gateway, and an app for its own
 //! domain. Account key and certificate keys derive from the caller's own app secret and are never written down.
 
+pub mod caa;
 pub mod certificate;
 pub mod challenge;
 mod client;
+pub mod dns;
 pub mod issuer;
 pub mod keys;
 pub mod name;

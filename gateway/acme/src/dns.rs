@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! DNS as far as certificates need it: changing CAA and challenge records in zones that are ours, and looking up what
+//! others see. An answer is "this is there", "nothing is there", or an error when that is not known; an error is never
+//! taken for nothing.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use mandate_runtime::Ambient;
+use thiserror::Error;
+
+use crate::{caa::Property, name::DomainName};
+
+mod exchange;
+mod lookup;
+mod rfc2136;
+
+pub use lookup::{Relevant, parse_answer};
+pub use rfc2136::{Rfc2136, TsigAlgorithm, TsigError, TsigKey};
+
+/// How long one question or update may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why nothing is known, or nothing was changed.
+#[derive(Debug, Error)]
+pub enum DnsError {
+    /// Nobody was reached, or the conversation broke.
+    #[error("{server}: {source}")]
+    Io {
+        /// Which server.
+        server: SocketAddr,
+        /// How it failed.
+        source: std::io::Error,
+    },
+    /// No answer in time.
+    #[error("{server}: no answer within {}s", TIMEOUT.as_secs())]
+    Timeout {
+        /// Which server.
+        server: SocketAddr,
+    },
+    /// The server could not or would not say.
+    #[error("{server} answers {code}{}", hint(code))]
+    Code {
+        /// Which server.
+        server: SocketAddr,
+        /// Its response code.
+        code: String,
+    },
+    /// The answer is none to the question.
+    #[error("{server}: {what}")]
+    Answer {
+        /// Which server.
+        server: SocketAddr,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A message cannot be written.
+    #[error("a DNS message cannot be written: {0}")]
+    Encode(String),
+    /// The servers of a zone say different things.
+    #[error("the servers of {zone} do not agree about {name}")]
+    Disagreement {
+        /// The zone.
+        zone: DomainName,
+        /// The name.
+        name: String,
+    },
+    /// There is nobody to ask.
+    #[error("nobody to ask about {name}: set acme.resolvers")]
+    NoResolver {
+        /// The name.
+        name: String,
+    },
+    /// One alias leads to the next and so on.
+    #[error("{name}: too many aliases in a row")]
+    Aliases {
+        /// The name.
+        name: String,
+    },
+    /// The zone's servers do not show what was written.
+    #[error("the servers of {zone} do not show {what} within {}s", after.as_secs())]
+    NotShown {
+        /// The zone.
+        zone: DomainName,
+        /// What was written.
+        what: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+/// What to look at, for the codes that an operator meets.
+fn hint(code: &str) -> &'static str {
+    match code {
+        "NotAuth" | "BADSIG" | "BADKEY" => ": is the TSIG key the one that the server knows?",
+        "BADTIME" => ": the clocks of this machine and of the server differ",
+        "Refused" | "NotZone" => ": does the server let this key change the zone?",
+        _ => "",
+    }
+}
+
+/// A change to a zone. There is no way to say anything about other records than these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Puts these records in place of all CAA records that the name has.
+    ReplaceCaa(DomainName, Vec<Property>),
+    /// Adds a value of `_acme-challenge.<name>`.
+    AddChallenge(DomainName, String),
+    /// Takes one value of `_acme-challenge.<name>` away, and leaves others.
+    RemoveChallenge(DomainName, String),
+}
+
+/// A zone that can be changed.
+pub trait Zone: Send + Sync + fmt::Debug {
+    /// Its name.
+    fn origin(&self) -> &DomainName;
+
+    /// The servers that answer for it.
+    fn nameservers(&self) -> &[SocketAddr];
+
+    /// Makes all changes, or none of them. Nobody who asks meanwhile sees some of them: a name whose CAA is replaced has the
+    /// old set or the new one at each moment. A service that has no transactions would have to add the new records before
+    /// it removes old ones.
+    fn apply<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<(), DnsError>>;
+}
+
+/// The zones that are ours, and whom to ask about all others.
+#[derive(Debug)]
+pub struct Dns {
+    zones: Vec<Arc<dyn Zone>>,
+    resolvers: Vec<SocketAddr>,
+    propagation: Duration,
+    exchange: exchange::Exchange,
+}
+
+impl Dns {
+    /// Changes are expected to be seen on all servers of a zone within `propagation`.
+    pub fn new(
+        zones: Vec<Arc<dyn Zone>>,
+        resolvers: Vec<SocketAddr>,
+        propagation: Duration,
+        ambient: &Ambient,
+    ) -> Self {
+        Self { zones, resolvers, propagation, exchange: exchange::Exchange::new(ambient) }
+    }
+
+    /// The zone of ours that `name` lies in: the innermost, as it is with delegations.
+    pub fn zone_of(&self, name: &DomainName) -> Option<&Arc<dyn Zone>> {
+        let covering = self.zones.iter().filter(|zone| name.is_within(zone.origin()));
+        covering.max_by_key(|zone| zone.origin().as_str().len())
+    }
+}
