@@ -12,7 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use committee::{AdmitArgs, CommitteeCommand, OpenArgs, Switch};
 pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
-pub(crate) use judging::{AuditArgs, BundleArgs, ReplayArgs, TrustArgs, VerifyEvidenceArgs};
+pub(crate) use judging::{
+    AuditArgs, BundleArgs, ReplayArgs, TrustArgs, VerifyDomainArgs, VerifyEvidenceArgs,
+};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 refused by the contracts or a check; 2 bad command line; 64 unreadable or invalid configuration or \
@@ -331,6 +333,8 @@ pub(crate) enum DomainCommand {
         /// The domain
         name: String,
     },
+    /// A live site end to end: TLS key, evidence, code, decision, record, CAA, incidents; 0 ok, 1 failed, 75 undecided
+    Verify(VerifyDomainArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,11 +18,12 @@ mod audit;
 mod committee;
 mod demo;
 mod deploy;
-mod domain;
+pub(crate) mod domain;
 mod evidence;
 mod governance;
 mod image;
 mod judged;
+pub(crate) mod proven;
 mod query;
 mod replay;
 mod status;
@@ -56,6 +57,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
             domain::add(&context, name, *app, route).await
         }
         Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
+        Command::Domain(DomainCommand::Verify(args)) => domain::verify::run(&context, args).await,
         Command::Image(ImageCommand::Measure(args)) => image::measure(&context, args),
         Command::Status => status::run(&context).await,
         Command::Verify(VerifyCommand::Deployment(args)) => verify::deployment(&context, args).await,

@@ -17,6 +17,7 @@ mod names;
 mod output;
 pub mod replay;
 mod revert;
+mod site;
 mod usage;
 mod value;
 mod verify;

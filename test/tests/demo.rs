@@ -42,6 +42,7 @@ async fn story_holds_in_each_of_its_ten_steps() {
     dao_votes_code_in(events);
     g1_guest_combines_its_secret_from_three_nodes(events);
     domain_is_served_under_its_certificate(events);
+    site_is_checked_end_to_end(events);
     v2_gets_the_secret_of_v1(events);
     g7_revocation_reaches_gateway_and_nodes(events);
     refusals_name_their_reasons(events);
@@ -97,6 +98,24 @@ fn g1_guest_combines_its_secret_from_three_nodes(events: &[Event]) {
 fn domain_is_served_under_its_certificate(events: &[Event]) {
     assert_eq!(fact(events, 7, "page"), "notes v1");
     assert_ne!(fact(events, 7, "certificate").as_str().unwrap(), format!("0x{}", "00".repeat(32)));
+}
+
+/// As `mandate domain verify` checks it, over the gateway's own TLS, with evidence from its agent, on proven state.
+fn site_is_checked_end_to_end(events: &[Event]) {
+    let told = texts(events, 7, Kind::Done);
+    for (step, found) in [
+        ("tls", "the certificate leads to a trusted root"),
+        ("provenance", "this key and our nonce"),
+        ("evidence", "the evidence binds the statement"),
+        ("committee", "that the committee vouches for"),
+        ("code", "the gateway app's code, and KmsAuth allows it"),
+        ("registry", "this certificate and account are recorded"),
+        ("caa", "DNS was not asked"),
+        ("ct", "no incident is open"),
+    ] {
+        let line = told.iter().filter(|text| text.contains(&format!(": {step}: ")) && text.contains(found));
+        assert_eq!(line.count(), 1, "{step}: {told:#?}");
+    }
 }
 
 fn v2_gets_the_secret_of_v1(events: &[Event]) {

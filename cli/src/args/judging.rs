@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `verify evidence`, `bundle`, `replay` and `audit` are told.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use alloy::primitives::{Address, B256};
 use clap::Args;
+
+use crate::commands::domain::verify::parse_resolver;
 
 /// What evidence is judged by.
 #[derive(Debug, Args)]
@@ -34,6 +36,30 @@ pub(crate) struct VerifyEvidenceArgs {
     #[arg(long = "endpoint", value_name = "URL")]
     pub(crate) endpoints: Vec<String>,
     /// How many endpoints must agree on the finalised block; default: all
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) quorum: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyDomainArgs {
+    /// The site
+    #[arg(value_name = "https://NAME[:PORT]")]
+    pub(crate) site: String,
+    /// Connect there, whatever DNS says
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) resolve: Option<SocketAddr>,
+    /// Roots (PEM) that the site's certificate may lead to; default: the public ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Resolver to ask for the CAA records; may be repeated. Without one that step is undecided
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver)]
+    pub(crate) dns: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// A further endpoint of another operator; may be repeated
+    #[arg(long = "endpoint", value_name = "URL")]
+    pub(crate) endpoints: Vec<String>,
+    /// How many endpoints must agree on a block; default: all
     #[arg(long, value_name = "NUMBER")]
     pub(crate) quorum: Option<usize>,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `mandate domain add|show`.
+//! `mandate domain add|show|verify`.
 
 use alloy::{primitives::Address, sol_types::SolCall};
 use mandate_model::bindings::DomainRegistry::{self, DomainRegistryErrors as Errors};
@@ -11,6 +11,8 @@ use crate::{
     context::{ConfigFile, Context, send, sent, view},
     error::{CliError, Result},
 };
+
+pub(crate) mod verify;
 
 pub(crate) async fn add(context: &Context<'_>, name: &str, app: Address, route: &Route) -> Result<()> {
     let registry = ConfigFile::load(&context.global.config)?.deployment.domain_registry;

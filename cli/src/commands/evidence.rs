@@ -1,34 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate verify evidence`: what a guest's evidence proves, and what the contracts say of it on proven state.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use alloy::{
-    hex,
-    providers::{DynProvider, ProviderBuilder},
-    sol_types::SolCall,
-    transports::http::reqwest,
-};
+use alloy::{hex, transports::http::reqwest};
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified};
 use mandate_model::{
     Outcome, Reason,
-    bindings::{BootRequest, KmsAuth},
+    bindings::KmsAuth,
     boot,
-    deployment::Deployment,
     wire::{gateway::RegisterRequest, kms::ReleaseRequest},
 };
 use mandate_runtime::{Clock, clock::SystemClock};
-use mandate_witness::{At, Endpoint, HeaderError, Quorum, Read, RpcWitnessSource, Undecided, VerifiedReader};
+use mandate_witness::{At, HeaderError, Undecided};
 use serde_json::{Value, json};
 
-use super::judged::{self, read_capped};
+use super::{
+    judged::{self, read_capped},
+    proven::Proven,
+};
 use crate::{
     args::VerifyEvidenceArgs,
-    connection::{check_chain, connect, shown},
+    connection::shown,
     context::{ConfigFile, Context},
     error::{CliError, Result},
     output,
-    replay::{Check, rules},
+    replay::Check,
 };
 
 /// The largest file or answer that may hold evidence: twice its bytes in hex, and a request around it.
@@ -106,8 +103,9 @@ async fn ask(
 ) -> Result<(Outcome, Value)> {
     let request = mandate_kms::boot::boot_request(verified, args.generation);
     let facts = judged::facts(&request);
-    let endpoints = endpoints(context, args, file).await?;
-    match decide(&endpoints, args, &file.deployment, &request).await {
+    let proven = Proven::connect(context, file, &args.endpoints, args.quorum).await?;
+    let call = KmsAuth::decideCall { request: request.clone() };
+    match proven.read(file.deployment.kms_auth, &call, At::Finalized).await {
         Ok(read) => {
             let outcome = boot::outcome(&read.value);
             let proof = read.execution.witness().map(|witness| witness.encode().len()).unwrap_or_default();
@@ -135,50 +133,6 @@ async fn ask(
             Ok((Outcome::Undecided { why: why.to_string() }, json!({ "facts": facts })))
         }
     }
-}
-
-async fn endpoints(
-    context: &Context<'_>,
-    args: &VerifyEvidenceArgs,
-    file: &ConfigFile,
-) -> Result<Vec<(String, DynProvider)>> {
-    let urls = [context.endpoint(file.rpc.as_deref())?].into_iter().chain(args.endpoints.iter().cloned());
-    let mut all = Vec::new();
-    for url in urls {
-        let provider = connect(&url, ProviderBuilder::new()).await?;
-        check_chain(&provider, &url, file.deployment.chain_id, "the config file is for").await?;
-        all.push((shown(&url), provider));
-    }
-    Ok(all)
-}
-
-async fn decide(
-    endpoints: &[(String, DynProvider)],
-    args: &VerifyEvidenceArgs,
-    deployment: &Deployment,
-    request: &BootRequest,
-) -> std::result::Result<Read<<KmsAuth::decideCall as SolCall>::Return>, Undecided> {
-    let spec = rules(deployment.chain_id);
-    let named = |(name, provider): &(String, DynProvider)| Endpoint {
-        name: name.clone(),
-        provider: provider.clone(),
-    };
-    let quorum = args.quorum.unwrap_or(endpoints.len());
-    let headers = Quorum::new(deployment.chain_id, quorum, endpoints.iter().map(named).collect())
-        .map_err(|e| Undecided::Evm { why: format!("--quorum: {e}") })?;
-    let headers = Arc::new(headers);
-    let call = KmsAuth::decideCall { request: request.clone() };
-    let mut last = None;
-    for (name, provider) in endpoints {
-        let source = RpcWitnessSource::new(name.clone(), provider.clone(), spec.clone());
-        let reader = VerifiedReader::new(headers.clone(), Arc::new(source), spec.clone());
-        match reader.read(deployment.kms_auth, &call, At::Finalized).await {
-            // What one endpoint cannot or will not prove, another may.
-            Err(error) if error.blames_source() => last = Some(error),
-            decided => return decided,
-        }
-    }
-    Err(last.unwrap_or(Undecided::Evm { why: "there is no endpoint".to_owned() }))
 }
 
 /// A file's bytes, or what a server answers.

@@ -5,10 +5,15 @@ use alloy::{primitives::B256, sol_types::SolCall};
 use mandate_guest::instance::{Registration, TlsIdentity};
 use mandate_model::bindings::{Domain, DomainRegistry};
 use mandate_runtime::http::Client;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde_json::json;
 
 use super::hold;
 use crate::{
+    commands::proven::Proven,
     context::view,
     demo::{
         World,
@@ -16,9 +21,15 @@ use crate::{
         client::Connection,
         guest::{V1, compose},
         report::{Kind, Teller},
+        services::rpc,
         setting::DOMAIN,
     },
     error::{CliError, Result},
+    site::{
+        Standing,
+        check::{Judge, Site},
+        step,
+    },
 };
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
@@ -50,6 +61,35 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
         "a client that trusts only the authority's root fetches https://{DOMAIN}/ through the gateway"
     );
     teller.at(Kind::Done, text, None, None, &[("page", json!(page))]);
+    drop(connection);
+    check_site(world, teller).await
+}
+
+/// What `mandate domain verify` finds. The demo has no DNS, so that step alone cannot be decided.
+async fn check_site(world: &World, teller: &mut Teller<'_>) -> Result<()> {
+    world.settle().await?;
+    let (services, deployment) = (world.services()?, world.deployment()?);
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(services.root_pem.as_bytes()) {
+        roots.add(root.map_err(CliError::data)?).map_err(CliError::data)?;
+    }
+    let name = DOMAIN.parse().map_err(CliError::data)?;
+    let site = Site { name, port: 443, at: Some(services.gateway.tls_addr), roots };
+    let endpoints = vec![("rpc".to_owned(), rpc(&world.rpc_url())?)];
+    let judge = Judge {
+        deployment,
+        proven: &Proven::over(deployment.chain_id, endpoints, None),
+        verifier: &world.pki.trust_anchors().into(),
+        resolvers: &[],
+        ambient: &world.ambient,
+    };
+    let steps = judge.check(&site).await;
+    for found in &steps {
+        let expected = if found.step == step::CAA { Standing::Undecided } else { Standing::Ok };
+        let text = format!("checking {DOMAIN}: {}: {}", found.step, found.found);
+        hold(found.standing == expected, &text)?;
+        teller.tell(Kind::Done, text);
+    }
     Ok(())
 }
 

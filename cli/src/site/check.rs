@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Fetches what the steps are decided on: from the site, from the chain with proof, from DNS.
+
+use std::{net::SocketAddr, time::Duration};
+
+use alloy::primitives::Address;
+use alloy::sol_types::SolCall;
+use mandate_acme::{dns::Dns, name::DomainName};
+use mandate_attestation::{Verified, Verifier};
+use mandate_model::{
+    bindings::{DomainRegistry, KmsAuth, KmsCommittee},
+    deployment::Deployment,
+    wire::provenance::DomainProvenance,
+};
+use mandate_runtime::{Ambient, entropy};
+use mandate_threshold::GROUP_KEY_LENGTH;
+use mandate_witness::{At, Read};
+
+use super::{
+    Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee, connection::Unanswered,
+    domain_call, evidence, group_keys, incidents, provenance, registry, step,
+};
+use crate::commands::proven::Proven;
+
+pub(crate) use super::connection::Site;
+
+/// How long DNS may take.
+const DNS_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a read of the chain may take.
+const CHAIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// By what a site is judged.
+#[derive(Debug)]
+pub(crate) struct Judge<'a> {
+    pub(crate) deployment: &'a Deployment,
+    pub(crate) proven: &'a Proven,
+    pub(crate) verifier: &'a Verifier,
+    pub(crate) resolvers: &'a [SocketAddr],
+    pub(crate) ambient: &'a Ambient,
+}
+
+impl Judge<'_> {
+    /// Every step, in order. None is left out because of another.
+    pub(crate) async fn check(&self, site: &Site) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let (shown, answer) = self.ask(site, &mut steps).await;
+        let verified = self.evidence(answer.as_ref(), &mut steps).await;
+        steps.push(self.code(answer.as_ref(), verified.as_ref()).await);
+        let recorded = self.recorded(&site.name).await;
+        let statement = answer.as_ref().map(|answer| &answer.statement);
+        steps.push(registry(&site.name, shown.as_ref(), statement, &recorded));
+        steps.push(self.caa(&site.name, &recorded).await);
+        steps.push(incidents(&site.name, &self.open_incidents(&site.name).await));
+        steps
+    }
+
+    async fn ask(&self, site: &Site, steps: &mut Vec<Step>) -> (Option<Shown>, Option<DomainProvenance>) {
+        let connected = match site.connect().await {
+            Ok(connected) => connected,
+            Err(failed) => {
+                steps.push(failed);
+                steps.push(Step::skipped(step::PROVENANCE, "there is no connection to ask over"));
+                return (None, None);
+            }
+        };
+        let shown = connected.shown;
+        steps.push(connected.step.clone());
+        let nonce = entropy::bytes::<32>(self.ambient.entropy.as_ref()).into();
+        match connected.provenance(site, nonce).await {
+            Err(Unanswered::Refused(why)) => steps.push(Step::failed(step::PROVENANCE, why)),
+            Err(Unanswered::Unknown(why)) => steps.push(Step::undecided(step::PROVENANCE, why)),
+            Ok(answer) => {
+                steps.push(provenance(&answer.statement, &site.name, &shown, nonce, self.deployment));
+                return (Some(shown), Some(answer));
+            }
+        }
+        (Some(shown), None)
+    }
+
+    /// Evidence, and what the committee says of the keys of the app that it proves.
+    async fn evidence(&self, answer: Option<&DomainProvenance>, steps: &mut Vec<Step>) -> Option<Verified> {
+        let Some(answer) = answer else {
+            steps.push(Step::skipped(step::EVIDENCE, "the site gave none"));
+            steps.push(Step::skipped(step::COMMITTEE, "the site gave nothing to compare"));
+            return None;
+        };
+        let (step_evidence, verified) = evidence(answer, self.verifier, self.ambient.clock.unix());
+        steps.push(step_evidence);
+        steps.push(match &verified {
+            None => {
+                Step::skipped(step::COMMITTEE, "no evidence says which app's keys these would have to be")
+            }
+            Some(verified) => match self.group_keys().await {
+                Err(why) => Step::undecided(step::COMMITTEE, why),
+                Ok(keys) => committee(answer, verified.app_id(), self.deployment, &keys),
+            },
+        });
+        verified
+    }
+
+    async fn read<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<Read<C::Return>, String> {
+        let read = tokio::time::timeout(CHAIN_PATIENCE, self.proven.read(to, call, at)).await;
+        read.map_err(|_| format!("no proof within {} s", CHAIN_PATIENCE.as_secs()))?
+            .map_err(|e| e.to_string())
+    }
+
+    async fn group_keys(&self) -> Result<Vec<[u8; GROUP_KEY_LENGTH]>, String> {
+        let committee = self.deployment.committee;
+        let current = self.read(committee, &KmsCommittee::currentEpochCall {}, At::Finalized).await?;
+        let outgoing = self.read(committee, &KmsCommittee::outgoingEpochCall {}, At::Finalized).await?;
+        Ok(group_keys(&current.value, &outgoing.value, outgoing.timestamp))
+    }
+
+    async fn code(&self, answer: Option<&DomainProvenance>, verified: Option<&Verified>) -> Step {
+        let (Some(answer), Some(verified)) = (answer, verified) else {
+            return Step::skipped(step::CODE, "no evidence says which code it is");
+        };
+        // The keys that the committee vouches for must be those that are given out now.
+        let generation = answer.keys.as_ref().map_or(0, |keys| keys.generation);
+        let request = mandate_kms::boot::boot_request(verified, generation);
+        let verdicts = async {
+            let finalized = self.verdict(&request, At::Finalized).await?;
+            Ok((finalized, self.verdict(&request, At::Head).await?))
+        };
+        code(verified, &answer.statement, &verdicts.await)
+    }
+
+    async fn verdict(
+        &self,
+        request: &mandate_model::bindings::BootRequest,
+        at: At,
+    ) -> Result<Verdict, String> {
+        let kms_auth = self.deployment.kms_auth;
+        let gateway = self.read(kms_auth, &KmsAuth::gatewayAppCall {}, at).await?;
+        let read = self.read(kms_auth, &KmsAuth::decideCall { request: request.clone() }, at).await?;
+        Ok(Verdict { block: read.block.number, gateway: gateway.value, answer: read.value })
+    }
+
+    async fn recorded(&self, name: &DomainName) -> Twice<Recorded> {
+        let read = async |at| {
+            let read = self.read(self.deployment.domain_registry, &domain_call(name), at).await?;
+            Ok::<_, String>(Recorded { block: read.block.number, domain: read.value })
+        };
+        Ok((read(At::Finalized).await?, read(At::Head).await?))
+    }
+
+    async fn open_incidents(&self, name: &DomainName) -> Twice<u64> {
+        let call = DomainRegistry::openIncidentsCall { name: name.to_string() };
+        let read = async |at| {
+            let read = self.read(self.deployment.domain_registry, &call, at).await?;
+            Ok::<_, String>(u64::try_from(read.value).unwrap_or(u64::MAX))
+        };
+        Ok((read(At::Finalized).await?, read(At::Head).await?))
+    }
+
+    /// By what the registry pins: that is what the owner wants DNS to say, whatever a gateway says.
+    async fn caa(&self, name: &DomainName, recorded: &Twice<Recorded>) -> Step {
+        let pinned = match recorded {
+            Err(why) => return Step::undecided(step::CAA, format!("no account is known: {why}")),
+            Ok((_, head)) => &head.domain,
+        };
+        if self.resolvers.is_empty() {
+            return Step::undecided(step::CAA, "DNS was not asked: --dns names a resolver");
+        }
+        caa(name, &pinned.issuer, &pinned.accountUri, &self.relevant(name).await)
+    }
+
+    async fn relevant(&self, name: &DomainName) -> Relevant {
+        let dns = Dns::new(Vec::new(), self.resolvers.to_vec(), Duration::ZERO, self.ambient);
+        let found = tokio::time::timeout(DNS_PATIENCE, dns.relevant_caa(name)).await;
+        let found = found.map_err(|_| format!("no answer within {} s", DNS_PATIENCE.as_secs()))?;
+        Ok(found.map_err(|e| e.to_string())?.map(|relevant| relevant.properties))
+    }
+}
