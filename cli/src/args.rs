@@ -2,6 +2,7 @@
 //! The command line, as `mandate --help` shows it.
 
 mod committee;
+mod domain;
 mod image;
 mod judging;
 
@@ -11,6 +12,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use committee::{AdmitArgs, CommitteeCommand, OpenArgs, Switch};
+pub(crate) use domain::{DomainCommand, WatchArgs};
 pub(crate) use image::{ImageCommand, MeasureArgs, TdxShape};
 pub(crate) use judging::{
     AuditArgs, BundleArgs, ReplayArgs, TrustArgs, VerifyDomainArgs, VerifyEvidenceArgs,
@@ -315,26 +317,6 @@ pub(crate) struct ProposalArgs {
     pub(crate) governor: Address,
     /// The proposal's id, as `propose` printed it
     pub(crate) id: U256,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DomainCommand {
-    /// Let an app serve a domain (by the app's owner)
-    Add {
-        /// The domain
-        name: String,
-        /// The app id
-        app: Address,
-        #[command(flatten)]
-        route: Route,
-    },
-    /// A domain's app, pinned ACME account and certificate
-    Show {
-        /// The domain
-        name: String,
-    },
-    /// A live site end to end: TLS key, evidence, code, decision, record, CAA, incidents; 0 ok, 1 failed, 75 undecided
-    Verify(VerifyDomainArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use mandate_runtime::telemetry;
 
 use crate::{
-    args::{AppCommand, Cli, Command, DomainCommand, ImageCommand, VerifyCommand},
+    args::{AppCommand, Cli, Command, ImageCommand, VerifyCommand},
     context::Context,
     error::{CliError, Result},
 };
@@ -53,11 +53,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<()> {
         Command::Queue(args) => governance::queue(&context, args).await,
         Command::Execute(args) => governance::execute(&context, args).await,
         Command::Committee(command) => committee::run(&context, command).await,
-        Command::Domain(DomainCommand::Add { name, app, route }) => {
-            domain::add(&context, name, *app, route).await
-        }
-        Command::Domain(DomainCommand::Show { name }) => domain::show(&context, name).await,
-        Command::Domain(DomainCommand::Verify(args)) => domain::verify::run(&context, args).await,
+        Command::Domain(command) => domain::run(&context, command).await,
         Command::Image(ImageCommand::Measure(args)) => image::measure(&context, args),
         Command::Status => status::run(&context).await,
         Command::Verify(VerifyCommand::Deployment(args)) => verify::deployment(&context, args).await,

@@ -10,6 +10,7 @@ pub mod audit;
 mod commands;
 mod connection;
 mod context;
+pub mod ct;
 pub mod demo;
 pub mod deploy;
 mod error;

@@ -22,10 +22,11 @@ pub enum Format {
 }
 
 /// Fields that hold seconds since the epoch.
-const TIMES: [&str; 19] = [
+const TIMES: [&str; 21] = [
     "activeFrom",
     "admittedFrom",
     "approvedAt",
+    "closedAt",
     "confirmUntil",
     "dealUntil",
     "endsAt",
@@ -37,6 +38,7 @@ const TIMES: [&str; 19] = [
     "pausedUntil",
     "previousUntil",
     "proposalEta",
+    "reportedAt",
     "retireAt",
     "startedAt",
     "validUntil",

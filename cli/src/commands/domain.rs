@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `mandate domain add|show|verify`.
+//! `mandate domain add|show|verify|watch|incidents|close-incident`.
+
+mod incidents;
+pub(crate) mod verify;
+mod watch;
 
 use alloy::{primitives::Address, sol_types::SolCall};
 use mandate_model::bindings::DomainRegistry::{self, DomainRegistryErrors as Errors};
@@ -7,14 +11,25 @@ use serde_json::json;
 
 use super::governance::direct_or_propose;
 use crate::{
-    args::Route,
+    args::{DomainCommand, Route},
     context::{ConfigFile, Context, send, sent, view},
     error::{CliError, Result},
 };
 
-pub(crate) mod verify;
+pub(crate) async fn run(context: &Context<'_>, command: &DomainCommand) -> Result<()> {
+    match command {
+        DomainCommand::Add { name, app, route } => add(context, name, *app, route).await,
+        DomainCommand::Show { name } => show(context, name).await,
+        DomainCommand::Verify(args) => verify::run(context, args).await,
+        DomainCommand::Watch(args) => watch::run(context, args).await,
+        DomainCommand::Incidents { name } => incidents::list(context, name).await,
+        DomainCommand::CloseIncident { name, fingerprint, reason, route } => {
+            incidents::close(context, name, *fingerprint, reason, route).await
+        }
+    }
+}
 
-pub(crate) async fn add(context: &Context<'_>, name: &str, app: Address, route: &Route) -> Result<()> {
+async fn add(context: &Context<'_>, name: &str, app: Address, route: &Route) -> Result<()> {
     let registry = ConfigFile::load(&context.global.config)?.deployment.domain_registry;
     let call = DomainRegistry::approveDomainCall { name: name.to_owned(), app };
     let description = format!("Let app {app} serve {name}");
@@ -30,7 +45,7 @@ pub(crate) async fn add(context: &Context<'_>, name: &str, app: Address, route: 
         .await
 }
 
-pub(crate) async fn show(context: &Context<'_>, name: &str) -> Result<()> {
+async fn show(context: &Context<'_>, name: &str) -> Result<()> {
     let (provider, deployment) = context.reader().await?;
     let registry = DomainRegistry::new(deployment.domain_registry, &provider);
     let domain = view::<_, _, Errors>(registry.domain(name.to_owned())).await?;

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The loop: visit every log, ask the chain about what was found, tell who must know.
+
+mod tell;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::primitives::Address;
+use futures::{StreamExt, stream};
+use mandate_runtime::Clock;
+use tokio_util::sync::CancellationToken;
+
+use self::tell::eprint;
+use super::{
+    LogError,
+    chain::{Recorded, Registry},
+    effects::Webhook,
+    fetch::Fetch,
+    follow::{Visit, visit},
+    logs::Log,
+    source::Source,
+    state::{Alarm, Finding, LogState, Outstanding, Stage, State, StateError, StateFile},
+};
+use crate::{
+    error::{CliError, Code, Result},
+    output::Format,
+};
+
+/// Logs that are visited at once.
+const AT_ONCE: usize = 8;
+/// The longest pause after rounds that failed.
+const MAX_PAUSE: Duration = Duration::from_secs(900);
+
+/// What a monitor works by.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) logs: Vec<Log>,
+    /// Where to begin in logs that are new.
+    pub(crate) from: Option<u64>,
+    /// Names that are watched though the registry does not have them.
+    pub(crate) also: BTreeSet<String>,
+    pub(crate) grace: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) webhook: Option<Webhook>,
+    /// Whether incidents go to the chain.
+    pub(crate) report: bool,
+    pub(crate) format: Format,
+}
+
+/// A running monitor.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    settings: Settings,
+    registry: Option<Registry>,
+    clock: Arc<dyn Clock>,
+    fetch: Fetch,
+    file: StateFile,
+    state: State,
+    domains: BTreeMap<String, Address>,
+    /// What a log was last said to have failed with, so that it is said once.
+    failures: BTreeMap<String, String>,
+}
+
+/// What one round left.
+#[derive(Debug, Default)]
+struct Round {
+    /// Logs with entries that are still to be read.
+    behind: usize,
+    /// Logs that could not be asked.
+    unreachable: usize,
+    /// Why something else could not be done.
+    failed: Option<CliError>,
+}
+
+impl From<StateError> for CliError {
+    fn from(error: StateError) -> Self {
+        Self::config(error)
+    }
+}
+
+impl Monitor {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Option<Registry>,
+        clock: Arc<dyn Clock>,
+        (file, mut state): (StateFile, State),
+    ) -> Result<Self> {
+        for log in &settings.logs {
+            let known = state.logs.entry(log.url.clone()).or_insert_with(|| LogState::new(log.id));
+            if known.id.0 != log.id {
+                let text =
+                    format!("log {}: the state is of one with another key; is the list right?", log.url);
+                return Err(CliError::config(text));
+            }
+        }
+        let fetch = Fetch::new(Arc::clone(&clock))?;
+        let (domains, failures) = Default::default();
+        Ok(Self { settings, registry, clock, fetch, file, state, domains, failures })
+    }
+
+    /// Follows the logs to their present ends once.
+    ///
+    /// # Errors
+    /// `Refused` when something unknown was found or a log misbehaved, `Undecided` when not everything could be looked at.
+    pub(crate) async fn once(mut self) -> Result<()> {
+        let before = self.state.alarms.len();
+        let round = loop {
+            let round = self.round().await?;
+            if round.behind == 0 || round.unreachable > 0 || round.failed.is_some() {
+                break round;
+            }
+        };
+        let count = |is: fn(&Stage) -> bool| self.state.findings.iter().filter(|f| is(&f.stage)).count();
+        let unknown = count(|stage| *stage != Stage::Waiting);
+        let waiting = count(|stage| *stage == Stage::Waiting);
+        let troubled = self.state.logs.values().filter(|log| log.trouble.is_some()).count();
+        let alarms = troubled.max(self.state.alarms.len().saturating_sub(before));
+        if unknown + alarms > 0 {
+            let text = format!("{unknown} certificates that nobody recorded, {alarms} logs that misbehave");
+            return Err(CliError::refused(text));
+        }
+        if let Some(error) = round.failed {
+            return Err(error);
+        }
+        if round.unreachable + waiting > 0 {
+            let text = format!(
+                "nothing unknown, but {} of {} logs could not be followed to their ends, and {waiting} certificates may still \
+                 be recorded",
+                round.unreachable,
+                self.settings.logs.len()
+            );
+            return Err(CliError::new(Code::Undecided, text));
+        }
+        Ok(())
+    }
+
+    /// Goes on until it is told to stop.
+    ///
+    /// # Errors
+    /// When the state cannot be kept.
+    pub(crate) async fn run(mut self, stop: &CancellationToken) -> Result<()> {
+        let mut failures = 0;
+        loop {
+            let Some(round) = stop.run_until_cancelled(self.round()).await else { break };
+            let round = round?;
+            if let Some(error) = &round.failed {
+                eprint(&format!("{error}; trying again"));
+            }
+            let bad = round.failed.is_some() || round.unreachable == self.settings.logs.len();
+            failures = if bad { failures + 1 } else { 0 };
+            if round.behind > 0 && !bad {
+                continue;
+            }
+            let pause = self.clock.sleep(pause(self.settings.interval, failures));
+            if stop.run_until_cancelled(pause).await.is_none() {
+                break;
+            }
+        }
+        // A round that was cut off has saved each step that it completed.
+        eprint("stopped; the state is saved");
+        Ok(())
+    }
+
+    /// Visits every log, then tells what is to be told. What fails for now is part of the answer.
+    async fn round(&mut self) -> Result<Round> {
+        let mut round = Round::default();
+        if let Err(error) = self.refresh().await {
+            // Whom to look for is not known yet: entries that are read now would be lost.
+            if self.domains.is_empty() {
+                round.failed = Some(error);
+                return Ok(round);
+            }
+            round.failed = Some(error);
+        }
+        self.visit_all(&mut round).await?;
+        self.file.save(&self.state)?;
+        if let Err(error) = self.settle().await {
+            round.failed = Some(error);
+        }
+        self.file.save(&self.state)?;
+        if let Err(error) = self.tell().await? {
+            round.failed = Some(error);
+        }
+        Ok(round)
+    }
+
+    async fn refresh(&mut self) -> Result<()> {
+        let Some(registry) = &self.registry else { return Ok(()) };
+        let domains = registry.domains().await?;
+        if domains != self.domains {
+            eprint(&format!(
+                "watching {} domains of the registry in {} logs",
+                domains.len(),
+                self.settings.logs.len()
+            ));
+            self.domains = domains;
+        }
+        Ok(())
+    }
+
+    fn watched(&self) -> BTreeSet<String> {
+        self.domains.keys().chain(&self.settings.also).cloned().collect()
+    }
+
+    async fn visit_all(&mut self, round: &mut Round) -> Result<()> {
+        let (now, watched, from) = (self.clock.unix(), self.watched(), self.settings.from);
+        let (fetch, state) = (&self.fetch, &self.state);
+        let visits = self.settings.logs.iter().map(|log| {
+            let known = state.logs.get(&log.url).cloned().unwrap_or_else(|| LogState::new(log.id));
+            let (source, watched) = (Source { log, fetch }, &watched);
+            async move { (log.url.clone(), visit(source, known, from, watched, now).await) }
+        });
+        let visits: Vec<_> = stream::iter(visits).buffer_unordered(AT_ONCE).collect().await;
+        for (url, visit) in visits {
+            self.take(&url, visit, now, round)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, url: &str, visit: Visit, now: u64, round: &mut Round) -> Result<()> {
+        let size = |log: &LogState| {
+            log.work.as_ref().map(|w| w.edge.size()).or(log.verified.as_ref().map(|h| h.size))
+        };
+        let before = self.state.logs.get(url).and_then(size);
+        let after = size(&visit.state);
+        if after != before {
+            let verified = if visit.state.work.is_some() { "read" } else { "verified" };
+            let target =
+                visit.state.work.as_ref().map(|w| format!(" of {}", w.head.size)).unwrap_or_default();
+            eprint(&format!("{url}: {} entries{target} {verified}", after.unwrap_or(0)));
+        }
+        round.behind += usize::from(visit.state.work.is_some());
+        self.state.logs.insert(url.to_owned(), visit.state);
+        self.state.add(visit.found)?;
+        match visit.error {
+            None => {
+                self.failures.remove(url);
+                if let Some(log) = self.state.logs.get_mut(url) {
+                    log.trouble = None;
+                }
+            }
+            Some(LogError::Unreachable(why)) => {
+                round.unreachable += 1;
+                if self.failures.insert(url.to_owned(), why.clone()).as_ref() != Some(&why) {
+                    eprint(&format!("log {url} cannot be followed: {why}"));
+                }
+            }
+            Some(LogError::Misbehaved { misdeed, what, evidence }) => {
+                let outstanding =
+                    Outstanding { output: true, webhook: self.settings.webhook.is_some(), report: false };
+                let alarm = Alarm { log: url.to_owned(), misdeed, what, evidence, at: now, outstanding };
+                round.unreachable += 1;
+                self.state.alarm(alarm);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the chain about what waits.
+    async fn settle(&mut self) -> Result<()> {
+        let waits = |f: &&Finding| f.stage == Stage::Waiting;
+        let names: BTreeSet<String> =
+            self.state.findings.iter().filter(waits).map(|f| f.domain.clone()).collect();
+        let registered = names.iter().filter(|name| self.domains.contains_key(*name)).cloned().collect();
+        let recorded = match &self.registry {
+            Some(registry) => registry.recorded(&registered).await?,
+            None => BTreeMap::new(),
+        };
+        let incident = Outstanding {
+            output: true,
+            webhook: self.settings.webhook.is_some(),
+            report: self.settings.report,
+        };
+        let registered = |name: &str| self.domains.contains_key(name);
+        settle(
+            &mut self.state.findings,
+            &recorded,
+            registered,
+            self.clock.unix(),
+            self.settings.grace,
+            incident,
+        );
+        Ok(())
+    }
+}
+
+/// Drops what is recorded, and makes an incident of what was not recorded in time. What the registry does not have nobody
+/// can record.
+fn settle(
+    findings: &mut Vec<Finding>,
+    recorded: &BTreeMap<String, Recorded>,
+    registered: impl Fn(&str) -> bool,
+    now: u64,
+    grace: Duration,
+    incident: Outstanding,
+) {
+    findings.retain(|finding| {
+        finding.stage != Stage::Waiting
+            || !recorded.get(&finding.domain).is_some_and(|known| known.knows(finding))
+    });
+    for finding in findings.iter_mut().filter(|finding| finding.stage == Stage::Waiting) {
+        let registered = registered(&finding.domain);
+        if !registered || now.saturating_sub(finding.since) >= grace.as_secs() {
+            finding.stage =
+                Stage::Incident(Outstanding { report: incident.report && registered, ..incident });
+        }
+    }
+}
+
+fn pause(interval: Duration, failures: u32) -> Duration {
+    interval.saturating_mul(2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE.max(interval))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy::primitives::B256;
+    use mandate_runtime::clock::ManualClock;
+
+    const INCIDENT: Outstanding = Outstanding { output: true, webhook: false, report: true };
+
+    fn finding(domain: &str, since: u64) -> Finding {
+        Finding {
+            domain: domain.into(),
+            fingerprint: B256::repeat_byte(1),
+            spki: None,
+            precertificate: false,
+            not_after: 0,
+            issuer: String::new(),
+            log: String::new(),
+            index: 0,
+            since,
+            stage: Stage::Waiting,
+        }
+    }
+
+    #[test]
+    fn certificate_becomes_an_incident_when_the_grace_is_over() {
+        let clock = ManualClock::new(10_000);
+        let mut findings = vec![finding("a.example", clock.unix())];
+        let mut pass = |clock: &ManualClock| {
+            let grace = Duration::from_secs(3600);
+            settle(&mut findings, &BTreeMap::new(), |_| true, clock.unix(), grace, INCIDENT);
+            findings[0].stage
+        };
+        clock.advance(Duration::from_secs(3599));
+        assert_eq!(pass(&clock), Stage::Waiting);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(pass(&clock), Stage::Incident(INCIDENT));
+    }
+
+    #[test]
+    fn name_that_the_registry_does_not_have_is_told_at_once_and_not_reported() {
+        let mut findings = vec![finding("a.example", 10_000)];
+        settle(&mut findings, &BTreeMap::new(), |_| false, 10_000, Duration::from_secs(3600), INCIDENT);
+        assert_eq!(findings[0].stage, Stage::Incident(Outstanding { report: false, ..INCIDENT }));
+    }
+
+    #[test]
+    fn pause_doubles_while_everything_fails() {
+        let minute = Duration::from_secs(60);
+        assert_eq!([0, 1, 2].map(|n| pause(minute, n)), [minute, minute * 2, minute * 4]);
+        assert_eq!(pause(minute, 90), MAX_PAUSE);
+        assert_eq!(pause(MAX_PAUSE * 2, 1), MAX_PAUSE * 2);
+    }
+}
