@@ -10,7 +10,13 @@ use serde::Deserialize;
 use signed_note::{Note, Verifier, VerifierList};
 use tlog_tiles::checkpoint::Checkpoint;
 
-use super::{LogError, Misdeed, logs::Log, merkle::Node};
+use super::{
+    LogError, Misdeed,
+    logs::{Api, Log},
+    merkle::Node,
+    source::MAX_HEAD,
+    state::Head,
+};
 
 /// ECDSA with SHA-256, as TLS 1.2 numbers it.
 const SHA256_ECDSA: [u8; 2] = [4, 3];
@@ -36,8 +42,23 @@ struct Sth {
     tree_head_signature: String,
 }
 
+impl SignedHead {
+    /// Reads and verifies what a log served as its head.
+    pub(super) fn verify(log: &Log, body: &[u8]) -> Result<Self, LogError> {
+        match log.api {
+            Api::Rfc6962 => from_sth(log, body),
+            Api::StaticCt => from_checkpoint(log, body),
+        }
+    }
+}
+
+/// Whether a head from the state file is one that the log signed.
+pub(super) fn is_signed(log: &Log, head: &Head) -> bool {
+    SignedHead::verify(log, head.signed.as_bytes()).is_ok_and(|signed| Head::from(signed) == *head)
+}
+
 /// Reads and verifies get-sth's answer.
-pub(super) fn from_sth(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
+fn from_sth(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
     let sth: Sth = serde_json::from_slice(body).map_err(|e| LogError::bad(format!("get-sth: {e}")))?;
     let decode = |text: &str| BASE64.decode(text).map_err(|e| LogError::bad(format!("get-sth: {e}")));
     let root: Node = decode(&sth.sha256_root_hash)?
@@ -51,7 +72,7 @@ pub(super) fn from_sth(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
 }
 
 /// Reads and verifies a checkpoint.
-pub(super) fn from_checkpoint(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
+fn from_checkpoint(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
     let malformed = || LogError::bad("the checkpoint is malformed");
     let note = Note::from_bytes(body).map_err(|_| malformed())?;
     let timestamp = std::sync::Arc::new(AtomicU64::new(0));
@@ -123,8 +144,7 @@ fn bad_signature(body: &[u8]) -> LogError {
 }
 
 fn text(body: &[u8]) -> String {
-    const LONGEST: usize = 4096;
-    String::from_utf8_lossy(body).chars().take(LONGEST).collect()
+    String::from_utf8_lossy(body).chars().take(MAX_HEAD).collect()
 }
 
 #[cfg(test)]
@@ -151,7 +171,7 @@ mod tests {
     fn checkpoint_of_a_real_log_is_verified() {
         let head = from_checkpoint(&log("https://willow.ct.letsencrypt.org/2025h1b/"), CHECKPOINT.as_bytes())
             .unwrap();
-        assert_eq!((head.size, head.timestamp), (1_237_717_073, 1_737_663_705_865));
+        assert_eq!((head.size, head.timestamp), (1_237_717_073, 1_737_664_033_545));
     }
 
     #[test]
@@ -178,7 +198,7 @@ mod tests {
         let line = CHECKPOINT.lines().last().unwrap().rsplit(' ').next().unwrap();
         let signature = BASE64.encode(&BASE64.decode(line).unwrap()[12..]);
         let sth = |size: u64| {
-            json!({"tree_size": size, "timestamp": 1_737_663_705_865u64,
+            json!({"tree_size": size, "timestamp": 1_737_664_033_545u64,
                 "sha256_root_hash": "pT/KC9MSHoRK2rHkeyfTSXfxolR2ja4JqhdymK9pnlo=", "tree_head_signature": signature})
             .to_string()
         };

@@ -21,6 +21,7 @@ use super::{
     effects::Webhook,
     fetch::Fetch,
     follow::{Visit, visit},
+    head,
     logs::Log,
     source::Source,
     state::{Alarm, Finding, LogState, Outstanding, Stage, State, StateError, StateFile},
@@ -95,6 +96,11 @@ impl Monitor {
                 let text =
                     format!("log {}: the state is of one with another key; is the list right?", log.url);
                 return Err(CliError::config(text));
+            }
+            let heads = known.verified.iter().chain(known.work.as_ref().map(|work| &work.head));
+            if heads.into_iter().any(|head| !head::is_signed(log, head)) {
+                let what = format!("log {} did not sign the head that is in it", log.url);
+                return Err(file.damaged(what).into());
             }
         }
         let fetch = Fetch::new(Arc::clone(&clock))?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     LogError,
     entry::Entry,
-    head::{self, SignedHead},
+    head::SignedHead,
     merkle::{Frontier, Node, leaf_hash},
     source::{BATCH, MAX_ENTRIES, MAX_HEAD, Source},
 };
@@ -31,7 +31,7 @@ struct Proof {
 
 pub(super) async fn head(source: &Source<'_>) -> Result<SignedHead, LogError> {
     let body = source.fetch.get(&source.url("ct/v1/get-sth"), MAX_HEAD).await?;
-    head::from_sth(source.log, &body)
+    SignedHead::verify(source.log, &body)
 }
 
 pub(super) async fn entries(source: &Source<'_>, start: u64, end: u64) -> Result<Vec<Entry>, LogError> {

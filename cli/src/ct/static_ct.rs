@@ -10,7 +10,7 @@ use tlog_tiles::tile::Tile;
 use super::{
     LogError,
     entry::Entry,
-    head::{self, SignedHead},
+    head::SignedHead,
     merkle::{Frontier, Node, perfect},
     source::{MAX_ENTRIES, MAX_HEAD, Source},
 };
@@ -27,7 +27,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 pub(super) async fn head(source: &Source<'_>) -> Result<SignedHead, LogError> {
     let body = source.fetch.get(&source.url("checkpoint"), MAX_HEAD).await?;
-    head::from_checkpoint(source.log, &body)
+    SignedHead::verify(source.log, &body)
 }
 
 pub(super) async fn entries(source: &Source<'_>, start: u64, end: u64) -> Result<Vec<Entry>, LogError> {

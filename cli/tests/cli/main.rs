@@ -5,6 +5,7 @@
 mod audit;
 mod commands;
 mod committee;
+mod ct;
 mod failures;
 mod image;
 mod replay;
