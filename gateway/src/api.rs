@@ -80,7 +80,8 @@ async fn revocations(
     ApiJson(notice): ApiJson<RevocationNotice>,
 ) -> Result<ApiJson<RevocationEffect>, ApiError> {
     let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
-    Ok(ApiJson(api.revocations.notice(&notice).await))
+    let (effect, ()) = futures::join!(api.revocations.notice(&notice), api.domains.review_app(notice.app));
+    Ok(ApiJson(effect))
 }
 
 async fn grants(State(api): Shared, ApiJson(notice): ApiJson<GrantNotice>) -> Result<ApiJson<()>, ApiError> {
@@ -133,12 +134,15 @@ impl From<OrderError> for ApiError {
     fn from(error: OrderError) -> Self {
         match &error {
             OrderError::Name { .. } | OrderError::Base(_) => Self::bad_request(error),
-            OrderError::NotApproved { .. } => Self::forbidden(error),
+            OrderError::NotApproved { .. } | OrderError::Halted { .. } => Self::forbidden(error),
             OrderError::Changing { .. } => Self::conflict(error),
             OrderError::TooSoon { .. } => Self::too_many(error),
-            OrderError::Undecided(_) | OrderError::Key(_) | OrderError::Issue(IssueError::Key(_)) => {
-                Self::unavailable(error)
-            }
+            OrderError::Undecided(_)
+            | OrderError::Elsewhere(_)
+            | OrderError::Damaged(_)
+            | OrderError::Store(_)
+            | OrderError::Key(_)
+            | OrderError::Issue(IssueError::Key(_)) => Self::unavailable(error),
             OrderError::Issue(_) | OrderError::Certificate(_) => Self::bad_gateway(error),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The certificates that the gateway serves, checked before they count, kept across restarts without their keys.
+//! The certificates that the gateway serves, checked before they count.
 
 use std::{
     collections::HashMap,
@@ -18,19 +18,20 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-pub(crate) mod disk;
+mod keys;
 
-pub use disk::{DiskError, Kept};
+pub use keys::{CERTIFICATE_KEYS, CertificateKeys, Parent};
 
 /// Certificates in one chain that are accepted.
-const MAX_CHAIN: usize = 8;
+pub(crate) const MAX_CHAIN: usize = 8;
 /// Bytes of one certificate that are accepted.
-const MAX_DER: usize = 16 << 10;
+pub(crate) const MAX_DER: usize = 16 << 10;
 
 /// What is wrong with a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,7 +64,7 @@ pub enum CertificateError {
 #[derive(Clone)]
 pub struct Certificate {
     subject: Subject,
-    issued: Issued,
+    issued: Arc<Issued>,
     key: Arc<CertifiedKey>,
     not_before: u64,
     not_after: u64,
@@ -95,7 +96,7 @@ impl Certificate {
         let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
-        Ok(Self { subject, issued, key: Arc::new(key), not_before, not_after })
+        Ok(Self { subject, issued: Arc::new(issued), key: Arc::new(key), not_before, not_after })
     }
 
     /// What it is for.
@@ -118,10 +119,19 @@ impl Certificate {
         &self.key
     }
 
-    /// Whether it is past two thirds of its life, when it is time for the next one.
-    pub fn is_due(&self, now: u64) -> bool {
-        let life = self.not_after.saturating_sub(self.not_before);
-        now >= self.not_after.saturating_sub(life / 3)
+    /// From when it is valid, Unix seconds.
+    pub fn not_before(&self) -> u64 {
+        self.not_before
+    }
+
+    /// Until when it is valid, Unix seconds.
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
+    /// The certificate itself, without those that lead to the root.
+    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.issued.chain.first()
     }
 
     /// Whether its time is over.
@@ -193,14 +203,6 @@ pub struct Served {
     pub certificate: Certificate,
     /// Cancelled when the domain is taken away; every connection to it ends with it.
     pub ended: CancellationToken,
-}
-
-impl Served {
-    /// As it is kept.
-    pub fn kept(&self) -> Kept {
-        let name = self.certificate.name().clone();
-        Kept { name, app: self.app, issued: self.certificate.issued.clone() }
-    }
 }
 
 /// What is served: domains, each with one certificate, and the gateway's own names.

@@ -72,6 +72,17 @@ pub struct Holder {
     pub block: BlockRef,
 }
 
+/// Whether an app goes on, as of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Active,
+    /// Nothing is released to it, which may pass: it is paused, which ends by itself, or suspended, which can be lifted.
+    Halted,
+    /// It is closed for good (`AppAuth.sunset`), which nobody can undo.
+    Ended,
+}
+
 /// Nothing could be said: data is missing, stale or contradictory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("undecided: {0}")]
@@ -84,6 +95,9 @@ pub trait Chain: Send + Sync + fmt::Debug {
 
     /// `DomainRegistry.appOf` about a domain.
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>>;
+
+    /// Whether an app is suspended (`KmsAuth`), paused or closed (`AppAuth`).
+    fn standing(&self, app: Address, at: At) -> BoxFuture<'_, Result<Standing, Undecided>>;
 }
 
 /// The grant rule: allowed by finalised state, and not denied by the newest (G-1, G-7). The head is asked only if that can

@@ -25,6 +25,9 @@ pub struct Config {
     pub chain: ChainConfig,
     /// Who issues certificates.
     pub acme: AcmeSection,
+    /// Where certificates are kept, without their keys.
+    #[serde(default)]
+    pub store: StoreConfig,
     /// Where the gateway's keys come from.
     pub keys: KeysConfig,
     /// What evidence must lead to.
@@ -57,9 +60,6 @@ pub struct Settings {
     /// Whether the gateway obtains a wildcard certificate for the base domain, which needs DNS-01.
     #[serde(default)]
     pub base_certificate: bool,
-    /// Where certificates are kept across restarts, without their keys. Ordered anew when unset.
-    #[serde(default)]
-    pub certificates: Option<PathBuf>,
     /// How long a registration holds.
     #[serde(default = "lease", with = "duration")]
     pub lease: Duration,
@@ -87,7 +87,6 @@ impl Settings {
             api_listen,
             base_domain,
             base_certificate: false,
-            certificates: None,
             lease: lease(),
             review: review(),
             health_interval: review(),
@@ -147,6 +146,18 @@ fn order() -> Duration {
     Duration::from_secs(120)
 }
 
+/// Where certificates and orders are kept: one of the two. In memory when neither is set.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// SQLite file, for gateways of one machine; made when it is not there.
+    #[serde(default)]
+    pub sqlite: Option<PathBuf>,
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`, for a fleet. Holds a password, so it is never shown.
+    #[serde(default)]
+    pub postgres: Option<Secret>,
+}
+
 /// Where the gateway's keys come from: exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,11 +212,12 @@ impl Config {
 
     /// The sections that differ in `other` and count only after a restart.
     pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
-        let Self { gateway, chain, acme, keys, attestation, admin, log, limits: _, network: _ } = self;
+        let Self { gateway, chain, acme, store, keys, attestation, admin, log, limits: _, network: _ } = self;
         let sections = [
             ("gateway", *gateway == other.gateway),
             ("chain", *chain == other.chain),
             ("acme", *acme == other.acme),
+            ("store", *store == other.store),
             ("keys", *keys == other.keys),
             ("attestation", *attestation == other.attestation),
             ("admin", *admin == other.admin),
@@ -242,6 +254,8 @@ impl Validate for Config {
         }
         let https = self.acme.directory.starts_with("https://");
         problems.require(https, "acme.directory", "must be an https:// URL");
+        let both = self.store.sqlite.is_some() && self.store.postgres.is_some();
+        problems.require(!both, "store", "at most one of `sqlite` and `postgres` can be set");
         let one = self.keys.agent.is_some() != self.keys.development_seed.is_some();
         problems.require(one, "keys", "exactly one of `agent` and `development_seed` must be set");
     }
@@ -294,9 +308,11 @@ mod tests {
             .replace("https://a.example", "ftp://a.example")
             .replace("https://acme", "http://acme")
             .replace("agent =", "development_seed = \"/x\"\nagent =")
-            .replace("\"5m\"", "\"0s\"");
+            .replace("\"5m\"", "\"0s\"")
+            .replace("[keys]", "[store]\nsqlite = \"/a\"\npostgres = \"postgres://b\"\n[keys]");
         let text = load(&bad).unwrap_err().to_string();
-        for field in ["chain.quorum", "chain.endpoints.0", "acme.directory", "keys", "gateway.lease"] {
+        for field in ["chain.quorum", "chain.endpoints.0", "acme.directory", "store", "keys", "gateway.lease"]
+        {
             assert!(text.contains(field), "{field} in {text}");
         }
         let text = load(&GOOD.replace("gw.example.org", "*.example.org")).unwrap_err().to_string();

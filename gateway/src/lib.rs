@@ -34,6 +34,7 @@ pub mod routes;
 mod service;
 pub mod setup;
 pub mod sni;
+pub mod store;
 pub mod tls;
 pub mod upstream;
 

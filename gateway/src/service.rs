@@ -15,14 +15,15 @@ use crate::{
     admin::{self, Admin, Reload, Reloader},
     admission::Admission,
     api::{self, Api},
-    certificates::{Certificates, DiskError},
+    certificates::Certificates,
     chain::Chain,
-    config::Settings,
+    config::{Settings, StoreConfig},
     domains::Domains,
     front::{self, Front, Live},
     provenance::{self, Origin, Provenance},
     revocation::Revocations,
     routes::Routes,
+    store::{self, StoreError},
 };
 
 /// How often ended leases are looked for.
@@ -43,6 +44,8 @@ pub struct Parts {
     pub chain: Arc<dyn Chain>,
     /// Who believes evidence.
     pub verifier: Verifier,
+    /// Where certificates and orders are kept.
+    pub store: StoreConfig,
     /// Where keys come from.
     pub keys: Arc<dyn KeySource>,
     /// Who signs certificates.
@@ -81,9 +84,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// Kept certificates cannot be read.
-    #[error("kept certificates: {0}")]
-    Certificates(#[from] DiskError),
+    /// The store cannot be opened or read.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
     /// The issuer cannot be made.
     #[error("certificate issuer: {0}")]
     Issuer(BoxError),
@@ -102,7 +105,7 @@ impl Gateway {
     /// # Errors
     /// When a port is taken, or what was kept cannot be read.
     pub async fn start(settings: Settings, live: Live, parts: Parts) -> Result<Running, StartError> {
-        let Parts { ambient, chain, verifier, keys, issuer, origin, admin, reload } = parts;
+        let Parts { ambient, chain, verifier, store, keys, issuer, origin, admin, reload } = parts;
         let (tls, tls_addr) = listen(&ambient, settings.tls_listen).await?;
         let (api, api_addr) = listen(&ambient, settings.api_listen).await?;
         let admin = match admin {
@@ -116,12 +119,12 @@ impl Gateway {
         let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
         let base = settings.base_domain.clone();
         let clock = Arc::clone(&ambient.clock);
+        let store = store::open(&store, &ambient).await?;
         let domains =
-            Domains::new(Arc::clone(&chain), Arc::clone(&keys), issuer, Arc::clone(&clock), base.clone())
-                .kept_in(settings.certificates.clone())
+            Domains::new(Arc::clone(&chain), Arc::clone(&keys), issuer, store, ambient.clone(), base.clone())
                 .with_base_certificate(settings.base_certificate);
         let domains = Arc::new(domains);
-        domains.restore()?;
+        domains.restore().await?;
 
         let routes = Arc::new(Routes::default());
         let revocations =

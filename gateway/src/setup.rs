@@ -73,6 +73,7 @@ pub fn parts(config: &Config, ambient: Ambient, reload: Option<Reload>) -> Resul
         verifier: verifier(&config.attestation)?,
         origin: origin(config, &ambient),
         issuer: issuer(&config.acme, Arc::clone(&keys), ambient.clone())?,
+        store: config.store.clone(),
         keys,
         ambient,
         admin: config.admin.as_ref().map(admin).transpose()?,

@@ -15,7 +15,7 @@ use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Undecided, Verdict},
+    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
     provenance::{Deployed, Origin},
 };
@@ -58,6 +58,10 @@ impl Chain for Permissive {
     fn app_of<'a>(&'a self, _: &'a DomainName, _: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         futures::future::ready(Ok(Holder { app: Some(APP), block: BLOCK })).boxed()
     }
+
+    fn standing(&self, _: Address, _: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        futures::future::ready(Ok(Standing::Active)).boxed()
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -83,6 +87,7 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         ambient,
         chain: Arc::new(Permissive),
         verifier: pki.trust_anchors().into(),
+        store: Default::default(),
         keys,
         issuer: Box::new(move |challenges| {
             Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))

@@ -139,6 +139,7 @@ impl World {
             ambient,
             chain: Arc::new(self.verified()),
             verifier: self.pki.trust_anchors().into(),
+            store: Default::default(),
             keys,
             issuer: Box::new(move |challenges| {
                 Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::FixedBytes;
+use alloy::primitives::{Address, FixedBytes};
 use futures::future::{BoxFuture, FutureExt, ready};
 use mandate_acme::{
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
@@ -24,7 +24,7 @@ use mandate_attestation::dev_pki::DevPki;
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Undecided, Verdict},
+    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
 };
 use mandate_guest::{
@@ -55,6 +55,10 @@ impl Chain for Permissive {
 
     fn app_of<'a>(&'a self, _: &'a DomainName, _: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         ready(Ok(Holder { app: Some(APP), block: BLOCK })).boxed()
+    }
+
+    fn standing(&self, _: Address, _: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        ready(Ok(Standing::Active)).boxed()
     }
 }
 
@@ -96,6 +100,7 @@ async fn gateway(tls_port: u16, pki: &DevPki) -> Running {
         ambient: Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() },
         chain: Arc::new(Permissive),
         verifier: pki.trust_anchors().into(),
+        store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(|_| Ok(Arc::new(NoIssuer))),
         admin: None,

@@ -320,6 +320,7 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
         origin: Origin { deployed, agent },
         chain,
         verifier: world.pki.trust_anchors().into(),
+        store: Default::default(),
         keys,
         issuer,
         admin: None,

@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::{primitives::Address, sol_types::SolCall};
 use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::name::DomainName;
 use mandate_model::{
     Reason,
-    bindings::{AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
+    bindings::{AppAuth, AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
     outcome::PolicyReason,
 };
 use mandate_runtime::redact::without_urls;
-use mandate_witness::{At, VerifiedReader};
+use mandate_witness::{At, Read, VerifiedReader};
 
-use super::{Chain, Holder, Undecided, Verdict};
+use super::{Chain, Holder, Standing, Undecided, Verdict};
 use crate::facts::Facts;
 
 const DENIED: u8 = 0;
@@ -51,10 +51,34 @@ impl VerifiedChain {
 
     async fn holder(&self, name: &DomainName, at: At) -> Result<Holder, Undecided> {
         let call = DomainRegistry::appOfCall { name: name.to_string() };
-        let read =
-            self.reader.read(self.domain_registry, &call, at).await.map_err(|e| Undecided(unread(e)))?;
+        let read = self.ask(self.domain_registry, &call, at).await?;
         let app = Some(read.value).filter(|app| *app != Address::ZERO);
         Ok(Holder { app, block: read.block })
+    }
+
+    async fn standing_of(&self, app: Address, at: At) -> Result<Standing, Undecided> {
+        let registered = self.ask(self.kms_auth, &KmsAuth::isRegisteredCall { app }, at).await?.value;
+        if !registered.registered {
+            return Ok(Standing::Halted);
+        }
+        // A foreign app has rules of its own, which decide about instances; it cannot be asked whether it has ended.
+        if !registered.foreign {
+            if self.ask(app, &AppAuth::isSunsetCall {}, at).await?.value {
+                return Ok(Standing::Ended);
+            }
+            let paused = self.ask(app, &AppAuth::pausedUntilCall {}, at).await?;
+            if paused.timestamp < paused.value.to::<u64>() {
+                return Ok(Standing::Halted);
+            }
+        }
+        match self.ask(self.kms_auth, &KmsAuth::isSuspendedCall { app }, at).await?.value {
+            true => Ok(Standing::Halted),
+            false => Ok(Standing::Active),
+        }
+    }
+
+    async fn ask<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<Read<C::Return>, Undecided> {
+        self.reader.read(to, call, at).await.map_err(|e| Undecided(unread(e)))
     }
 }
 
@@ -65,6 +89,10 @@ impl Chain for VerifiedChain {
 
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         self.holder(name, at).boxed()
+    }
+
+    fn standing(&self, app: Address, at: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        self.standing_of(app, at).boxed()
     }
 }
 

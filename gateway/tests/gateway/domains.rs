@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use mandate_gateway::{Settings, StartError, chain::At};
+use mandate_gateway::{Settings, chain::At};
 use rustls::AlertDescription;
 
 use crate::{
     instance::Instance,
-    scripted::{Mischief, ScriptedChain, TestCa},
+    scripted::{Mischief, TestCa},
     world::{APP, BASE, DOMAIN, NOW, OTHER_APP, World, alert, closed, greeting},
 };
 
@@ -110,91 +110,12 @@ async fn failed_order_is_not_repeated_at_once() {
     world.order(DOMAIN).await.unwrap();
 }
 
-async fn restarted(dir: &Path, chain: &Arc<ScriptedChain>, ca: &Arc<TestCa>) -> Result<World, StartError> {
-    World::start_in(Some(dir.to_owned()), Arc::clone(chain), Arc::clone(ca)).await
-}
-
-fn only_file(dir: &Path) -> std::path::PathBuf {
-    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    files.remove(0)
-}
-
 /// Lets the review run that follows a start.
-async fn reviewed(world: &World) {
+pub async fn reviewed(world: &World) {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
     world.certificates().await;
-}
-
-#[tokio::test]
-async fn g12_certificate_survives_a_restart_and_its_key_is_never_written() {
-    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
-    chain.approve(DOMAIN, APP);
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    let before = world.order(DOMAIN).await.unwrap();
-    world.gateway.shutdown().await;
-    let file = only_file(dir.path());
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let text = fs::read_to_string(&file).unwrap();
-    assert!(text.contains(DOMAIN) && !text.to_lowercase().contains("key"), "{text}");
-
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    reviewed(&world).await;
-    assert_eq!(world.certificates().await, [before]);
-    assert_eq!(ca.issued(), 1);
-}
-
-#[tokio::test]
-async fn g6_kept_certificate_is_served_only_once_the_registry_confirms_it() {
-    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
-    chain.approve(DOMAIN, APP);
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    world.order(DOMAIN).await.unwrap();
-    world.gateway.shutdown().await;
-    chain.set_undecided(true);
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    reviewed(&world).await;
-    assert!(world.certificates().await.is_empty());
-    only_file(dir.path());
-    chain.set_undecided(false);
-    chain.release(At::Head, DOMAIN);
-    chain.release(At::Finalized, DOMAIN);
-    world.gateway.shutdown().await;
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    reviewed(&world).await;
-    assert!(world.certificates().await.is_empty());
-}
-
-#[tokio::test]
-async fn expired_certificate_is_never_loaded_and_its_file_goes() {
-    // The test authority's certificates end with the year 2199.
-    const AFTER: u64 = 7_258_118_400 + 1;
-    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
-    chain.approve(DOMAIN, APP);
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    world.order(DOMAIN).await.unwrap();
-    world.gateway.shutdown().await;
-    let kept = Some(dir.path().to_owned());
-    let world = World::start_at(AFTER, kept, Arc::clone(&chain), Arc::clone(&ca)).await.unwrap();
-    while fs::read_dir(dir.path()).unwrap().count() > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert!(world.certificates().await.is_empty());
-}
-
-#[tokio::test]
-async fn damaged_certificate_file_is_an_error_and_not_a_missing_certificate() {
-    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
-    chain.approve(DOMAIN, APP);
-    let world = restarted(dir.path(), &chain, &ca).await.unwrap();
-    world.order(DOMAIN).await.unwrap();
-    world.gateway.shutdown().await;
-    let file = only_file(dir.path());
-    fs::write(&file, "{").unwrap();
-    let error = restarted(dir.path(), &chain, &ca).await.err().unwrap().to_string();
-    assert!(error.contains("damaged") && error.contains(&file.display().to_string()), "{error}");
 }
 
 /// A gateway that wants a certificate for its own names.

@@ -5,6 +5,7 @@
 mod admin;
 mod agent;
 mod contracts;
+mod database;
 mod domains;
 mod front;
 mod ingress;
@@ -13,7 +14,9 @@ mod limits;
 mod provenance;
 mod registration;
 mod release;
+mod renewal;
 mod revocation;
 mod scripted;
+mod store;
 mod termination;
 mod world;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a gateway does when somebody tells it that a domain was released, or that more is allowed.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use mandate_gateway::chain::At;
+use mandate_gateway::chain::{At, Standing};
 use mandate_model::wire::gateway::{IssuedCertificate, ReleaseEffect};
 
 use crate::{
+    database::Database,
     instance::Instance,
     scripted::{Mischief, ScriptedChain, TestCa},
     world::{APP, DOMAIN, OTHER_APP, World},
@@ -96,24 +97,58 @@ async fn certificate_of_the_app_that_held_the_domain_before_is_revoked_and_the_n
     assert_eq!(world.certificates().await, [second]);
 }
 
-async fn restarted(dir: &Path, chain: &Arc<ScriptedChain>, ca: &Arc<TestCa>) -> World {
-    World::start_in(Some(dir.to_owned()), Arc::clone(chain), Arc::clone(ca)).await.unwrap()
-}
-
 #[tokio::test]
 async fn revocation_that_was_not_made_before_a_restart_is_made_after_it() {
-    let (dir, chain, ca) = (tempfile::tempdir().unwrap(), Arc::new(ScriptedChain::default()), TestCa::new());
+    let (database, chain, ca) = (Database::sqlite(), Arc::new(ScriptedChain::default()), TestCa::new());
+    let start = || World::start_in(database.config.clone(), Arc::clone(&chain), Arc::clone(&ca));
     chain.approve(DOMAIN, APP);
-    let world = restarted(dir.path(), &chain, &ca).await;
+    let world = start().await.unwrap();
     let issued = world.order(DOMAIN).await.unwrap();
     chain.release(At::Head, DOMAIN);
     assert_eq!(world.release(DOMAIN, 0).await, PENDING);
     world.gateway.shutdown().await;
     chain.release(At::Finalized, DOMAIN);
-    let world = restarted(dir.path(), &chain, &ca).await;
+    let world = start().await.unwrap();
     assert_eq!(world.release(DOMAIN, 0).await, GONE);
     assert_eq!(ca.revoked(), [issued.fingerprint]);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(database.count("SELECT COUNT(*) FROM certificates").await, 0);
+}
+
+async fn told_of_app(world: &World) {
+    world.notice(APP, 0).await;
+}
+
+#[tokio::test]
+async fn g7_domains_of_an_app_that_is_closed_are_served_no_more_at_the_head_and_revoked_when_that_is_final() {
+    let (world, issued) = with_certificate().await;
+    world.chain.stands(At::Head, APP, Standing::Ended);
+    told_of_app(&world).await;
+    assert!(world.certificates().await.is_empty() && world.ca.revoked().is_empty());
+    assert_eq!(world.order(DOMAIN).await.unwrap_err().status(), Some(403));
+    world.chain.stands(At::Finalized, APP, Standing::Ended);
+    world.clock.advance(Duration::from_secs(60));
+    while world.ca.revoked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.ca.revoked(), [issued.fingerprint]);
+    assert_eq!(world.ca.issued(), 1);
+}
+
+#[tokio::test]
+async fn pause_stops_the_serving_and_burns_no_certificate() {
+    let (world, issued) = with_certificate().await;
+    for at in [At::Head, At::Finalized] {
+        world.chain.stands(at, APP, Standing::Halted);
+    }
+    told_of_app(&world).await;
+    assert!(world.certificates().await.is_empty());
+    assert_eq!(world.release(DOMAIN, 0).await, PENDING, "a notice changes nothing about that");
+    for at in [At::Head, At::Finalized] {
+        world.chain.stands(at, APP, Standing::Active);
+    }
+    assert_eq!(world.release(DOMAIN, 0).await, STILL_SERVED);
+    assert_eq!(world.certificates().await, [issued]);
+    assert_eq!((world.ca.issued(), world.ca.revoked().len()), (1, 0));
 }
 
 #[tokio::test]

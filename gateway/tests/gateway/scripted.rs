@@ -13,11 +13,11 @@ use std::{
 use alloy::primitives::{Address, B256};
 use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::{
-    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
-    name::DomainName,
+    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued, RenewalWindow},
+    name::{DomainName, Subject},
 };
 use mandate_gateway::{
-    chain::{At, Chain, Holder, Undecided, Verdict},
+    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
 };
 use mandate_model::{Reason, outcome::PolicyReason, wire::BlockRef};
@@ -30,6 +30,7 @@ struct State {
     undecided: bool,
     denied: HashSet<(bool, B256)>,
     holders: HashMap<(bool, String), Address>,
+    standings: HashMap<(bool, Address), Standing>,
     head: u64,
     remaining: Option<Duration>,
     gate: Option<Arc<Semaphore>>,
@@ -83,6 +84,10 @@ impl ScriptedChain {
         }
     }
 
+    pub fn stands(&self, at: At, app: Address, standing: Standing) {
+        self.state().standings.insert((is_head(at), app), standing);
+    }
+
     pub fn release(&self, at: At, name: &str) {
         self.state().holders.remove(&(is_head(at), name.to_owned()));
     }
@@ -122,6 +127,16 @@ impl Chain for ScriptedChain {
         };
         futures::future::ready(answer).boxed()
     }
+
+    fn standing(&self, app: Address, at: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        let state = self.state();
+        let standing = state.standings.get(&(is_head(at), app)).copied().unwrap_or(Standing::Active);
+        let answer = match state.undecided {
+            true => Err(Undecided("the endpoints do not answer".to_owned())),
+            false => Ok(standing),
+        };
+        futures::future::ready(answer).boxed()
+    }
 }
 
 /// How an authority misbehaves.
@@ -133,7 +148,14 @@ pub enum Mischief {
     CertifiesAnotherKey,
     CertifiesMoreNames,
     Expired,
+    /// Wants to be left alone for so many seconds.
+    Limits(u64),
+    /// Takes an order and never answers.
+    Hangs,
 }
+
+/// The renewal window that an authority suggests, as seconds from now, and when to ask again.
+pub type Window = Result<Option<RenewalWindow>, ()>;
 
 /// An authority of its own.
 pub struct TestCa {
@@ -142,6 +164,12 @@ pub struct TestCa {
     mischief: Mutex<Mischief>,
     issued: AtomicUsize,
     revoked: Mutex<Vec<CertificateDer<'static>>>,
+    life: Mutex<(i32, i32)>,
+    window: Mutex<Window>,
+    asked: AtomicUsize,
+    checked: AtomicUsize,
+    caa: Mutex<Option<String>>,
+    predecessors: Mutex<Vec<Option<CertificateDer<'static>>>>,
 }
 
 impl std::fmt::Debug for TestCa {
@@ -158,9 +186,19 @@ impl TestCa {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap().der().clone();
         let issuer = Issuer::new(params, key);
-        let (mischief, issued, revoked) =
-            (Mutex::new(Mischief::Nothing), AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { issuer, root, mischief, issued, revoked })
+        Arc::new(Self {
+            issuer,
+            root,
+            mischief: Mutex::new(Mischief::Nothing),
+            issued: AtomicUsize::new(0),
+            revoked: Mutex::default(),
+            life: Mutex::new((2020, 2200)),
+            window: Mutex::new(Ok(None)),
+            asked: AtomicUsize::new(0),
+            checked: AtomicUsize::new(0),
+            caa: Mutex::default(),
+            predecessors: Mutex::default(),
+        })
     }
 
     pub fn root(&self) -> CertificateDer<'static> {
@@ -182,17 +220,52 @@ impl TestCa {
         *self.mischief.lock().unwrap() = mischief;
     }
 
+    /// Years with whose beginnings its certificates begin and end.
+    pub fn set_life(&self, from: i32, to: i32) {
+        *self.life.lock().unwrap() = (from, to);
+    }
+
+    pub fn suggest(&self, window: Window) {
+        *self.window.lock().unwrap() = window;
+    }
+
+    /// How often it was asked for a window.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often DNS was looked at.
+    pub fn checked(&self) -> usize {
+        self.checked.load(Ordering::SeqCst)
+    }
+
+    pub fn set_caa(&self, problem: Option<&str>) {
+        *self.caa.lock().unwrap() = problem.map(str::to_owned);
+    }
+
+    /// Which certificates the ones that were asked for are to replace.
+    pub fn predecessors(&self) -> Vec<Option<CertificateDer<'static>>> {
+        self.predecessors.lock().unwrap().clone()
+    }
+
     fn sign(&self, request: &CertificateRequest) -> Result<Issued, IssueError> {
         let mischief = *self.mischief.lock().unwrap();
         self.issued.fetch_add(1, Ordering::SeqCst);
+        self.predecessors.lock().unwrap().push(request.predecessor().cloned());
+        if let Mischief::Limits(seconds) = mischief {
+            let (issuer, name, after) =
+                ("test".to_owned(), request.name().clone(), Duration::from_secs(seconds));
+            return Err(IssueError::RateLimited { issuer, name, after, what: "too many".to_owned() });
+        }
         if mischief == Mischief::Refuses {
             let (issuer, name) = ("test".to_owned(), request.name().clone());
             return Err(IssueError::Refused { issuer, name, what: "not today".to_owned() });
         }
         let csr = CertificateSigningRequestDer::from(request.csr()?);
         let mut csr = CertificateSigningRequestParams::from_der(&csr).unwrap();
-        csr.params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        csr.params.not_after = rcgen::date_time_ymd(2200, 1, 1);
+        let (from, to) = *self.life.lock().unwrap();
+        csr.params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        csr.params.not_after = rcgen::date_time_ymd(to, 1, 1);
         match mischief {
             Mischief::CertifiesMoreNames => {
                 let more = rcgen::SanType::DnsName("other.test".try_into().unwrap());
@@ -218,7 +291,28 @@ impl TestCa {
 
 impl CertificateIssuer for TestCa {
     fn issue<'a>(&'a self, request: &'a CertificateRequest) -> BoxFuture<'a, Result<Issued, IssueError>> {
-        futures::future::ready(self.sign(request)).boxed()
+        let signed = self.sign(request);
+        match *self.mischief.lock().unwrap() {
+            Mischief::Hangs => futures::future::pending().boxed(),
+            _ => futures::future::ready(signed).boxed(),
+        }
+    }
+
+    fn renewal<'a>(
+        &'a self,
+        _: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<RenewalWindow>, IssueError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let away = |()| IssueError::Unreachable { issuer: "test".to_owned(), what: "not today".to_owned() };
+        futures::future::ready((*self.window.lock().unwrap()).map_err(away)).boxed()
+    }
+
+    fn check<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<(), IssueError>> {
+        self.checked.fetch_add(1, Ordering::SeqCst);
+        let problem = self.caa.lock().unwrap().clone();
+        let name = subject.domain().clone();
+        let answer = problem.map_or(Ok(()), |what| Err(IssueError::Caa { name, what }));
+        futures::future::ready(answer).boxed()
     }
 
     fn revoke<'a>(

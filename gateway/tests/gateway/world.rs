@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A gateway that runs, and everything around it.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, keccak256};
 use mandate_acme::{keys::DevelopmentKeys, name::DomainName};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings, StartError,
+    config::StoreConfig,
     provenance::{Deployed, Origin},
     tls,
 };
@@ -64,24 +65,15 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::start_in(None, Arc::default(), TestCa::new()).await.unwrap()
+        Self::start_in(StoreConfig::default(), Arc::default(), TestCa::new()).await.unwrap()
     }
 
     pub async fn start_in(
-        certificates: Option<PathBuf>,
+        store: StoreConfig,
         chain: Arc<ScriptedChain>,
         ca: Arc<TestCa>,
     ) -> Result<Self, StartError> {
-        Self::start_at(NOW, certificates, chain, ca).await
-    }
-
-    pub async fn start_at(
-        now: u64,
-        certificates: Option<PathBuf>,
-        chain: Arc<ScriptedChain>,
-        ca: Arc<TestCa>,
-    ) -> Result<Self, StartError> {
-        Self::start_with(now, chain, ca, |settings| settings.certificates = certificates).await
+        Self::start_at(Arc::new(ManualClock::new(NOW)), store, chain, ca, |_| ()).await
     }
 
     pub async fn start_with(
@@ -91,6 +83,21 @@ impl World {
         set: impl FnOnce(&mut Settings),
     ) -> Result<Self, StartError> {
         Self::start_as(now, chain, ca, |settings, _, _| set(settings)).await
+    }
+
+    /// Gateways that share a store share a clock as well.
+    pub async fn start_at(
+        clock: Arc<ManualClock>,
+        store: StoreConfig,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+        set: impl FnOnce(&mut Settings),
+    ) -> Result<Self, StartError> {
+        let with_store = |settings: &mut Settings, _: &mut Live, parts: &mut Parts| {
+            parts.store = store;
+            set(settings);
+        };
+        Self::start_on(clock, chain, ca, with_store).await
     }
 
     /// A gateway with a certificate for its own names, and whatever else is set.
@@ -118,8 +125,16 @@ impl World {
         ca: Arc<TestCa>,
         set: impl FnOnce(&mut Settings, &mut Live, &mut Parts),
     ) -> Result<Self, StartError> {
+        Self::start_on(Arc::new(ManualClock::new(now)), chain, ca, set).await
+    }
+
+    async fn start_on(
+        clock: Arc<ManualClock>,
+        chain: Arc<ScriptedChain>,
+        ca: Arc<TestCa>,
+        set: impl FnOnce(&mut Settings, &mut Live, &mut Parts),
+    ) -> Result<Self, StartError> {
         let pki = DevPki::from_seed([5; 32]);
-        let clock = Arc::new(ManualClock::new(now));
         let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut settings = Settings::new(free, free, DomainName::try_from(BASE).unwrap());
@@ -134,6 +149,7 @@ impl World {
             ambient,
             chain: chain.clone(),
             verifier: pki.trust_anchors().into(),
+            store: StoreConfig::default(),
             keys: Arc::new(DevelopmentKeys::new(Zeroizing::new([3; 32]))),
             issuer: Box::new(move |_| Ok(issuer)),
             origin: Origin { deployed: DEPLOYED, agent: None },
@@ -190,6 +206,14 @@ impl World {
 
     pub async fn order(&self, name: &str) -> Result<IssuedCertificate, HttpError> {
         self.api.post_json(&self.url("/v1/domains"), &DomainOrder { name: name.to_owned() }).await
+    }
+
+    /// What health says about domains, once it is well or not.
+    pub async fn health(&self) -> String {
+        match self.api.get_json::<serde_json::Value>(&self.url("/healthz")).await {
+            Ok(well) => well.to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
     pub async fn routes(&self) -> Vec<Route> {

@@ -25,7 +25,7 @@ use mandate_acme::{
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Undecided, Verdict},
+    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
 };
 use mandate_model::{
@@ -81,6 +81,10 @@ impl Chain for Permissive {
 
     fn app_of<'a>(&'a self, _: &'a DomainName, _: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         ready(Ok(Holder { app: Some(APP), block: block() })).boxed()
+    }
+
+    fn standing(&self, _: Address, _: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        ready(Ok(Standing::Active)).boxed()
     }
 }
 
@@ -155,6 +159,7 @@ pub(super) async fn gateway(dir: &Path, chain: Arc<Permissive>) -> Result<Runnin
         ambient: Ambient::system(),
         chain,
         verifier: DevPki::from_seed([5; 32]).trust_anchors().into(),
+        store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(move |_| Ok(Arc::new(ca))),
         admin: None,

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! When certificates are renewed (RFC 9773), by a clock that the test moves.
+
+use std::{sync::Arc, time::Duration};
+
+use mandate_acme::issuer::RenewalWindow;
+use mandate_gateway::config::StoreConfig;
+use mandate_runtime::{Clock, clock::ManualClock};
+
+use crate::{
+    database::Database,
+    scripted::{Mischief, ScriptedChain, TestCa},
+    world::{APP, DOMAIN, NOW, World},
+};
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
+/// The beginning of 2026 and of 2027.
+const FROM: u64 = 1_767_225_600;
+const TO: u64 = 1_798_761_600;
+
+struct Rig {
+    world: World,
+    ca: Arc<TestCa>,
+    clock: Arc<ManualClock>,
+}
+
+async fn start(
+    store: &StoreConfig,
+    clock: &Arc<ManualClock>,
+    chain: &Arc<ScriptedChain>,
+    ca: &Arc<TestCa>,
+) -> World {
+    let review = |settings: &mut mandate_gateway::Settings| settings.review = Duration::from_secs(60);
+    let (clock, chain, ca) = (Arc::clone(clock), Arc::clone(chain), Arc::clone(ca));
+    World::start_at(clock, store.clone(), chain, ca, review).await.unwrap()
+}
+
+/// One domain with a certificate for the year 2026, shortly after `now`.
+async fn rig(now: u64, suggest: impl FnOnce(&TestCa)) -> Rig {
+    let (chain, ca, clock) =
+        (Arc::new(ScriptedChain::default()), TestCa::new(), Arc::new(ManualClock::new(now)));
+    chain.approve(DOMAIN, APP);
+    ca.set_life(2026, 2027);
+    suggest(&ca);
+    let world = start(&StoreConfig::default(), &clock, &chain, &ca).await;
+    world.order(DOMAIN).await.unwrap();
+    Rig { world, ca, clock }
+}
+
+impl Rig {
+    /// Moves on and lets reviews run; tells how many certificates were obtained by then.
+    async fn at(&self, unix: u64) -> usize {
+        let by = unix.saturating_sub(self.clock.unix());
+        self.clock.advance(Duration::from_secs(by));
+        for _ in 0..3 {
+            self.clock.advance(Duration::from_secs(61));
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        self.ca.issued()
+    }
+}
+
+fn window(start: u64, end: u64, again_after: u64) -> Result<Option<RenewalWindow>, ()> {
+    Ok(Some(RenewalWindow { start, end, again_after: Duration::from_secs(again_after) }))
+}
+
+#[tokio::test]
+async fn certificate_is_renewed_within_the_suggested_window_and_names_its_predecessor() {
+    let (start, end) = (FROM + 100 * DAY, FROM + 102 * DAY);
+    let rig = rig(FROM + DAY, |ca| ca.suggest(window(start, end, HOUR))).await;
+    assert_eq!(rig.at(start - HOUR).await, 1);
+    assert_eq!(rig.at(end).await, 2);
+    let predecessors = rig.ca.predecessors();
+    assert!(predecessors[0].is_none() && predecessors[1].is_some());
+    assert_eq!(rig.world.certificates().await.len(), 1);
+}
+
+#[tokio::test]
+async fn window_that_is_past_renews_at_once_and_not_without_an_end() {
+    let rig = rig(FROM + 10 * DAY, |_| ()).await;
+    assert_eq!(rig.at(FROM + 12 * DAY).await, 1);
+    rig.ca.suggest(window(FROM, FROM + DAY, HOUR));
+    assert_eq!(rig.at(FROM + 14 * DAY).await, 2);
+    // The new one's window is past as well; it is given an hour.
+    assert_eq!(rig.at(FROM + 14 * DAY + HOUR / 2).await, 2);
+    assert_eq!(rig.at(FROM + 14 * DAY + 2 * HOUR).await, 3);
+}
+
+#[tokio::test]
+async fn without_a_suggestion_two_thirds_of_the_life_count() {
+    let rig = rig(FROM + DAY, |_| ()).await;
+    let (life, two_thirds) = (TO - FROM, FROM + (TO - FROM) * 2 / 3);
+    assert_eq!(rig.at(two_thirds - life / 20 - HOUR).await, 1);
+    assert_eq!(rig.at(two_thirds + HOUR).await, 2);
+}
+
+#[tokio::test]
+async fn error_of_the_suggestion_postpones_no_renewal() {
+    let rig = rig(FROM + DAY, |ca| ca.suggest(Err(()))).await;
+    assert_eq!(rig.at(FROM + (TO - FROM) * 2 / 3 + HOUR).await, 2);
+}
+
+#[tokio::test]
+async fn attack_suggestion_beyond_the_end_of_the_life_is_not_followed() {
+    let rig = rig(FROM + DAY, |ca| ca.suggest(window(TO + DAY, TO + 2 * DAY, DAY))).await;
+    let latest = TO - (TO - FROM) / 10;
+    assert_eq!(rig.at(latest - HOUR).await, 1);
+    assert_eq!(rig.at(latest).await, 2);
+}
+
+#[tokio::test]
+async fn issuer_is_asked_again_when_it_says_within_a_minute_and_a_day() {
+    let rig = rig(FROM + DAY, |ca| ca.suggest(window(TO - 90 * DAY, TO - 80 * DAY, 2 * HOUR))).await;
+    rig.at(FROM + DAY).await;
+    assert_eq!(rig.ca.asked(), 1);
+    rig.at(FROM + DAY + HOUR).await;
+    assert_eq!(rig.ca.asked(), 1);
+    rig.ca.suggest(window(TO - 90 * DAY, TO - 80 * DAY, 100 * DAY));
+    rig.at(FROM + DAY + 3 * HOUR).await;
+    assert_eq!(rig.ca.asked(), 2);
+    rig.at(FROM + 3 * DAY).await;
+    assert_eq!(rig.ca.asked(), 3, "a day at most");
+}
+
+#[tokio::test]
+async fn renewal_that_fails_leaves_the_certificate_in_place() {
+    let rig = rig(FROM + DAY, |_| ()).await;
+    let before = rig.world.certificates().await;
+    rig.ca.set(Mischief::Refuses);
+    assert!(rig.at(FROM + (TO - FROM) * 2 / 3 + HOUR).await > 1);
+    assert_eq!(rig.world.certificates().await, before);
+}
+
+#[tokio::test]
+async fn fleet_asks_and_renews_once() {
+    let (database, chain, ca, clock) = (
+        Database::sqlite(),
+        Arc::new(ScriptedChain::default()),
+        TestCa::new(),
+        Arc::new(ManualClock::new(FROM + DAY)),
+    );
+    chain.approve(DOMAIN, APP);
+    ca.set_life(2026, 2027);
+    ca.suggest(window(FROM + 50 * DAY, FROM + 60 * DAY, DAY));
+    let one = start(&database.config, &clock, &chain, &ca).await;
+    let other = start(&database.config, &clock, &chain, &ca).await;
+    one.order(DOMAIN).await.unwrap();
+    let rig = Rig { world: one, ca, clock };
+    rig.at(FROM + DAY + HOUR).await;
+    assert_eq!(rig.ca.asked(), 1);
+    assert_eq!(rig.at(FROM + 60 * DAY).await, 2);
+    // The new one's window is past as well, but it is given an hour.
+    assert_eq!(rig.at(FROM + 60 * DAY + HOUR / 2).await, 2);
+    assert_eq!(rig.world.certificates().await, other.certificates().await);
+}
+
+#[tokio::test]
+async fn dns_is_watched_and_what_is_wrong_with_it_shows_in_health() {
+    let rig = rig(NOW, |_| ()).await;
+    rig.ca.set_life(2020, 2200);
+    rig.at(NOW + 30).await;
+    rig.ca.set_caa(Some("somebody else may issue"));
+    rig.at(NOW + 1_300).await;
+    assert!(rig.ca.checked() > 0);
+    assert!(rig.world.health().await.contains("somebody else may issue"), "{}", rig.world.health().await);
+    rig.ca.set_caa(None);
+    rig.at(NOW + 1_500).await;
+    assert!(!rig.world.health().await.contains("somebody else"));
+}
