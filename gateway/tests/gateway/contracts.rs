@@ -14,7 +14,7 @@ use mandate_attestation::{
 };
 use mandate_devchain::{Config, DevChain};
 use mandate_gateway::{
-    chain::{At, Chain, Verdict, VerifiedChain},
+    chain::{At, Chain, Standing, Verdict, VerifiedChain},
     facts::Facts,
 };
 use mandate_model::{
@@ -34,6 +34,7 @@ struct Deployed {
     chain: DevChain,
     provider: DynProvider,
     verified: VerifiedChain,
+    kms_auth: Address,
     registry: Address,
     app: Address,
     facts: Facts,
@@ -67,7 +68,8 @@ async fn deploy() -> Deployed {
     // Blocks that follow each other at once are ahead of the clock, so a little more than the notice.
     chain.increase_time(120);
     let verified = verified(&chain, *kms_auth.address(), registry);
-    Deployed { chain, provider, verified, registry, app, facts }
+    let kms_auth = *kms_auth.address();
+    Deployed { chain, provider, verified, kms_auth, registry, app, facts }
 }
 
 fn verified(chain: &DevChain, kms_auth: Address, registry: Address) -> VerifiedChain {
@@ -138,6 +140,43 @@ async fn domain_has_a_holder_once_its_approval_is_final() {
     assert_eq!(world.verified.app_of(&name, At::Finalized).await.unwrap().app, Some(world.app));
 }
 
+/// How the app stands by what is final and by the newest block, once what was sent is mined.
+macro_rules! after {
+    ($world:ident, $call:expr) => {{
+        $call.send().await.unwrap().get_receipt().await.unwrap();
+        let standing = async |at| $world.verified.standing($world.app, at).await.unwrap();
+        (standing(At::Finalized).await, standing(At::Head).await)
+    }};
+}
+
+#[tokio::test]
+async fn standing_tells_what_passes_from_what_lasts() {
+    use Standing::{Active, Ended, Halted};
+    let world = deploy().await;
+    world.chain.mine(3);
+    let (app, kms_auth) =
+        (AppAuth::new(world.app, &world.provider), KmsAuth::new(world.kms_auth, &world.provider));
+    let block = world.provider.get_block_by_number(Default::default()).await.unwrap().unwrap();
+    let end = U40::from(block.header.timestamp + 1_000);
+    assert_eq!(after!(world, app.pause(end)), (Active, Halted));
+    world.chain.increase_time(1_000);
+    world.chain.mine(3);
+    assert_eq!(
+        after!(world, kms_auth.suspendApp(world.app)),
+        (Active, Halted),
+        "the pause has ended by itself"
+    );
+    world.chain.mine(2);
+    assert_eq!(after!(world, kms_auth.liftSuspension(world.app)), (Halted, Halted), "a notice is running");
+    world.chain.increase_time(120);
+    world.chain.mine(3);
+    assert_eq!(after!(world, app.sunset()), (Active, Ended));
+    world.chain.mine(2);
+    assert_eq!(world.verified.standing(world.app, At::Finalized).await.unwrap(), Ended);
+    let nobody = world.verified.standing(Address::repeat_byte(7), At::Head).await.unwrap();
+    assert_eq!(nobody, Halted, "not registered");
+}
+
 #[tokio::test]
 async fn g6_contract_that_is_not_there_leaves_everything_undecided() {
     let world = deploy().await;
@@ -146,4 +185,5 @@ async fn g6_contract_that_is_not_there_leaves_everything_undecided() {
     assert!(matches!(nowhere.decide(&world.facts, At::Finalized).await, Verdict::Undecided { .. }));
     let name = DomainName::try_from(DOMAIN).unwrap();
     assert!(nowhere.app_of(&name, At::Finalized).await.is_err());
+    assert!(nowhere.standing(world.app, At::Finalized).await.is_err());
 }

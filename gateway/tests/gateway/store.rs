@@ -3,8 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mandate_gateway::{Settings, StartError, chain::At};
-use mandate_runtime::clock::ManualClock;
+use mandate_acme::{
+    issuer::Issued,
+    name::{DomainName, Subject},
+};
+use mandate_gateway::{
+    Settings, StartError,
+    chain::At,
+    store::{Claim, Failure, Generation, LEASE, Mark, Plan, Record, Slot, Store, open},
+};
+use mandate_runtime::{Ambient, clock::ManualClock};
 
 use crate::{
     database::{Database, Kind},
@@ -75,7 +83,9 @@ on_both! {
     rate_limit_survives_a_restart_and_holds_up_others_for_a_minute;
     failures_survive_a_restart;
     gateways_own_certificate_survives_a_restart;
-    ten_thousand_certificates_do_not_hold_up_the_start;
+    many_certificates_come_back_after_a_restart;
+    attack_gateway_that_lost_its_claim_writes_nothing;
+    plan_is_set_by_one_gateway_alone;
 }
 
 async fn g12_certificate_survives_a_restart_and_its_key_is_never_written(kind: Kind) {
@@ -283,8 +293,8 @@ async fn gateways_own_certificate_survives_a_restart(kind: Kind) {
     assert_eq!(fleet.ca.issued(), 1);
 }
 
-/// A start reads the store; nothing of it is asked of the agent or the chain one by one.
-async fn ten_thousand_certificates_do_not_hold_up_the_start(kind: Kind) {
+/// More than one batch of rows.
+async fn many_certificates_come_back_after_a_restart(kind: Kind) {
     const MANY: usize = 300;
     let fleet = Fleet::new(kind).await;
     let world = fleet.start().await;
@@ -297,4 +307,70 @@ async fn ten_thousand_certificates_do_not_hold_up_the_start(kind: Kind) {
     let world = fleet.start().await;
     fleet.until(SECOND, async || world.certificates().await.len() == MANY).await;
     assert_eq!(fleet.ca.issued(), MANY);
+}
+
+impl Fleet {
+    /// The store as one gateway has it.
+    async fn store(&self) -> Arc<dyn Store> {
+        let ambient = Ambient { clock: Arc::clone(&self.clock) as _, ..Ambient::system() };
+        open(&self.database.config, &ambient).await.unwrap()
+    }
+}
+
+fn slot() -> Slot {
+    Slot { subject: Subject::Domain(DomainName::try_from(DOMAIN).unwrap()), app: Some(APP) }
+}
+
+const GENERATION: Generation = Generation([1; 16]);
+
+fn record(content: u8) -> Record {
+    let issued =
+        Issued { chain: vec![vec![content].into()], issuer: String::new(), account_uri: String::new() };
+    Record { slot: slot(), issued, obtained_at: NOW, plan: None }
+}
+
+async fn attack_gateway_that_lost_its_claim_writes_nothing(kind: Kind) {
+    let fleet = Fleet::new(kind).await;
+    let (one, other) = (fleet.store().await, fleet.store().await);
+    let taken = Claim::Taken { failures: 0 };
+    assert_eq!(one.claim(slot().subject).await.unwrap(), taken);
+    assert_eq!(other.claim(slot().subject).await.unwrap(), Claim::Elsewhere);
+    fleet.clock.advance(LEASE - SECOND);
+    assert!(one.extend(slot().subject).await.unwrap());
+    fleet.clock.advance(LEASE - SECOND);
+    assert_eq!(other.claim(slot().subject).await.unwrap(), Claim::Elsewhere);
+    // It is held up for longer than its claim holds.
+    fleet.clock.advance(SECOND);
+    assert_eq!(other.claim(slot().subject).await.unwrap(), taken);
+    assert!(!one.extend(slot().subject).await.unwrap());
+    assert!(!one.complete(GENERATION, record(1)).await.unwrap());
+    one.let_go(slot().subject).await.unwrap();
+    let pause = Duration::from_secs(1_000);
+    let failure = Failure { failures: 9, pause, authority: Duration::ZERO, error: String::new() };
+    one.fail(slot().subject, failure).await.unwrap();
+    assert_eq!(fleet.certificates().await, 0);
+    assert!(other.complete(GENERATION, record(2)).await.unwrap());
+    assert_eq!(other.row(GENERATION, slot()).await.unwrap().unwrap().chain, [2]);
+    assert_eq!(one.claim(slot().subject).await.unwrap(), taken, "no failure was noted");
+}
+
+async fn plan_is_set_by_one_gateway_alone(kind: Kind) {
+    let fleet = Fleet::new(kind).await;
+    let (one, other) = (fleet.store().await, fleet.store().await);
+    one.claim(slot().subject).await.unwrap();
+    one.complete(GENERATION, record(1)).await.unwrap();
+    let plan = |renew_at| Plan { renew_at, ask_at: NOW };
+    let digest = record(1).digest();
+    assert!(one.plan(GENERATION, slot(), digest, None, plan(1)).await.unwrap());
+    assert!(!other.plan(GENERATION, slot(), digest, None, plan(2)).await.unwrap());
+    assert!(other.plan(GENERATION, slot(), digest, Some(plan(1)), plan(3)).await.unwrap());
+    let another = record(2).digest();
+    assert!(!other.plan(GENERATION, slot(), another, Some(plan(3)), plan(4)).await.unwrap());
+    let marks = one.marks(GENERATION).await.unwrap();
+    assert_eq!(marks, [Ok(Mark { slot: slot(), digest, plan: Some(plan(3)) })]);
+    assert!(one.marks(Generation([2; 16])).await.unwrap().is_empty());
+    one.forget(GENERATION, slot(), another).await.unwrap();
+    assert_eq!(fleet.certificates().await, 1);
+    one.forget(GENERATION, slot(), digest).await.unwrap();
+    assert_eq!(fleet.certificates().await, 0);
 }
