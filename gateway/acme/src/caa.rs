@@ -117,14 +117,15 @@ impl Permission {
     /// When a CAA record cannot say it.
     pub fn new(issuer: &str, account: &str, method: Method) -> Result<Self, PermissionError> {
         let made = Self { issuer: issuer.to_ascii_lowercase(), account: account.to_owned(), method };
-        let read = IssueValue::parse(made.value().as_bytes());
-        match read {
-            Ok(value) if value.issuer.as_deref() != Some(made.issuer.as_str()) => {
-                Err(PermissionError::Issuer(issuer.to_owned()))
-            }
-            Ok(value) if !account.is_empty() && value.parameter(ACCOUNT) == Some(account) => Ok(made),
-            Err(ValueError::Issuer) => Err(PermissionError::Issuer(issuer.to_owned())),
-            _ => Err(PermissionError::Account(account.to_owned())),
+        // What is written must read as what was meant: an issuer that brings parameters along does not.
+        let of_issuer = IssueValue::parse(made.issuer.as_bytes());
+        if !of_issuer.is_ok_and(|value| value.issuer.as_ref() == Some(&made.issuer)) {
+            return Err(PermissionError::Issuer(issuer.to_owned()));
+        }
+        let whole = IssueValue::parse(made.value().as_bytes());
+        match whole.is_ok_and(|value| !account.is_empty() && value.parameter(ACCOUNT) == Some(account)) {
+            true => Ok(made),
+            false => Err(PermissionError::Account(account.to_owned())),
         }
     }
 

@@ -1,29 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Certificates from an ACME authority (RFC 8555), validated by TLS-ALPN-01 (RFC 8737) on one's own TLS port.
+//! Certificates from an ACME authority (RFC 8555), validated by DNS-01 where the zone is ours, by TLS-ALPN-01 (RFC 8737)
+//! on one's own TLS port elsewhere.
 //!
 //! The account key derives from the gateway app's secret: every gateway of the fleet is the same account, so the account
-//! URI that CAA pins (RFC 8657) holds for all of them. A validation must reach the gateway that ordered: a fleet behind
-//! one address needs its balancer to keep `acme-tls/1` connections with one member.
+//! URI that CAA pins (RFC 8657) holds for all of them. A validation by TLS-ALPN-01 must reach the gateway that ordered: a
+//! fleet behind one address needs its balancer to keep `acme-tls/1` connections with one member. DNS-01 asks no gateway.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, Key, NewOrder, Order, OrderStatus,
-    RevocationReason, RevocationRequest,
+    Account, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus, RevocationReason,
+    RevocationRequest,
 };
 use mandate_runtime::{Ambient, clock::within};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::sync::Mutex;
 
 use crate::{
-    challenge::{Answer, ChallengeStore},
-    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
-    keys::{KeySource, P256Key},
-    name::DomainName,
+    caa::{
+        Method,
+        guard::{CaaMode, Guard},
+    },
+    challenge::ChallengeStore,
+    dns::Dns,
+    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued, RenewalWindow},
+    keys::KeySource,
+    name::{DomainName, Subject},
 };
 
+mod account;
 mod http;
+mod renewal;
+mod validation;
+
+pub use account::{ExternalAccount, ExternalAccountError};
 
 const FIRST_POLL: Duration = Duration::from_millis(25);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
@@ -31,7 +42,11 @@ const MAX_CHAIN_PEM: usize = 256 << 10;
 /// RFC 8555, section 6.7.
 const ALREADY_REVOKED: &str = "urn:ietf:params:acme:error:alreadyRevoked";
 /// Likewise.
-const FOR_NOW: [&str; 3] = [":rateLimited", ":serverInternal", ":badNonce"];
+const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
+/// Likewise.
+const FOR_NOW: [&str; 2] = [":serverInternal", ":badNonce"];
+/// How long to wait when the authority does not say.
+const RATE_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// The path under which the account key is derived.
 pub const ACCOUNT_KEY: &str = "acme-account";
@@ -49,6 +64,10 @@ pub struct AcmeConfig {
     pub issuer: String,
     /// How long an order may take.
     pub timeout: Duration,
+    /// The account elsewhere that the authority wants to see (RFC 8555, section 7.3.4).
+    pub external_account: Option<ExternalAccount>,
+    /// What to do about CAA.
+    pub caa: CaaMode,
 }
 
 /// Orders certificates from one ACME authority.
@@ -56,6 +75,8 @@ pub struct AcmeIssuer {
     config: AcmeConfig,
     keys: Arc<dyn KeySource>,
     challenges: Arc<ChallengeStore>,
+    dns: Arc<Dns>,
+    guard: Guard,
     ambient: Ambient,
     http: http::AcmeHttp,
     account: Mutex<Option<Account>>,
@@ -68,7 +89,7 @@ impl fmt::Debug for AcmeIssuer {
 }
 
 impl AcmeIssuer {
-    /// Answers challenges through `challenges`, which the gateway's listener serves.
+    /// Answers challenges through `challenges`, which the gateway's listener serves, and through the zones of `dns`.
     ///
     /// # Errors
     /// When an extra root is no certificate.
@@ -76,36 +97,43 @@ impl AcmeIssuer {
         config: AcmeConfig,
         keys: Arc<dyn KeySource>,
         challenges: Arc<ChallengeStore>,
+        dns: Arc<Dns>,
         ambient: Ambient,
     ) -> Result<Self, rustls::Error> {
-        let http = http::AcmeHttp::new(&config.extra_roots, Arc::clone(&ambient.net))?;
-        Ok(Self { config, keys, challenges, ambient, http, account: Mutex::new(None) })
+        let http = http::AcmeHttp::new(&config.extra_roots, &ambient)?;
+        let guard = Guard::new(config.caa, config.issuer.clone(), Arc::clone(&dns));
+        Ok(Self { config, keys, challenges, dns, guard, ambient, http, account: Mutex::new(None) })
     }
 
-    /// The account, made at the authority on first use. Asking for it with the same key again gives the same account.
-    async fn account(&self) -> Result<Account, Problem> {
-        let mut account = self.account.lock().await;
-        if let Some(account) = account.as_ref() {
-            return Ok(account.clone());
+    /// How a subject is validated: through DNS where that is ours.
+    fn method(&self, subject: &Subject) -> Result<Method, IssueError> {
+        match (self.dns.zone_of(subject.domain()), subject) {
+            (Some(_), _) => Ok(Method::Dns01),
+            (None, Subject::Domain(_)) => Ok(Method::TlsAlpn01),
+            (None, Subject::Wildcard(name)) => Err(IssueError::Request {
+                name: name.clone(),
+                what: "a wildcard is validated through DNS alone (dns-01): configure its zone in acme.zones"
+                    .to_owned(),
+            }),
         }
-        let material = self.keys.key(ACCOUNT_KEY, P256).await.map_err(IssueError::Key)?;
-        let key = P256Key::derive(&material).map_err(IssueError::Key)?;
-        let pair = (Key::from_pkcs8_der(key.pkcs8())?, PrivateKeyDer::Pkcs8(key.pkcs8().clone_key()));
-        let builder = Account::builder_with_http(Box::new(self.http.clone()));
-        let (new, _) = builder.create_from_key(pair, self.config.directory.clone()).await?;
-        tracing::info!(account = new.id(), directory = self.config.directory, "ACME account is there");
-        *account = Some(new.clone());
-        Ok(new)
+    }
+
+    /// Makes sure of CAA. An order without this would be one that anybody's account could place as well.
+    async fn permitted(&self, subject: &Subject) -> Result<Account, Problem> {
+        let method = self.method(subject)?;
+        let account = self.account().await?;
+        self.guard.ensure(subject, account.id(), method).await?;
+        Ok(account)
     }
 
     async fn order(&self, request: &CertificateRequest) -> Result<Issued, Problem> {
         let csr = request.csr()?;
-        let account = self.account().await?;
-        let names: Vec<_> = request.subject().dns_names().into_iter().map(Identifier::Dns).collect();
-        let mut order = account.new_order(&NewOrder::new(&names)).await?;
+        let account = self.permitted(request.subject()).await?;
+        let mut order = self.new_order(&account, request).await?;
         let answers = self.answer(&mut order, request).await?;
-        self.until_ready(&mut order, request).await?;
-        drop(answers);
+        let ready = self.until_ready(&mut order, request).await;
+        answers.withdraw().await;
+        ready?;
         order.finalize_csr(&csr).await?;
         let pem = self.until_issued(&mut order).await?;
         let chain = parse_chain(&pem).ok_or(Error::Str("a certificate chain in PEM"))?;
@@ -113,29 +141,21 @@ impl AcmeIssuer {
         Ok(Issued { chain, issuer, account_uri })
     }
 
-    /// Lets the listener answer each open challenge, and tells the authority so.
-    async fn answer(&self, order: &mut Order, request: &CertificateRequest) -> Result<Vec<Answer>, Problem> {
-        let mut answers = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization?;
-            if authorization.status == AuthorizationStatus::Valid {
-                continue;
+    /// Tells the authority which certificate this one is to follow, when it wants to know (RFC 9773, section 5). That it
+    /// does not is no reason to go without a certificate.
+    async fn new_order(&self, account: &Account, request: &CertificateRequest) -> Result<Order, Problem> {
+        let names: Vec<_> = request.subject().dns_names().into_iter().map(Identifier::Dns).collect();
+        let predecessor = request.predecessor().and_then(|leaf| CertificateIdentifier::try_from(leaf).ok());
+        if let Some(id) = predecessor {
+            match account.new_order(&NewOrder::new(&names).replaces(id)).await {
+                Ok(order) => return Ok(order),
+                Err(Error::Api(problem)) if is_for_now(&problem) => return Err(Error::Api(problem).into()),
+                Err(error) => {
+                    tracing::debug!(name = %request.name(), %error, "ordering without a predecessor")
+                }
             }
-            if authorization.identifier().to_string() != request.name().as_str() {
-                return Err(self.refused(request, "the authority asks about another name").into());
-            }
-            let mut challenge = authorization.challenge(ChallengeType::TlsAlpn01).ok_or_else(|| {
-                let (issuer, name) = (self.config.issuer.clone(), request.name().clone());
-                IssueError::NoChallenge { issuer, name, kind: "tls-alpn-01" }
-            })?;
-            let digest = challenge.key_authorization().digest().as_ref().try_into();
-            let digest: [u8; 32] = digest.map_err(|_| Error::Crypto)?;
-            let answer = self.challenges.answer(request.name(), digest, self.ambient.entropy.as_ref());
-            answers.push(answer.map_err(|e| self.refused(request, e))?);
-            challenge.set_ready().await?;
         }
-        Ok(answers)
+        Ok(account.new_order(&NewOrder::new(&names)).await?)
     }
 
     async fn until_ready(&self, order: &mut Order, request: &CertificateRequest) -> Result<(), Problem> {
@@ -169,11 +189,7 @@ impl AcmeIssuer {
     }
 
     fn refused(&self, request: &CertificateRequest, what: impl ToString) -> IssueError {
-        self.refused_for(request.name(), what)
-    }
-
-    fn refused_for(&self, name: &DomainName, what: impl ToString) -> IssueError {
-        let (issuer, name) = (self.config.issuer.clone(), name.clone());
+        let (issuer, name) = (self.config.issuer.clone(), request.name().clone());
         IssueError::Refused { issuer, name, what: what.to_string() }
     }
 
@@ -181,15 +197,9 @@ impl AcmeIssuer {
     async fn end(&self, leaf: &CertificateDer<'static>) -> Result<(), Problem> {
         let reason = Some(RevocationReason::CessationOfOperation);
         let ended = self.account().await?.revoke(&RevocationRequest { certificate: leaf, reason }).await;
-        let Err(Error::Api(problem)) = ended else { return Ok(ended?) };
-        match problem.r#type.as_deref() {
-            Some(ALREADY_REVOKED) => Ok(()),
-            // Not now is not no.
-            Some(kind) if FOR_NOW.iter().any(|word| kind.ends_with(word)) => {
-                let (issuer, what) = (self.config.issuer.clone(), problem.to_string());
-                Err(IssueError::Unreachable { issuer, what }.into())
-            }
-            _ => Err(Error::Api(problem).into()),
+        match ended {
+            Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(ALREADY_REVOKED) => Ok(()),
+            ended => Ok(ended?),
         }
     }
 
@@ -198,20 +208,45 @@ impl AcmeIssuer {
         name: &DomainName,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, IssueError> {
+        let (wish, work) = http::with_wish(work);
         match within(self.ambient.clock.as_ref(), self.config.timeout, work).await {
             Some(Ok(done)) => Ok(done),
             Some(Err(Problem::Issue(e))) => Err(e),
             Some(Err(Problem::Acme(Error::Api(problem)))) => {
                 // The authority may have forgotten the account; the next order makes sure of it again.
                 *self.account.lock().await = None;
-                Err(self.refused_for(name, problem))
+                Err(self.refusal(name, problem, wish.after()))
             }
-            Some(Err(Problem::Acme(e))) => {
-                Err(IssueError::Unreachable { issuer: self.config.directory.clone(), what: chain_of(&e) })
-            }
+            Some(Err(Problem::Acme(e))) => Err(self.unreachable(&e)),
             None => Err(IssueError::Timeout { issuer: self.config.issuer.clone(), name: name.clone() }),
         }
     }
+
+    fn unreachable(&self, error: &Error) -> IssueError {
+        IssueError::Unreachable { issuer: self.config.directory.clone(), what: chain_of(error) }
+    }
+
+    /// Not now is not no.
+    fn refusal(
+        &self,
+        name: &DomainName,
+        problem: instant_acme::Problem,
+        wish: Option<Duration>,
+    ) -> IssueError {
+        let (issuer, name, what) = (self.config.issuer.clone(), name.clone(), problem.to_string());
+        match problem.r#type.as_deref() {
+            Some(RATE_LIMITED) => {
+                IssueError::RateLimited { issuer, name, after: wish.unwrap_or(RATE_LIMIT), what }
+            }
+            _ if is_for_now(&problem) => IssueError::Unreachable { issuer, what },
+            _ => IssueError::Refused { issuer, name, what },
+        }
+    }
+}
+
+fn is_for_now(problem: &instant_acme::Problem) -> bool {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    kind == RATE_LIMITED || FOR_NOW.iter().any(|word| kind.ends_with(word))
 }
 
 impl CertificateIssuer for AcmeIssuer {
@@ -225,6 +260,17 @@ impl CertificateIssuer for AcmeIssuer {
         leaf: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<(), IssueError>> {
         self.in_time(name, self.end(leaf)).boxed()
+    }
+
+    fn renewal<'a>(
+        &'a self,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<RenewalWindow>, IssueError>> {
+        self.suggested(leaf).boxed()
+    }
+
+    fn check<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<(), IssueError>> {
+        self.in_time(subject.domain(), async { self.permitted(subject).await.map(|_| ()) }).boxed()
     }
 }
 

@@ -89,7 +89,7 @@ impl Guard {
         let kept = published.into_iter().filter(|property| !property.governs());
         let wanted: Vec<_> = permission.records(subject).into_iter().chain(kept).collect();
         zone.apply(&[Change::ReplaceCaa(name.clone(), wanted)]).await?;
-        let shown = async || {
+        let shown = || async {
             let published = self.dns.own_caa(zone, name).await?;
             Ok(permission.differences(&published, subject).is_empty())
         };

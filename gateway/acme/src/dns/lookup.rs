@@ -89,7 +89,7 @@ impl Dns {
         values: &[String],
     ) -> Result<(), DnsError> {
         let owner = challenge_name(name)?;
-        let shown = async || {
+        let shown = || async {
             let found = self.on_all(zone, &owner, RecordType::TXT, &txt).await?;
             Ok(matches!(found, Found::Records(records) if values.iter().all(|value| records.contains(value))))
         };
@@ -97,12 +97,15 @@ impl Dns {
     }
 
     /// Waits until `shown`, for as long as changes may take to spread. Errors on the way count as "not yet".
-    pub(crate) async fn until(
+    pub(crate) async fn until<F>(
         &self,
         zone: &dyn Zone,
         what: &str,
-        shown: impl AsyncFn() -> Result<bool, DnsError>,
-    ) -> Result<(), DnsError> {
+        shown: impl Fn() -> F,
+    ) -> Result<(), DnsError>
+    where
+        F: Future<Output = Result<bool, DnsError>>,
+    {
         let clock = self.exchange.clock();
         let deadline = clock.monotonic().saturating_add(self.propagation);
         let mut delay = FIRST_LOOK;
