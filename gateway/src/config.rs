@@ -4,7 +4,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
-use mandate_acme::name::DomainName;
+use mandate_acme::{
+    caa::guard::CaaMode,
+    config::{DnsConfig, ExternalAccountConfig},
+    name::DomainName,
+};
 use mandate_attestation::AnchorFiles;
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
@@ -140,6 +144,15 @@ pub struct AcmeSection {
     /// How long an order may take.
     #[serde(default = "order", with = "duration")]
     pub timeout: Duration,
+    /// What to do about CAA.
+    #[serde(default)]
+    pub caa: CaaMode,
+    /// An account that the authority handed out beforehand.
+    #[serde(default)]
+    pub external_account: Option<ExternalAccountConfig>,
+    /// Whom to ask, and which zones are ours.
+    #[serde(default)]
+    pub dns: DnsConfig,
 }
 
 fn order() -> Duration {
@@ -256,6 +269,9 @@ impl Validate for Config {
         problems.require(https, "acme.directory", "must be an https:// URL");
         let both = self.store.sqlite.is_some() && self.store.postgres.is_some();
         problems.require(!both, "store", "at most one of `sqlite` and `postgres` can be set");
+        let issuer = DomainName::try_from(self.acme.issuer.as_str()).is_ok();
+        problems.require(issuer, "acme.issuer", "must be the authority's domain name, as CAA has it");
+        self.acme.dns.validate("acme.dns", self.acme.caa, problems);
         let one = self.keys.agent.is_some() != self.keys.development_seed.is_some();
         problems.require(one, "keys", "exactly one of `agent` and `development_seed` must be set");
     }
@@ -282,6 +298,7 @@ mod tests {
         [acme]
         directory = "https://acme.example/dir"
         issuer = "acme.example"
+        dns.resolvers = ["192.0.2.53:53"]
         [keys]
         agent = "/var/run/dstack.sock"
     "#;

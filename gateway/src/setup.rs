@@ -10,6 +10,7 @@ use alloy::{
 use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::{
     AcmeConfig, AcmeIssuer,
+    config::AcmeSetupError,
     keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
 };
 use mandate_attestation::{AnchorFileError, KnownImages, Verifier};
@@ -57,6 +58,9 @@ pub enum SetupError {
     /// A root cannot be had.
     #[error("attestation.trust_anchors: {0}")]
     Anchor(#[from] AnchorFileError),
+    /// DNS or the external account cannot be used.
+    #[error(transparent)]
+    Acme(#[from] AcmeSetupError),
     /// The keys cannot be used.
     #[error("keys: {0}")]
     Keys(#[from] KeyError),
@@ -190,8 +194,13 @@ fn issuer(
             .map_err(|e| file("acme.ca_file", path, e))?,
     };
     let (directory, issuer) = (config.directory.clone(), config.issuer.clone());
-    let acme = AcmeConfig { directory, extra_roots, issuer, timeout: config.timeout };
-    Ok(Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(acme, keys, challenges, ambient)?))))
+    let external_account =
+        config.external_account.as_ref().map(|account| account.build("acme.external_account"));
+    let external_account = external_account.transpose()?;
+    let dns = Arc::new(config.dns.build("acme.dns", &ambient)?);
+    let (caa, timeout) = (config.caa, config.timeout);
+    let acme = AcmeConfig { directory, extra_roots, issuer, timeout, external_account, caa };
+    Ok(Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(acme, keys, challenges, dns, ambient)?))))
 }
 
 /// Characters of an admin token at least: more than anybody guesses.

@@ -11,7 +11,9 @@
 
 use std::{convert::Infallible, io, sync::Arc};
 
-use mandate_acme::{AcmeConfig, AcmeIssuer, keys::KeySource};
+use mandate_acme::{
+    AcmeConfig, AcmeIssuer, ExternalAccount, config::AcmeSetupError, dns::Dns, keys::KeySource,
+};
 use mandate_runtime::{Ambient, http::Health, net::Listener};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
@@ -47,6 +49,9 @@ pub enum IngressError {
     /// The authority's root cannot be read.
     #[error("ingress.acme.ca_file: {0}")]
     CaFile(rustls_pki_types::pem::Error),
+    /// DNS or the external account cannot be used.
+    #[error(transparent)]
+    Acme(#[from] AcmeSetupError),
     /// The authority cannot be spoken to.
     #[error("ingress.acme: {0}")]
     Tls(#[from] rustls::Error),
@@ -64,6 +69,8 @@ pub(crate) struct Ingress {
     health: Health,
     identity: Arc<TlsIdentity>,
     roots: Vec<CertificateDer<'static>>,
+    external_account: Option<ExternalAccount>,
+    dns: Arc<Dns>,
     /// Held by whoever accepts.
     listener: Mutex<Listener>,
     address: std::net::SocketAddr,
@@ -83,6 +90,10 @@ impl Ingress {
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(IngressError::CaFile)?,
         };
+        let external_account = config.acme.external_account.as_ref();
+        let external_account =
+            external_account.map(|account| account.build("ingress.acme.external_account")).transpose()?;
+        let dns = Arc::new(config.acme.dns.build("ingress.acme.dns", &ambient)?);
         let identity = Arc::new(TlsIdentity::generate(&ambient, &["instance.invalid".to_owned()])?);
         let listener = ambient.net.listen(config.listen).await.map_err(IngressError::Listen)?;
         let address = listener.local_addr().map_err(IngressError::Listen)?;
@@ -94,6 +105,8 @@ impl Ingress {
             health,
             identity,
             roots,
+            external_account,
+            dns,
             listener: Mutex::new(listener),
             address,
         })
@@ -161,16 +174,24 @@ impl Ingress {
     }
 
     fn orders(&self, held: &Arc<Held>, shown: &Arc<Shown>) -> Result<Orders, IngressError> {
-        let AcmeSection { directory, issuer, timeout, .. } = &self.config.acme;
+        let AcmeSection { directory, issuer, timeout, caa, .. } = &self.config.acme;
         let acme = AcmeConfig {
             directory: directory.clone(),
             extra_roots: self.roots.clone(),
             issuer: issuer.clone(),
             timeout: *timeout,
+            external_account: self.external_account.clone(),
+            caa: *caa,
         };
         let keys: Arc<dyn KeySource> = Arc::new(HeldKeys::new(held));
         let challenges = Arc::clone(&shown.challenges);
-        let issuer = AcmeIssuer::new(acme, Arc::clone(&keys), challenges, self.ambient.clone())?;
+        let issuer = AcmeIssuer::new(
+            acme,
+            Arc::clone(&keys),
+            challenges,
+            Arc::clone(&self.dns),
+            self.ambient.clone(),
+        )?;
         Ok(Orders::new(
             Arc::clone(&self.config),
             self.ambient.clone(),

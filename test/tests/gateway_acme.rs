@@ -10,7 +10,9 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 use futures::future::{BoxFuture, FutureExt};
-use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainName};
+use mandate_acme::{
+    AcmeConfig, AcmeIssuer, caa::guard::CaaMode, dns::Dns, keys::DevelopmentKeys, name::DomainName,
+};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
@@ -81,7 +83,10 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         extra_roots: vec![CertificateDer::from_pem_slice(pebble.ca_pem.as_bytes()).unwrap()],
         issuer: "pebble.test".to_owned(),
         timeout: Duration::from_secs(60),
+        external_account: None,
+        caa: CaaMode::Off,
     };
+    let dns = Arc::new(Dns::new(Vec::new(), Vec::new(), Duration::ZERO, &ambient));
     let (its_keys, its_ambient) = (Arc::clone(&keys), ambient.clone());
     let parts = Parts {
         ambient,
@@ -90,7 +95,7 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         store: Default::default(),
         keys,
         issuer: Box::new(move |challenges| {
-            Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
+            Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, dns, its_ambient)?))
         }),
         origin: Origin {
             deployed: Deployed { chain_id: 1, kms_auth: Address::ZERO, domain_registry: Address::ZERO },

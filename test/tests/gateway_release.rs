@@ -15,7 +15,9 @@ use alloy::{
     providers::{DynProvider, Provider},
     transports::BoxTransport,
 };
-use mandate_acme::{AcmeConfig, AcmeIssuer, keys::DevelopmentKeys, name::DomainName};
+use mandate_acme::{
+    AcmeConfig, AcmeIssuer, caa::guard::CaaMode, dns::Dns, keys::DevelopmentKeys, name::DomainName,
+};
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::pebble::Pebble;
 use mandate_devchain::{Config as ChainSettings, DevChain};
@@ -133,7 +135,10 @@ impl World {
             extra_roots: vec![CertificateDer::from_pem_slice(pebble.ca_pem.as_bytes()).unwrap()],
             issuer: "pebble.test".to_owned(),
             timeout: Duration::from_secs(60),
+            external_account: None,
+            caa: CaaMode::Off,
         };
+        let dns = Arc::new(Dns::new(Vec::new(), Vec::new(), Duration::ZERO, &ambient));
         let (its_keys, its_ambient) = (Arc::clone(&keys), ambient.clone());
         let parts = Parts {
             ambient,
@@ -142,7 +147,7 @@ impl World {
             store: Default::default(),
             keys,
             issuer: Box::new(move |challenges| {
-                Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, its_ambient)?))
+                Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, dns, its_ambient)?))
             }),
             origin: self.origin(),
             admin: None,

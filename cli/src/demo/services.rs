@@ -13,7 +13,7 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
     signers::local::PrivateKeySigner,
 };
-use mandate_acme::{AcmeConfig, AcmeIssuer, keys::AgentKeys};
+use mandate_acme::{AcmeConfig, AcmeIssuer, caa::guard::CaaMode, dns::Dns, keys::AgentKeys};
 use mandate_gateway::{
     Gateway, IssuerFactory, Live, Parts, Settings,
     chain::VerifiedChain,
@@ -291,10 +291,15 @@ async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) ->
                 extra_roots: extra_roots.collect::<std::result::Result<_, _>>().map_err(CliError::data)?,
                 issuer: "pebble.invalid".into(),
                 timeout: Duration::from_secs(30),
+                external_account: None,
+                // The demo's names are nobody's, and neither is its authority.
+                caa: CaaMode::Off,
             };
+            let dns = Arc::new(Dns::new(Vec::new(), Vec::new(), Duration::ZERO, &world.ambient));
             let (keys, ambient) = (keys.clone(), world.ambient.clone());
-            let factory: IssuerFactory =
-                Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(config, keys, challenges, ambient)?)));
+            let factory: IssuerFactory = Box::new(move |challenges| {
+                Ok(Arc::new(AcmeIssuer::new(config, keys, challenges, dns, ambient)?))
+            });
             (factory, pebble.issuing_root_pem.clone())
         }
         None => {

@@ -112,7 +112,7 @@ impl AcmeIssuer {
             (None, Subject::Domain(_)) => Ok(Method::TlsAlpn01),
             (None, Subject::Wildcard(name)) => Err(IssueError::Request {
                 name: name.clone(),
-                what: "a wildcard is validated through DNS alone (dns-01): configure its zone in acme.zones"
+                what: "a wildcard is validated through DNS alone (dns-01): configure its zone in dns.zones"
                     .to_owned(),
             }),
         }

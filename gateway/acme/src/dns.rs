@@ -66,7 +66,7 @@ pub enum DnsError {
         name: String,
     },
     /// There is nobody to ask.
-    #[error("nobody to ask about {name}: set acme.resolvers")]
+    #[error("nobody to ask about {name}: name it in dns.resolvers")]
     NoResolver {
         /// The name.
         name: String,

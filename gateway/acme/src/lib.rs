@@ -6,6 +6,7 @@ pub mod caa;
 pub mod certificate;
 pub mod challenge;
 mod client;
+pub mod config;
 pub mod dns;
 pub mod issuer;
 pub mod keys;

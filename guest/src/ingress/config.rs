@@ -3,7 +3,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use mandate_acme::name::DomainName;
+use mandate_acme::{
+    caa::guard::CaaMode,
+    config::{DnsConfig, ExternalAccountConfig},
+    name::DomainName,
+};
 use mandate_runtime::config::{Problems, Validate, duration};
 use serde::Deserialize;
 
@@ -54,6 +58,15 @@ pub struct AcmeSection {
     /// How long an order may take.
     #[serde(default = "order", with = "duration")]
     pub timeout: Duration,
+    /// What to do about CAA.
+    #[serde(default)]
+    pub caa: CaaMode,
+    /// An account that the authority handed out beforehand.
+    #[serde(default)]
+    pub external_account: Option<ExternalAccountConfig>,
+    /// Whom to ask, and which zones are ours.
+    #[serde(default)]
+    pub dns: DnsConfig,
 }
 
 fn http_1() -> Vec<String> {
@@ -86,6 +99,7 @@ impl Validate for IngressConfig {
         }
         let https = self.acme.directory.starts_with("https://");
         problems.require(https, "ingress.acme.directory", "must be an https:// URL");
+        self.acme.dns.validate("ingress.acme.dns", self.acme.caa, problems);
         let acme = self.alpn.iter().any(|protocol| protocol == "acme-tls/1");
         problems.require(!acme, "ingress.alpn", "acme-tls/1 is the agent's own");
         for (field, value) in
