@@ -4,6 +4,7 @@
 
 mod attacks;
 mod log;
+mod sunlight;
 
 use alloy::{
     primitives::{Address, B256, U256, aliases::U40},

@@ -115,17 +115,19 @@ async fn head_that_is_frozen_or_from_the_future_is_an_alarm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answer_without_end_a_gzip_bomb_and_nonsense_are_alarms() {
-    for (tiled, lie) in [
-        (true, Lie::Endless),
-        (false, Lie::Endless),
-        (true, Lie::Bomb),
-        (true, Lie::Nonsense),
-        (false, Lie::Nonsense),
+    for (tiled, lie, what) in [
+        (true, Lie::Endless, "the answer has more than"),
+        (false, Lie::Endless, "the answer has more than"),
+        (true, Lie::Bomb, "when decompressed"),
+        (true, Lie::Nonsense, "the checkpoint is malformed"),
+        (false, Lie::Nonsense, "get-sth: missing field"),
     ] {
         let (shell, log) = honest(tiled).await;
         log.pad(1);
         log.lock().lie = Some(lie);
-        assert_eq!(misdeed(&watch(&shell).await), "bad-answer", "{lie:?}");
+        let ran = watch(&shell).await;
+        assert_eq!(misdeed(&ran), "bad-answer", "{lie:?}");
+        assert!(ran.stdout.contains(what), "{lie:?}: {ran:?}");
         assert_eq!(verified(&shell), 300);
     }
 }
@@ -136,7 +138,12 @@ async fn damaged_state_is_refused_and_left_as_it_is() {
     let (shell, log) = honest(true).await;
     let good = std::fs::read_to_string(shell.path("mandate-ct.json")).unwrap();
     log.add(certificate(&["www.example.net"]).0);
-    for bad in ["", &good[..good.len() / 2], &good.replace("\"size\":300", "\"size\":301")] {
+    for bad in [
+        "",
+        &good[..good.len() / 2],
+        &good.replace("\"size\":300", "\"size\":301"),
+        &good.replace("\"timestamp\":1", "\"timestamp\":2"),
+    ] {
         shell.write("mandate-ct.json", bad);
         let refused = watch(&shell).await;
         assert!(refused.error(64).contains("mandate-ct.json is damaged"), "{refused:?}");
