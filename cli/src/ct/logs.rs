@@ -143,10 +143,9 @@ pub fn parse(bytes: &[u8], now: u64) -> Result<Vec<Log>, ListError> {
 /// Logs that are closed, or whose certificates have all expired, can hold nothing new that a browser would take.
 fn takes_certificates(log: &Listed, now: u64) -> Result<bool, String> {
     let closed = ["readonly", "retired", "rejected"];
-    if let Some(Value::Object(state)) = &log.state {
-        if state.keys().any(|key| closed.contains(&key.as_str())) {
-            return Ok(false);
-        }
+    let state = log.state.as_ref().and_then(Value::as_object);
+    if state.is_some_and(|state| state.keys().any(|key| closed.contains(&key.as_str()))) {
+        return Ok(false);
     }
     let Some(interval) = &log.temporal_interval else { return Ok(true) };
     let end = humantime::parse_rfc3339(&interval.end_exclusive)

@@ -113,18 +113,18 @@ impl Monitor {
     /// # Errors
     /// `Refused` when something unknown was found or a log misbehaved, `Undecided` when not everything could be looked at.
     pub(crate) async fn once(mut self) -> Result<()> {
-        let before = self.state.alarms.len();
+        let (told, alarms) = (self.count(|stage| *stage == Stage::Told), self.state.alarms.len());
         let round = loop {
             let round = self.round().await?;
-            if round.behind == 0 || round.unreachable > 0 || round.failed.is_some() {
+            if round.behind == 0 || round.failed.is_some() {
                 break round;
             }
         };
-        let count = |is: fn(&Stage) -> bool| self.state.findings.iter().filter(|f| is(&f.stage)).count();
-        let unknown = count(|stage| *stage != Stage::Waiting);
-        let waiting = count(|stage| *stage == Stage::Waiting);
+        // What an earlier run told is on chain, or with whoever it was told.
+        let unknown = self.count(|stage| *stage != Stage::Waiting).saturating_sub(told);
+        let waiting = self.count(|stage| *stage == Stage::Waiting);
         let troubled = self.state.logs.values().filter(|log| log.trouble.is_some()).count();
-        let alarms = troubled.max(self.state.alarms.len().saturating_sub(before));
+        let alarms = troubled.max(self.state.alarms.len().saturating_sub(alarms));
         if unknown + alarms > 0 {
             let text = format!("{unknown} certificates that nobody recorded, {alarms} logs that misbehave");
             return Err(CliError::refused(text));
@@ -142,6 +142,10 @@ impl Monitor {
             return Err(CliError::new(Code::Undecided, text));
         }
         Ok(())
+    }
+
+    fn count(&self, is: fn(&Stage) -> bool) -> usize {
+        self.state.findings.iter().filter(|finding| is(&finding.stage)).count()
     }
 
     /// Goes on until it is told to stop.
@@ -239,7 +243,8 @@ impl Monitor {
                 visit.state.work.as_ref().map(|w| format!(" of {}", w.head.size)).unwrap_or_default();
             eprint(&format!("{url}: {} entries{target} {verified}", after.unwrap_or(0)));
         }
-        round.behind += usize::from(visit.state.work.is_some());
+        // One that fails is not waited for.
+        round.behind += usize::from(visit.state.work.is_some() && visit.error.is_none());
         self.state.logs.insert(url.to_owned(), visit.state);
         self.state.add(visit.found)?;
         match visit.error {
