@@ -9,13 +9,14 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration
 use alloy::primitives::{B256, FixedBytes, keccak256};
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use mandate_attestation::{
-    Verifier,
+    Evidence, Verifier,
     x509::{upstream, verify_certificate},
 };
 use mandate_guest::{
     Config, Service, StartError,
     agent::{
-        GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, StatementAnswer, VersionAnswer,
+        EvidenceAnswer, GetKeyAnswer, GetQuoteAnswer, GetTlsKeyAnswer, InfoAnswer, KeyState, StatementAnswer,
+        VersionAnswer,
     },
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
 };
@@ -269,6 +270,23 @@ async fn get_quote_carries_the_report_data() {
     }
     for bad in ["", "0x", "zz", "abc", &"00".repeat(65)] {
         assert_eq!(agent.refused("GetQuote", json!({"report_data": bad})).await.0, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn evidence_is_whole_and_carries_the_report_data() {
+    let agent = Running::start(&[Manner::Honest; 4]).await;
+    let answer: EvidenceAnswer = agent.ask("Evidence", json!({"report_data": "cafe"})).await.unwrap();
+    let mut expected = [0; 64];
+    expected[..2].copy_from_slice(&[0xca, 0xfe]);
+    assert_eq!(answer.report_data, hex::encode(expected));
+    let evidence = Evidence::decode(&hex::decode(&answer.evidence).unwrap()).unwrap();
+    let verifier = Verifier::new(quoter().pki.trust_anchors());
+    let now = support::NOW;
+    assert_eq!(verifier.verify(&evidence, now, &expected).unwrap().app_id(), APP);
+    assert!(verifier.verify(&evidence, now, &[0; 64]).is_err());
+    for bad in ["", "zz", &"00".repeat(65)] {
+        assert_eq!(agent.refused("Evidence", json!({"report_data": bad})).await.0, 400, "{bad}");
     }
 }
 
