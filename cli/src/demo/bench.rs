@@ -109,6 +109,15 @@ impl World {
         self.pki.root_der()
     }
 
+    /// The domain that the gateway serves, where it does so, and the root of its certificate in PEM. Needs step 7.
+    ///
+    /// # Errors
+    /// When no service runs.
+    pub fn site(&self) -> Result<(&'static str, std::net::SocketAddr, &str)> {
+        let services = self.services()?;
+        Ok((super::setting::DOMAIN, services.gateway.tls_addr, &services.root_pem))
+    }
+
     /// Where the nodes answer. Needs step 3.
     ///
     /// # Errors

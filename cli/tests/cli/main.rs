@@ -10,4 +10,5 @@ mod failures;
 mod image;
 mod replay;
 mod shell;
+mod site;
 mod town;

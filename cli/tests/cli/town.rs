@@ -23,11 +23,16 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) async fn found() -> Self {
+        Self::found_to(5).await
+    }
+
+    /// As far as this step of the demo's story.
+    pub(crate) async fn found_to(step: usize) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let options = Options { dir: dir.path().join("world"), rpc_port: 0, embedded_issuer: true };
         std::fs::create_dir_all(&options.dir).unwrap();
-        let world = World::up_to(options, 5).await.unwrap();
+        let world = World::up_to(options, step).await.unwrap();
         let config = world.config_file().unwrap();
         std::fs::write(dir.path().join("root.der"), world.root_der()).unwrap();
         let town = Self { world, dir, config };
