@@ -26,6 +26,7 @@ use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
     chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
+    provenance::{Deployed, Origin},
 };
 use mandate_guest::{
     Config, Service,
@@ -103,6 +104,10 @@ async fn gateway(tls_port: u16, pki: &DevPki) -> Running {
         store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(|_| Ok(Arc::new(NoIssuer))),
+        origin: Origin {
+            deployed: Deployed { chain_id: 1, kms_auth: APP, domain_registry: APP },
+            agent: None,
+        },
         admin: None,
         reload: None,
     };

@@ -27,6 +27,7 @@ use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
     chain::{At, Chain, Holder, Standing, Undecided, Verdict},
     facts::Facts,
+    provenance::{Deployed, Origin},
 };
 use mandate_model::{
     Reason,
@@ -162,6 +163,10 @@ pub(super) async fn gateway(dir: &Path, chain: Arc<Permissive>) -> Result<Runnin
         store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(move |_| Ok(Arc::new(ca))),
+        origin: Origin {
+            deployed: Deployed { chain_id: 1, kms_auth: Address::ZERO, domain_registry: Address::ZERO },
+            agent: None,
+        },
         admin: None,
         reload: None,
     };
