@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
+use mandate_attestation::dev_pki::DevGuest;
 use mandate_gateway::chain::At;
 use mandate_model::{Outcome, wire::gateway::RegisterResponse};
 use rustls::AlertDescription;
 
 use crate::{
     instance::Instance,
-    world::{APP, BASE, DOMAIN, OTHER_APP, World, alert, closed, greeting},
+    world::{APP, BASE, DOMAIN, OTHER_APP, World, alert, closed, code, greeting},
 };
 
 async fn register(world: &World, instance: &Instance, domains: &[&str]) -> RegisterResponse {
-    let mut request = world.request(APP, &instance.spki, &instance.upstream());
-    request.domains = domains.iter().map(|name| (*name).to_owned()).collect();
-    world.send(&request).await.unwrap()
+    let guest = DevGuest::new(APP, code(APP));
+    world.send(&world.request_for(&guest, &instance.spki, &instance.upstream(), domains)).await.unwrap()
 }
 
 #[tokio::test]
@@ -50,6 +50,29 @@ async fn g1_attack_domain_of_another_app_is_not_led_to_an_instance_that_asks_for
     assert!(matches!(register(&world, &instance, &[DOMAIN]).await.outcome, Outcome::Denied { .. }));
     world.chain.set_undecided(true);
     assert!(matches!(register(&world, &instance, &[DOMAIN]).await.outcome, Outcome::Undecided { .. }));
+    assert!(world.routes().await.is_empty());
+}
+
+/// Evidence for a TLS key is public: it is in the certificate. Who takes it from there gets no validation of the app's domain.
+#[tokio::test]
+async fn g1_attack_evidence_out_of_a_certificate_leads_no_domain_to_a_thiefs_place() {
+    let world = World::start().await;
+    let (instance, thief) = (Instance::start("one").await, Instance::start("thief").await);
+    world.chain.approve(DOMAIN, APP);
+    let public = world.request(APP, &instance.spki, &instance.upstream());
+    let guest = DevGuest::new(APP, code(APP));
+    let own = world.request_for(&guest, &instance.spki, &instance.upstream(), &[DOMAIN]);
+    for stolen in [&public, &own] {
+        let mut request = stolen.clone();
+        request.upstream = thief.upstream();
+        request.domains = vec![DOMAIN.to_owned()];
+        let answer = world.send(&request).await.unwrap();
+        assert!(matches!(answer.outcome, Outcome::Denied { .. }), "{}", answer.outcome);
+    }
+    let mut more = own.clone();
+    more.domains.push("other.example.org".to_owned());
+    world.chain.approve("other.example.org", APP);
+    assert!(matches!(world.send(&more).await.unwrap().outcome, Outcome::Denied { .. }));
     assert!(world.routes().await.is_empty());
 }
 

@@ -171,9 +171,20 @@ impl World {
     }
 
     pub fn request_of(&self, guest: &DevGuest, spki: &[u8], upstream: &str) -> RegisterRequest {
+        self.request_for(guest, spki, upstream, &[])
+    }
+
+    /// Evidence that binds domains whose TLS the instance ends itself, too.
+    pub fn request_for(
+        &self,
+        guest: &DevGuest,
+        spki: &[u8],
+        upstream: &str,
+        domains: &[&str],
+    ) -> RegisterRequest {
         let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
-        let evidence = Default::default();
-        let mut request = RegisterRequest { evidence, spki, upstream, domains: Vec::new() };
+        let domains = domains.iter().map(|name| (*name).to_owned()).collect();
+        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream, domains };
         let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
         request.evidence = evidence.encode().into();
         request

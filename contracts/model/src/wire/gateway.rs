@@ -5,11 +5,15 @@
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha512};
 
 use crate::outcome::Outcome;
 
-/// An instance asks for a route. The evidence's report data is SHA-512("ratls-cert:" ‖ `spki`), so the gateway can pin
-/// the key that the instance's TLS server will prove.
+/// Begins what the evidence of an instance binds that ends the TLS of domains itself.
+const INGRESS_REGISTRATION: &[u8] = b"mandate-ingress-registration-v1";
+
+/// An instance asks for a route. The evidence binds the key that the instance's TLS server will prove, so that the gateway can
+/// pin it: see [`RegisterRequest::report_data`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegisterRequest {
@@ -25,10 +29,24 @@ pub struct RegisterRequest {
 }
 
 impl RegisterRequest {
-    /// What the quote must carry as report data.
+    /// What the quote must carry as report data: SHA-512("ratls-cert:" ‖ `spki`), as in any RA-TLS certificate. A gateway that
+    /// ends TLS sends nothing to whoever does not prove that key, so the rest needs no binding.
+    ///
+    /// With domains it is SHA-512 over "mandate-ingress-registration-v1", `spki`, `upstream` and the domains, each behind its length
+    /// (8 bytes, big endian): their clients and their authority's validations are led to `upstream` without any key being
+    /// proved to the gateway. Were these not bound, anybody could take evidence out of an instance's certificate, register a
+    /// place of his own for the app's domain, and have an authority certify a key of his own for it.
     pub fn report_data(&self) -> [u8; 64] {
-        use sha2::{Digest, Sha512};
-        Sha512::new().chain_update(b"ratls-cert:").chain_update(&self.spki).finalize().into()
+        if self.domains.is_empty() {
+            return Sha512::new().chain_update(b"ratls-cert:").chain_update(&self.spki).finalize().into();
+        }
+        let mut hash = Sha512::new();
+        let parts: [&[u8]; 3] = [INGRESS_REGISTRATION, &self.spki, self.upstream.as_bytes()];
+        for part in parts.into_iter().chain(self.domains.iter().map(|name| name.as_bytes())) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
     }
 }
 
@@ -146,4 +164,33 @@ pub struct Route {
     pub draining: bool,
     /// Domains whose TLS the instance ends itself.
     pub domains: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g1_evidence_for_domains_binds_key_place_and_domains_and_is_of_no_other_use() {
+        let request = |spki: &'static [u8], upstream: &str, domains: &[&str]| RegisterRequest {
+            evidence: Bytes::new(),
+            spki: Bytes::from_static(spki),
+            upstream: upstream.to_owned(),
+            domains: domains.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let bound = request(b"key", "10.0.0.5:443", &["a.example", "b.example"]).report_data();
+        for other in [
+            request(b"key", "10.0.0.5:443", &[]),
+            request(b"kez", "10.0.0.5:443", &["a.example", "b.example"]),
+            request(b"key", "10.0.0.6:443", &["a.example", "b.example"]),
+            request(b"key", "10.0.0.5:443", &["a.example"]),
+            request(b"key", "10.0.0.5:443", &["a.exampleb.example"]),
+            request(b"key1", "0.0.0.5:443", &["a.example", "b.example"]),
+        ] {
+            assert_ne!(other.report_data(), bound, "{other:?}");
+        }
+        // What the certificate of an instance binds.
+        let plain = Sha512::digest(b"ratls-cert:key");
+        assert_eq!(request(b"key", "10.0.0.5:443", &[]).report_data().as_slice(), plain.as_slice());
+    }
 }
