@@ -14,6 +14,7 @@ use mandate_runtime::{
     clock::within,
     http::{PeerKey, Rates},
     net::{Listener, Peer, Stream},
+    peek::Rewind,
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -29,7 +30,7 @@ use crate::{
     network::Network,
     proxy_protocol,
     routes::Routes,
-    sni::{Hello, Rewind, read_hello},
+    sni::{Hello, read_hello},
 };
 
 mod access;

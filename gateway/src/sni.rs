@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Looks at a connection's ClientHello without using it up, so that the same bytes can be passed on or answered.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use mandate_acme::ACME_TLS;
 use rustls::{
     AlertDescription,
     server::{AcceptedAlert, Acceptor, ClientHello},
 };
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Enough for most.
 const CHUNK: usize = 2 << 10;
@@ -112,53 +108,11 @@ pub fn alert_record(alert: AlertDescription) -> [u8; 7] {
     [ALERT, 3, 3, 0, 2, FATAL, alert.into()]
 }
 
-/// A stream that gives bytes which were read ahead once more.
-#[derive(Debug)]
-pub struct Rewind<S> {
-    ahead: Bytes,
-    inner: S,
-}
-
-impl<S> Rewind<S> {
-    /// `inner`, with `ahead` in front of it.
-    pub fn new(ahead: Bytes, inner: S) -> Self {
-        Self { ahead, inner }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.ahead.has_remaining() {
-            let n = buf.remaining().min(self.ahead.remaining());
-            buf.put_slice(&self.ahead.split_to(n));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use mandate_runtime::peek::Rewind;
     use proptest::prelude::*;
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
     use tokio::io::AsyncWriteExt;

@@ -13,6 +13,7 @@ pub mod config;
 pub mod entropy;
 pub mod http;
 pub mod net;
+pub mod peek;
 pub mod redact;
 pub mod shutdown;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use alloy::primitives::Address;
 use mandate_runtime::{
     carry::{End, carry, unless},
     clock::within,
+    peek::{Word, first_word},
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -163,13 +164,11 @@ impl Front {
             return carry(own, instance, &client.access.traffic, clock, limits.idle_timeout).await;
         }
         // Boxed, so that the many connections without do not hold the room that the pages take.
-        match within(clock, limits.idle_timeout, pages::first_word(own, instance)).await {
+        match within(clock, limits.idle_timeout, first_word(own, instance, &pages::OURS)).await {
             None => End::Idle,
             Some(Err(e)) => End::Broken(e.kind()),
-            Some(Ok(pages::Word::Ours(own))) => {
-                Box::pin(pages::serve(own, self.pages.clone(), &client.live)).await
-            }
-            Some(Ok(pages::Word::Theirs(own, instance))) => {
+            Some(Ok(Word::Ours(own))) => Box::pin(pages::serve(own, self.pages.clone(), &client.live)).await,
+            Some(Ok(Word::Theirs(own, instance))) => {
                 carry(own, instance, &client.access.traffic, clock, limits.idle_timeout).await
             }
         }
