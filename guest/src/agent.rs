@@ -46,6 +46,7 @@ mod statement;
 mod tls_key;
 
 pub use evidence::EvidenceAnswer;
+pub(crate) use get_key::vouched;
 pub use get_key::{GetKey, GetKeyAnswer};
 pub use info::{AppFacts, InfoAnswer, VersionAnswer};
 pub use quote::{GetQuote, GetQuoteAnswer};
@@ -92,6 +93,15 @@ impl Held {
             lease: RwLock::new(lease),
             stated: OnceLock::new(),
         })
+    }
+
+    /// For tests: a secret that nobody had to be asked for.
+    #[cfg(test)]
+    pub(crate) fn of(secret: AppSecret, app: Address, lease: Lease) -> Self {
+        #[allow(clippy::unwrap_used)]
+        let authority = Authority::new(&secret.ca_key(), "test").unwrap();
+        let (lease, stated) = (RwLock::new(lease), OnceLock::new());
+        Self { secret, app, generation: 0, epoch: 1, authority, lease, stated }
     }
 
     /// The instance proved itself again.

@@ -14,6 +14,7 @@ use std::{convert::Infallible, io, sync::Arc};
 use mandate_acme::{
     AcmeConfig, AcmeIssuer, ExternalAccount, config::AcmeSetupError, dns::Dns, keys::KeySource,
 };
+use mandate_model::wire::gateway::RegisterResponse;
 use mandate_runtime::{Ambient, http::Health, net::Listener};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
@@ -23,22 +24,27 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Quoter,
     agent::{Held, KeyState},
-    instance::{CertificateError, Registration, TlsIdentity},
+    config::ChainConfig,
+    instance::{CertificateError, RegisterError, Registration, TlsIdentity},
 };
 
 mod certificates;
 mod config;
 mod disk;
 mod keys;
+mod pages;
+mod problems;
 mod server;
+
+#[cfg(test)]
+mod scripted;
 
 use certificates::Orders;
 pub use config::{AcmeSection, IngressConfig};
 use keys::HeldKeys;
+use pages::{Deployed, Pages};
+use problems::{Problems, SECRET};
 use server::{Server, Shown};
-
-/// The health of this part of the agent.
-const INGRESS: &str = "ingress";
 
 /// Why ingress mode does not start.
 #[derive(Debug, Error)]
@@ -66,7 +72,8 @@ pub(crate) struct Ingress {
     config: Arc<IngressConfig>,
     ambient: Ambient,
     quoter: Arc<dyn Quoter>,
-    health: Health,
+    problems: Arc<Problems>,
+    deployed: Deployed,
     identity: Arc<TlsIdentity>,
     roots: Vec<CertificateDer<'static>>,
     external_account: Option<ExternalAccount>,
@@ -80,6 +87,7 @@ impl Ingress {
     /// Binds the port. Nothing is served before the secret is there.
     pub(crate) async fn bind(
         config: IngressConfig,
+        chain: &ChainConfig,
         ambient: Ambient,
         quoter: Arc<dyn Quoter>,
         health: Health,
@@ -97,12 +105,19 @@ impl Ingress {
         let identity = Arc::new(TlsIdentity::generate(&ambient, &["instance.invalid".to_owned()])?);
         let listener = ambient.net.listen(config.listen).await.map_err(IngressError::Listen)?;
         let address = listener.local_addr().map_err(IngressError::Listen)?;
-        health.fail(INGRESS, "the app's secret is not there yet");
+        let problems = Arc::new(Problems::new(health));
+        problems.all("the app's secret is not there yet");
+        let deployed = Deployed {
+            chain_id: chain.chain_id,
+            kms_auth: chain.kms_auth,
+            domain_registry: config.domain_registry,
+        };
         Ok(Self {
             config: Arc::new(config),
             ambient,
             quoter,
-            health,
+            problems,
+            deployed,
             identity,
             roots,
             external_account,
@@ -122,25 +137,65 @@ impl Ingress {
         let serving = async {
             loop {
                 let held = tokio::select! {
-                    held = held(&mut keys) => held,
+                    held = self.held(&mut keys) => held,
                     never = self.turn_away() => match never {},
                 };
                 let Some(held) = held else { return };
                 let why = tokio::select! {
-                    why = lost(&mut keys) => why,
-                    error = self.serve(held) => {
-                        tracing::error!(%error, "ingress mode does not work");
-                        self.health.fail(INGRESS, &error);
-                        // Nothing changes before the next secret.
-                        lost(&mut keys).await
-                    }
+                    biased;
+                    why = self.lost(&mut keys, &held) => why,
+                    never = self.serve_or_wait(Arc::clone(&held)) => match never {},
                 };
                 // Everything that was derived from the secret was dropped with it: connections, keys, challenges.
                 let Some(why) = why else { return };
-                self.health.fail(INGRESS, why);
+                tracing::error!(%why, "the app's domains are not served any more");
+                self.problems.all(why);
             }
         };
         stop.run_until_cancelled(serving).await;
+    }
+
+    async fn serve_or_wait(&self, held: Arc<Held>) -> Infallible {
+        let error = self.serve(held).await;
+        tracing::error!(%error, "ingress mode does not work");
+        self.problems.all(&error);
+        // Nothing changes before the next secret.
+        futures::future::pending().await
+    }
+
+    /// The secret, as soon as there is one that may be used; none when there never will be.
+    async fn held(&self, keys: &mut watch::Receiver<KeyState>) -> Option<Arc<Held>> {
+        loop {
+            if let KeyState::Held(held) = &*keys.borrow_and_update()
+                && held.is_leased(self.ambient.clock.monotonic())
+            {
+                return Some(Arc::clone(held));
+            }
+            keys.changed().await.ok()?;
+        }
+    }
+
+    /// Why `held` may not be used any more, as soon as that is so. The lease's end is looked at here, too: whoever renews it may
+    /// be waiting for a node that does not answer.
+    async fn lost(&self, keys: &mut watch::Receiver<KeyState>, held: &Arc<Held>) -> Option<String> {
+        let clock = self.ambient.clock.as_ref();
+        loop {
+            match &*keys.borrow_and_update() {
+                KeyState::Waiting(why) => return Some(why.clone()),
+                KeyState::Held(now) if !Arc::ptr_eq(now, held) => {
+                    return Some("the app's secret is another one now".to_owned());
+                }
+                KeyState::Held(_) => {}
+            }
+            let left = held.left(clock.monotonic());
+            if left.is_zero() {
+                return Some("the lease of the app's secret is over".to_owned());
+            }
+            tokio::select! {
+                changed = keys.changed() => changed.ok()?,
+                () = clock.sleep(left) => {}
+            }
+        }
     }
 
     /// Closes every connection at once: a client that waits in the backlog would learn less.
@@ -153,27 +208,36 @@ impl Ingress {
 
     /// Serves with one secret, for as long as this is polled; ends with an error alone.
     async fn serve(&self, held: Arc<Held>) -> IngressError {
-        let shown = match Shown::new(&self.identity, &self.config.domains) {
-            Ok(shown) => Arc::new(shown),
-            Err(error) => return error.into(),
-        };
-        let orders = match self.orders(&held, &shown) {
-            Ok(orders) => orders,
+        let (server, orders) = match self.parts(&held) {
+            Ok(parts) => parts,
             Err(error) => return error,
         };
-        let server = match Server::new(&self.config, &self.ambient, &held, &shown) {
-            Ok(server) => server,
-            Err(error) => return error.into(),
-        };
+        for domain in &self.config.domains {
+            self.problems.set(domain, "no certificate yet");
+        }
+        for gateway in &self.config.gateways {
+            self.problems.set(gateway, "no route yet");
+        }
+        self.problems.clear(SECRET);
         let mut listener = self.listener.lock().await;
         let registered = watch::Sender::new(false);
         let registering = self.register(&registered);
-        let ordering = orders.keep(registered.subscribe(), &self.health);
+        let ordering = orders.keep(registered.subscribe());
         let (never, (), ()) = tokio::join!(server.run(&mut listener), registering, ordering);
         match never {}
     }
 
-    fn orders(&self, held: &Arc<Held>, shown: &Arc<Shown>) -> Result<Orders, IngressError> {
+    fn parts(&self, held: &Arc<Held>) -> Result<(Server, Orders), IngressError> {
+        let clock = Arc::clone(&self.ambient.clock);
+        let shown = Arc::new(Shown::new(&self.identity, &self.config.domains, Arc::clone(&clock))?);
+        let keys: Arc<dyn KeySource> = Arc::new(HeldKeys::new(held));
+        let (quoter, seen) = (Arc::clone(&self.quoter), Arc::clone(&shown));
+        let pages = Pages::new(self.deployed, held, Arc::clone(&keys), quoter, seen, clock).router();
+        let server = Server::new(&self.config, &self.ambient, held, &shown, pages)?;
+        Ok((server, self.orders(keys, shown)?))
+    }
+
+    fn orders(&self, keys: Arc<dyn KeySource>, shown: Arc<Shown>) -> Result<Orders, IngressError> {
         let AcmeSection { directory, issuer, timeout, caa, .. } = &self.config.acme;
         let acme = AcmeConfig {
             directory: directory.clone(),
@@ -183,7 +247,6 @@ impl Ingress {
             external_account: self.external_account.clone(),
             caa: *caa,
         };
-        let keys: Arc<dyn KeySource> = Arc::new(HeldKeys::new(held));
         let challenges = Arc::clone(&shown.challenges);
         let issuer = AcmeIssuer::new(
             acme,
@@ -192,13 +255,14 @@ impl Ingress {
             Arc::clone(&self.dns),
             self.ambient.clone(),
         )?;
-        Ok(Orders::new(
-            Arc::clone(&self.config),
-            self.ambient.clone(),
+        Ok(Orders {
+            config: Arc::clone(&self.config),
+            ambient: self.ambient.clone(),
             keys,
-            Arc::new(issuer),
-            Arc::clone(shown),
-        ))
+            issuer: Arc::new(issuer),
+            shown,
+            problems: Arc::clone(&self.problems),
+        })
     }
 
     /// Keeps a route at every gateway; says so once there is one.
@@ -213,34 +277,16 @@ impl Ingress {
             let (ambient, identity, quoter, forever) =
                 (&self.ambient, &*self.identity, &*self.quoter, &forever);
             async move {
-                let observe = |answer: &Result<_, _>| {
-                    if answer.is_ok() {
+                let observe = |answer: &Result<RegisterResponse, RegisterError>| match answer {
+                    Ok(_) => {
+                        self.problems.clear(gateway);
                         registered.send_replace(true);
                     }
+                    Err(error) => self.problems.set(gateway, error),
                 };
                 registration.keep(ambient, identity, quoter, forever, observe).await;
             }
         });
         futures::future::join_all(all).await;
-    }
-}
-
-/// The secret, as soon as there is one; none when there never will be.
-async fn held(keys: &mut watch::Receiver<KeyState>) -> Option<Arc<Held>> {
-    loop {
-        if let KeyState::Held(held) = &*keys.borrow_and_update() {
-            return Some(Arc::clone(held));
-        }
-        keys.changed().await.ok()?;
-    }
-}
-
-/// Why there is no secret any more, as soon as that is so.
-async fn lost(keys: &mut watch::Receiver<KeyState>) -> Option<String> {
-    loop {
-        if let KeyState::Waiting(why) = &*keys.borrow_and_update() {
-            return Some(why.clone());
-        }
-        keys.changed().await.ok()?;
     }
 }

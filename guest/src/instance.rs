@@ -24,6 +24,8 @@ use crate::{Quoter, QuoterError, certificate::TlsKey};
 
 /// Retries after a failed registration wait this long at first, and then twice as long each time, up to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The same after a denial: what the policy says changes with a transaction, not because it is asked again.
+const DENIED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 /// A gateway that gives no useful lease is asked again after this.
 const SHORTEST_LEASE: u64 = 2;
 
@@ -139,8 +141,8 @@ impl Registration {
         }
     }
 
-    /// Registers again and again until `stop` fires: at half of each lease, and with growing pauses while it fails.
-    /// `observe` is told what came of every try.
+    /// Registers again and again until `stop` fires: at half of each lease, and with growing pauses while it fails, longer ones
+    /// while it is denied. `observe` is told what came of every try.
     pub async fn keep(
         &self,
         ambient: &Ambient,
@@ -150,26 +152,34 @@ impl Registration {
         mut observe: impl FnMut(&Result<RegisterResponse, RegisterError>) + Send,
     ) {
         let http = Client::new(ambient.net.clone());
-        let (shortest, longest) = BACKOFF;
-        let mut pause = shortest;
+        let mut failures = 0;
         while !stop.is_cancelled() {
             let Some(answer) = stop.run_until_cancelled(self.register(&http, identity, quoter)).await else {
                 return;
             };
             let wait = match &answer {
                 Ok(route) => {
-                    pause = shortest;
+                    tracing::debug!(gateway = %self.gateway, lease = route.lease, "route");
+                    failures = 0;
                     Duration::from_secs(route.lease.max(SHORTEST_LEASE)) / 2
                 }
                 Err(error) => {
                     tracing::warn!(gateway = %self.gateway, %error, "no route");
-                    let wait = pause;
-                    pause = (pause * 2).min(longest);
+                    let wait = error.pause(failures);
+                    failures = failures.saturating_add(1);
                     wait
                 }
             };
             observe(&answer);
             stop.run_until_cancelled(ambient.clock.sleep(wait)).await;
         }
+    }
+}
+
+impl RegisterError {
+    /// How long to wait after this many failures before, and now this one.
+    fn pause(&self, failures: u32) -> Duration {
+        let (first, longest) = if matches!(self, Self::Denied { .. }) { DENIED } else { BACKOFF };
+        first.saturating_mul(1 << failures.min(16)).min(longest)
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::FixedBytes;
+use alloy::primitives::{Address, FixedBytes};
 use axum::{Json, Router, extract::State, routing::post};
 use mandate_attestation::{Evidence, verify};
 use mandate_guest::{
@@ -104,6 +104,7 @@ impl Served {
         let registered = Registered::default();
         let ingress = IngressConfig {
             domains: vec![DOMAIN.parse().unwrap()],
+            domain_registry: Address::repeat_byte(0xd0),
             listen: ([127, 0, 0, 1], 0).into(),
             advertise: "10.0.0.5:8443".to_owned(),
             forward: app().await,
@@ -279,5 +280,20 @@ async fn nobody_is_let_in_after_the_lease_even_before_the_agent_has_found_out() 
     served.until_registered().await;
     served.world.behave(Manner::Undecided);
     served.clock.advance(LEASE);
+    served.connect("1234.gw.test", b"http/1.1").await.unwrap_err();
+}
+
+/// The lease is over when it is over, not when its renewal has been given up.
+#[tokio::test]
+async fn g6_attack_node_that_never_answers_prolongs_nothing() {
+    let mut served = Served::start().await;
+    served.until_registered().await;
+    let mut stream = served.connect("1234.gw.test", b"http/1.1").await.unwrap();
+    ping(&mut stream).await;
+    served.world.behave(Manner::Mute);
+    served.clock.advance(LEASE);
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    ended.expect("the connection stays open").ok();
     served.connect("1234.gw.test", b"http/1.1").await.unwrap_err();
 }

@@ -63,6 +63,10 @@ fn denied() -> Outcome {
     Outcome::Denied { reason: Reason::Policy(PolicyReason::CodeRevoked) }
 }
 
+fn undecided() -> Outcome {
+    Outcome::Undecided { why: "no header".to_owned() }
+}
+
 fn identity(ambient: &Ambient) -> TlsIdentity {
     TlsIdentity::generate(ambient, &["app.example".to_owned()]).unwrap()
 }
@@ -71,8 +75,7 @@ fn identity(ambient: &Ambient) -> TlsIdentity {
 async fn registration_binds_the_tls_key_and_says_why_there_is_no_route() {
     let ambient = Ambient::system();
     let http = Client::new(ambient.net.clone());
-    let undecided = Outcome::Undecided { why: "no header".to_owned() };
-    let (registration, stop) = gateway(vec![allowed(), denied(), undecided]).await;
+    let (registration, stop) = gateway(vec![allowed(), denied(), undecided()]).await;
     let identity = identity(&ambient);
     let answer = registration.register(&http, &identity, &quoter()).await.unwrap();
     assert_eq!((answer.lease, answer.names.len()), (60, 1));
@@ -85,10 +88,12 @@ async fn registration_binds_the_tls_key_and_says_why_there_is_no_route() {
 }
 
 #[tokio::test]
-async fn lease_is_renewed_at_half_time_and_failures_are_retried_with_growing_pauses() {
+async fn lease_is_renewed_at_half_time_and_failures_are_retried_with_growing_pauses_denials_with_longer_ones()
+{
     let clock = Arc::new(ManualClock::new(NOW));
     let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
-    let (registration, gone) = gateway(vec![allowed(), denied(), denied(), allowed()]).await;
+    let (registration, gone) =
+        gateway(vec![allowed(), undecided(), undecided(), denied(), denied(), allowed()]).await;
     let (seen, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let (inner, stopped) = (ambient.clone(), stop.clone());
@@ -101,7 +106,7 @@ async fn lease_is_renewed_at_half_time_and_failures_are_retried_with_growing_pau
             .await;
     });
     // After each answer the clock goes exactly as far as the next try waits.
-    for (expected, wait) in [(true, 30), (false, 1), (false, 2), (true, 30)] {
+    for (expected, wait) in [(true, 30), (false, 1), (false, 2), (false, 120), (false, 240), (true, 30)] {
         assert_eq!(answers.recv().await, Some(expected));
         clock.advance(std::time::Duration::from_secs(wait));
     }
@@ -109,7 +114,7 @@ async fn lease_is_renewed_at_half_time_and_failures_are_retried_with_growing_pau
     stop.cancel();
     kept.await.unwrap();
     gone.cancel();
-    assert_eq!(clock.unix(), NOW + 63);
+    assert_eq!(clock.unix(), NOW + 423);
 }
 
 #[test]

@@ -42,6 +42,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const NAME: &str = "app.example.org";
 const PAGE: &str = "the app's own page";
+const REGISTRY: Address = Address::repeat_byte(0xd0);
 const BLOCK: BlockRef = BlockRef { number: 1, hash: alloy::primitives::B256::ZERO };
 
 /// Allows everything: what the gateway does with another answer is tested elsewhere.
@@ -140,6 +141,7 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) ->
     let port = free_port();
     let ingress = IngressConfig {
         domains: vec![NAME.parse().unwrap()],
+        domain_registry: REGISTRY,
         listen: loopback(port),
         advertise: loopback(port).to_string(),
         forward: app().await,

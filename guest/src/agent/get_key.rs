@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `GetKey`.
 
-use alloy::primitives::keccak256;
+use alloy::primitives::{B256, keccak256};
 use axum::extract::State;
 use bytes::Bytes;
 use k256::ecdsa::SigningKey;
 use mandate_runtime::http::{ApiError, ApiJson};
+use mandate_threshold::AppSecret;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{Answer, Ask, Held, parse};
 
@@ -56,12 +58,41 @@ pub(super) async fn handle(State(agent): Ask, body: Bytes) -> Answer<GetKeyAnswe
 }
 
 fn answer(held: &Held, wish: &GetKey) -> Result<GetKeyAnswer, k256::ecdsa::Error> {
-    let key = held.secret.path_key(&wish.path, &wish.purpose);
-    let public = SigningKey::from_slice(key.as_slice())?.verifying_key().to_sec1_bytes();
-    let statement = format!("{}:{}", wish.purpose, hex::encode(public));
-    let app = SigningKey::from_slice(held.secret.k256_key().as_slice())?;
-    let (signature, recovery) = app.sign_prehash_recoverable(keccak256(statement).as_slice())?;
+    let Vouched { secret, word, .. } = vouched(&held.secret, &wish.path, &wish.purpose)?;
+    Ok(GetKeyAnswer { key: hex::encode(secret.as_slice()), signature_chain: vec![hex::encode(word)] })
+}
+
+/// A key that derives from the app's secret, and the app key's word on it.
+pub(crate) struct Vouched {
+    secret: Zeroizing<[u8; 32]>,
+    key: SigningKey,
+    /// The compressed public key.
+    pub(crate) public: Vec<u8>,
+    /// The app key's signature, as [`GetKeyAnswer::signature_chain`] describes it.
+    pub(crate) word: Vec<u8>,
+}
+
+impl Vouched {
+    /// A recoverable signature, 65 bytes.
+    pub(crate) fn sign(&self, hash: &B256) -> Result<Vec<u8>, k256::ecdsa::Error> {
+        recoverable(&self.key, hash)
+    }
+}
+
+/// The key under `path` and `purpose`.
+pub(crate) fn vouched(secret: &AppSecret, path: &str, purpose: &str) -> Result<Vouched, k256::ecdsa::Error> {
+    let derived = secret.path_key(path, purpose);
+    let key = SigningKey::from_slice(derived.as_slice())?;
+    let public = key.verifying_key().to_sec1_bytes().to_vec();
+    let statement = format!("{purpose}:{}", hex::encode(&public));
+    let app = SigningKey::from_slice(secret.k256_key().as_slice())?;
+    let word = recoverable(&app, &keccak256(statement))?;
+    Ok(Vouched { secret: derived, key, public, word })
+}
+
+fn recoverable(key: &SigningKey, hash: &B256) -> Result<Vec<u8>, k256::ecdsa::Error> {
+    let (signature, recovery) = key.sign_prehash_recoverable(hash.as_slice())?;
     let mut signed = signature.to_vec();
     signed.push(recovery.to_byte());
-    Ok(GetKeyAnswer { key: hex::encode(key.as_slice()), signature_chain: vec![hex::encode(signed)] })
+    Ok(signed)
 }

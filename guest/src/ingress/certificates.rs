@@ -6,21 +6,28 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use mandate_acme::{
     P256,
     certificate::{Certificate, CertificateError},
-    issuer::{CertificateIssuer, CertificateRequest, IssueError},
+    issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
     keys::{KeyError, KeySource, P256Key},
     name::{DomainName, Subject},
 };
-use mandate_runtime::{Ambient, entropy, http::Health};
+use mandate_runtime::{Ambient, clock::within, entropy};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::{INGRESS, IngressConfig, disk, disk::DiskError, server::Shown};
+use super::{IngressConfig, disk, disk::DiskError, problems::Problems, server::Shown};
 
-/// The first pause after a failed order; each further failure doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
-/// How long a certificate is left alone at most before it is looked at again.
+/// The first pause after an authority was not reached, and the longest; each failure doubles it.
+const UNREACHED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+/// The same after it said no. Authorities count failed validations, and let few of them happen in an hour.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(2 * 3_600));
+/// An authority that wants to be left alone is, but not for longer than this.
+const LEFT_ALONE: Duration = Duration::from_secs(24 * 3_600);
+/// How long a certificate is left alone at most before it is looked at again, and its authority asked when to renew it.
 const LOOK: Duration = Duration::from_secs(6 * 3_600);
+/// How often the authority is asked at most.
+const SOONEST_LOOK: Duration = Duration::from_secs(60);
+/// What [`Problems`] calls the directory.
+const DIRECTORY: &str = "certificates";
 
 /// Why a domain has no certificate.
 #[derive(Debug, Error)]
@@ -37,80 +44,108 @@ pub(super) enum OrderError {
 
 /// Everything that is needed for the domains' certificates.
 pub(super) struct Orders {
-    config: Arc<IngressConfig>,
-    ambient: Ambient,
-    keys: Arc<dyn KeySource>,
-    issuer: Arc<dyn CertificateIssuer>,
-    shown: Arc<Shown>,
+    pub(super) config: Arc<IngressConfig>,
+    pub(super) ambient: Ambient,
+    pub(super) keys: Arc<dyn KeySource>,
+    pub(super) issuer: Arc<dyn CertificateIssuer>,
+    pub(super) shown: Arc<Shown>,
+    pub(super) problems: Arc<Problems>,
 }
 
-/// A certificate that is served, and when to ask for the next.
-struct Current {
+/// A certificate that is served, and when to ask for the next. Times are Unix seconds.
+#[derive(Debug)]
+pub(super) struct Current {
     certificate: Certificate,
-    renew_at: u64,
+    /// In which the next one is to be ordered, and the moment in it that was drawn.
+    window: Window,
+    pub(super) renew_at: u64,
+    /// When to ask the authority again what it thinks of that.
+    ask_at: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    start: u64,
+    end: u64,
+}
+
+impl Window {
+    /// Past two thirds of the certificate's life.
+    fn usual(certificate: &Certificate) -> Self {
+        let life = certificate.not_after().saturating_sub(certificate.not_before());
+        let start = certificate.not_after().saturating_sub(life / 3);
+        Self { start, end: start.saturating_add(life / 30) }
+    }
+
+    /// Not so late that a failure could not be mended any more.
+    fn in_time(self, certificate: &Certificate) -> Self {
+        let life = certificate.not_after().saturating_sub(certificate.not_before());
+        let last = certificate.not_after().saturating_sub(life / 10);
+        Self { start: self.start.min(last), end: self.end.min(last) }
+    }
 }
 
 impl Orders {
-    pub(super) fn new(
-        config: Arc<IngressConfig>,
-        ambient: Ambient,
-        keys: Arc<dyn KeySource>,
-        issuer: Arc<dyn CertificateIssuer>,
-        shown: Arc<Shown>,
-    ) -> Self {
-        Self { config, ambient, keys, issuer, shown }
-    }
-
     /// Keeps every domain's certificate for as long as it is polled. The authority's validations arrive through a gateway, so
     /// nothing is ordered before one has a route.
-    pub(super) async fn keep(&self, mut registered: watch::Receiver<bool>, health: &Health) {
+    pub(super) async fn keep(&self, mut registered: watch::Receiver<bool>) {
         if registered.wait_for(|there| *there).await.is_err() {
             return;
         }
-        let all = self.config.domains.iter().map(|name| self.keep_one(name, health));
+        let all = self.config.domains.iter().map(|name| self.keep_one(name));
         futures::future::join_all(all).await;
     }
 
-    async fn keep_one(&self, name: &DomainName, health: &Health) {
-        let mut current = None;
-        let mut pause = FIRST_PAUSE;
+    async fn keep_one(&self, name: &DomainName) {
+        let (mut current, mut failures) = (None, 0);
         loop {
-            let wait = match self.look(name, &mut current).await {
-                Ok(wait) => {
-                    pause = FIRST_PAUSE;
-                    health.ok(INGRESS);
-                    wait
-                }
-                Err(error) => {
-                    tracing::warn!(%name, %error, "no new certificate");
-                    metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => "failed")
-                        .increment(1);
-                    health.fail(INGRESS, &error);
-                    let wait = self.jittered(pause);
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                    wait
-                }
-            };
+            let wait = self.step(name, &mut current, &mut failures).await;
             self.ambient.clock.sleep(wait).await;
         }
     }
 
-    /// Looks once: serves what is kept, orders what is due, hides what is over. Gives when to look again.
+    /// Looks once, says what came of it, and gives how long to wait.
+    pub(super) async fn step(
+        &self,
+        name: &DomainName,
+        current: &mut Option<Current>,
+        failures: &mut u32,
+    ) -> Duration {
+        match self.look(name, current).await {
+            Ok(wait) => {
+                *failures = 0;
+                self.problems.clear(name);
+                wait
+            }
+            Err(error) => {
+                tracing::warn!(%name, %error, "no new certificate");
+                metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => "failed").increment(1);
+                self.problems.set(name, &error);
+                let wait = self.jittered(pause(&error, *failures));
+                *failures = failures.saturating_add(1);
+                wait
+            }
+        }
+    }
+
+    /// Serves what is kept, orders what is due.
     async fn look(&self, name: &DomainName, current: &mut Option<Current>) -> Result<Duration, OrderError> {
         let key = self.key(name).await?;
         if current.is_none() {
             *current = self.restore(name, &key).await?;
         }
         let now = self.ambient.clock.unix();
-        if let Some(served) = current.as_ref().filter(|served| now < served.renew_at) {
-            return Ok(Duration::from_secs(served.renew_at - now).min(LOOK));
+        if let Some(served) = current.as_mut() {
+            if now >= served.ask_at {
+                self.ask(served).await;
+            }
+            if now < served.renew_at {
+                return Ok(served.wait(now));
+            }
         }
-        let ordered = self.order(name, &key, current.as_ref()).await;
-        if ordered.is_err() && current.as_ref().is_some_and(|served| served.certificate.is_expired(now)) {
-            self.shown.hide(name);
-        }
-        let fresh = self.adopt(name, ordered?).await;
-        let wait = Duration::from_secs(fresh.renew_at.saturating_sub(now)).min(LOOK);
+        let certificate = self.order(name, &key, current.as_ref()).await?;
+        let fresh = self.adopt(certificate).await;
+        let wait = fresh.wait(now);
         *current = Some(fresh);
         Ok(wait)
     }
@@ -121,10 +156,11 @@ impl Orders {
 
     /// What was kept, if it holds. One that is over or for another key is ordered anew: the app's generation has changed.
     async fn restore(&self, name: &DomainName, key: &P256Key) -> Result<Option<Current>, OrderError> {
-        let Some(dir) = &self.config.certificates else { return Ok(None) };
-        let Some(issued) = disk::read(dir, name)? else { return Ok(None) };
+        let Some(dir) = self.config.certificates.clone() else { return Ok(None) };
+        let wanted = name.clone();
+        let Some(issued) = on_disk(move || disk::read(&dir, &wanted)).await? else { return Ok(None) };
         match Certificate::check(Subject::Domain(name.clone()), issued, key, self.ambient.clock.unix()) {
-            Ok(certificate) => Ok(Some(self.adopt(name, certificate).await)),
+            Ok(certificate) => Ok(Some(self.adopt(certificate).await)),
             Err(why @ (CertificateError::Dates { .. } | CertificateError::Key)) => {
                 tracing::info!(%name, %why, "the kept certificate is not served");
                 Ok(None)
@@ -148,32 +184,63 @@ impl Orders {
             Certificate::check(Subject::Domain(name.clone()), issued, key, self.ambient.clock.unix());
         let certificate = checked.map_err(|source| OrderError::Certificate { name: name.clone(), source })?;
         metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => "issued").increment(1);
-        tracing::info!(%name, not_after = certificate.not_after(), "certificate issued");
-        self.store(name, kept).await?;
+        // Who pins the account in CAA needs its URI.
+        tracing::info!(%name, account = kept.account_uri, not_after = certificate.not_after(), "certificate issued");
+        self.store(name, kept).await;
         Ok(certificate)
     }
 
-    async fn store(&self, name: &DomainName, issued: mandate_acme::issuer::Issued) -> Result<(), DiskError> {
-        let Some(dir): Option<PathBuf> = self.config.certificates.clone() else { return Ok(()) };
+    /// That it cannot be kept is no reason not to serve it, nor to order another one.
+    async fn store(&self, name: &DomainName, issued: Issued) {
+        let Some(dir): Option<PathBuf> = self.config.certificates.clone() else { return };
         let name = name.clone();
-        let kept = tokio::task::spawn_blocking(move || disk::keep(&dir, &name, &issued)).await;
-        // A panic in there is the runtime's end, not a reason to order again.
-        kept.unwrap_or(Ok(()))
+        match on_disk(move || disk::keep(&dir, &name, &issued)).await {
+            Ok(()) => self.problems.clear(DIRECTORY),
+            Err(error) => {
+                tracing::error!(%error, "a certificate is served that a restart would order anew");
+                self.problems.set(DIRECTORY, error);
+            }
+        }
     }
 
-    /// Serves it, and chooses when to ask for the next: within the authority's window (RFC 9773), or past two thirds of its
-    /// life, a little apart from other instances.
-    async fn adopt(&self, name: &DomainName, certificate: Certificate) -> Current {
-        self.shown.show(name, Arc::clone(certificate.key()));
-        let life = certificate.not_after().saturating_sub(certificate.not_before());
-        let usual = (certificate.not_before() + life * 2 / 3, life / 30);
-        let window = match certificate.leaf() {
-            Some(leaf) => self.issuer.renewal(leaf).await.ok().flatten(),
+    /// Serves it, and chooses when to ask for the next.
+    async fn adopt(&self, certificate: Certificate) -> Current {
+        self.shown.show(certificate.clone());
+        let window = Window::usual(&certificate);
+        let renew_at = self.within(window);
+        let mut fresh = Current { certificate, window, renew_at, ask_at: 0 };
+        self.ask(&mut fresh).await;
+        fresh
+    }
+
+    /// Asks the authority when it would like the certificate renewed (RFC 9773). The moment is drawn anew only when that
+    /// changes.
+    async fn ask(&self, current: &mut Current) {
+        let limit = self.config.acme.timeout;
+        let suggested = match current.certificate.leaf() {
+            Some(leaf) => within(self.ambient.clock.as_ref(), limit, self.issuer.renewal(leaf)).await,
             None => None,
         };
-        let (start, width) = window.map_or(usual, |w| (w.start, w.end.saturating_sub(w.start)));
-        let renew_at = start.saturating_add(self.random() % width.max(1));
-        Current { certificate, renew_at }
+        let suggested = suggested.and_then(|answer| {
+            answer.inspect_err(|error| tracing::debug!(%error, "no suggestion when to renew")).ok().flatten()
+        });
+        let (window, again) = match suggested {
+            Some(window) => {
+                let again = window.again_after.clamp(SOONEST_LOOK, LOOK);
+                (Window { start: window.start, end: window.end }.in_time(&current.certificate), again)
+            }
+            None => (Window::usual(&current.certificate), LOOK),
+        };
+        if window != current.window {
+            (current.window, current.renew_at) = (window, self.within(window));
+        }
+        current.ask_at = self.ambient.clock.unix().saturating_add(again.as_secs());
+    }
+
+    /// A moment in the window, apart from those that other instances draw.
+    fn within(&self, window: Window) -> u64 {
+        let width = window.end.saturating_sub(window.start).max(1);
+        window.start.saturating_add(self.random() % width)
     }
 
     fn random(&self) -> u64 {
@@ -186,3 +253,38 @@ impl Orders {
         Duration::from_millis(millis - millis / 4 + self.random() % (millis / 2).max(1))
     }
 }
+
+impl Current {
+    fn wait(&self, now: u64) -> Duration {
+        let next = self.renew_at.min(self.ask_at);
+        Duration::from_secs(next.saturating_sub(now)).min(LOOK)
+    }
+}
+
+/// How long to wait after this many failures before, and now this one.
+fn pause(error: &OrderError, failures: u32) -> Duration {
+    let (first, longest) = match error {
+        OrderError::Issue(IssueError::RateLimited { after, .. }) => {
+            return (*after).clamp(UNREACHED.0, LEFT_ALONE);
+        }
+        OrderError::Issue(
+            IssueError::Refused { .. } | IssueError::NoChallenge { .. } | IssueError::Caa { .. },
+        )
+        | OrderError::Certificate { .. } => REFUSED,
+        _ => UNREACHED,
+    };
+    first.saturating_mul(1 << failures.min(16)).min(longest)
+}
+
+/// A panic in there is the runtime's end, and nothing else of the agent's goes on either.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
+) -> Result<T, DiskError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(DiskError::Io { path: PathBuf::new(), source: std::io::Error::other(error) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use alloy::primitives::Address;
 use mandate_acme::{
     caa::guard::CaaMode,
     config::{DnsConfig, ExternalAccountConfig},
@@ -17,6 +18,8 @@ use serde::Deserialize;
 pub struct IngressConfig {
     /// The domains; the registry must give each to this app.
     pub domains: Vec<DomainName>,
+    /// `DomainRegistry`, which gives them to it; named in what the agent says of them below `/.well-known/mandate/`.
+    pub domain_registry: Address,
     /// Where the agent ends TLS.
     pub listen: SocketAddr,
     /// `host:port` at which gateways reach `listen`.
@@ -92,6 +95,21 @@ fn order() -> Duration {
 impl Validate for IngressConfig {
     fn validate(&self, problems: &mut Problems) {
         problems.require(!self.domains.is_empty(), "ingress.domains", "must name at least one domain");
+        for (i, name) in self.domains.iter().enumerate() {
+            let twice = self.domains.iter().take(i).any(|before| before == name);
+            problems.require(!twice, format!("ingress.domains.{i}"), "is listed twice");
+        }
+        let registry = !self.domain_registry.is_zero();
+        problems.require(registry, "ingress.domain_registry", "must not be the zero address");
+        let place = self.advertise.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let port = place.and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(0);
+        problems.require(port != 0, "ingress.advertise", "must be host:port");
+        problems.require(self.forward.port() != 0, "ingress.forward", "must name a port");
+        problems.require(
+            self.forward != self.listen,
+            "ingress.forward",
+            "is the agent's own port (ingress.listen)",
+        );
         problems.require(!self.gateways.is_empty(), "ingress.gateways", "must name at least one gateway");
         for (i, gateway) in self.gateways.iter().enumerate() {
             let usable = gateway.starts_with("http://");
@@ -100,11 +118,15 @@ impl Validate for IngressConfig {
         let https = self.acme.directory.starts_with("https://");
         problems.require(https, "ingress.acme.directory", "must be an https:// URL");
         self.acme.dns.validate("ingress.acme.dns", self.acme.caa, problems);
+        let lengths = self.alpn.iter().all(|protocol| (1..=255).contains(&protocol.len()));
+        problems.require(lengths, "ingress.alpn", "a protocol's name has 1 to 255 bytes");
         let acme = self.alpn.iter().any(|protocol| protocol == "acme-tls/1");
         problems.require(!acme, "ingress.alpn", "acme-tls/1 is the agent's own");
-        for (field, value) in
-            [("handshake_timeout", self.handshake_timeout), ("idle_timeout", self.idle_timeout)]
-        {
+        for (field, value) in [
+            ("handshake_timeout", self.handshake_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("acme.timeout", self.acme.timeout),
+        ] {
             problems.require(!value.is_zero(), format!("ingress.{field}"), "must not be zero");
         }
         problems.require(self.connections > 0, "ingress.connections", "must not be zero");

@@ -5,16 +5,18 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fmt,
+    fmt, io,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use mandate_acme::{ACME_TLS, challenge::ChallengeStore, name::DomainName};
+use axum::Router;
+use mandate_acme::{ACME_TLS, certificate::Certificate, challenge::ChallengeStore, name::DomainName};
 use mandate_runtime::{
-    Ambient,
-    carry::{Traffic, carry},
+    Ambient, Clock,
+    carry::{End, Traffic, carry},
     clock::within,
     net::{Listener, Stream},
+    peek::{Word, first_word},
 };
 use rustls::{
     ServerConfig,
@@ -23,17 +25,20 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::IngressConfig;
+use super::{IngressConfig, pages};
 use crate::{agent::Held, instance::TlsIdentity};
+
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// What clients are shown.
 pub(super) struct Shown {
     pub(super) challenges: Arc<ChallengeStore>,
     identity: Arc<CertifiedKey>,
     own: Vec<DomainName>,
-    domains: RwLock<HashMap<DomainName, Arc<CertifiedKey>>>,
+    certificates: RwLock<HashMap<DomainName, Certificate>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for Shown {
@@ -44,25 +49,39 @@ impl fmt::Debug for Shown {
 
 impl Shown {
     /// Nothing but the instance's own key yet.
-    pub(super) fn new(identity: &TlsIdentity, own: &[DomainName]) -> Result<Self, rustls::Error> {
+    pub(super) fn new(
+        identity: &TlsIdentity,
+        own: &[DomainName],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, rustls::Error> {
         let signing = ring::sign::any_ecdsa_type(&identity.private_key())?;
         let identity = Arc::new(CertifiedKey::new(vec![identity.certificate()], signing));
-        Ok(Self { challenges: Arc::default(), identity, own: own.to_vec(), domains: RwLock::default() })
+        let (challenges, certificates) = (Arc::default(), RwLock::default());
+        Ok(Self { challenges, identity, own: own.to_vec(), certificates, clock })
     }
 
-    pub(super) fn show(&self, name: &DomainName, key: Arc<CertifiedKey>) {
-        let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
-        domains.insert(name.clone(), key);
+    /// Shows it from now on, until it is over or another one follows.
+    pub(super) fn show(&self, certificate: Certificate) {
+        let mut shown = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        shown.insert(certificate.name().clone(), certificate);
     }
 
-    pub(super) fn hide(&self, name: &DomainName) {
-        self.domains.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    /// The domain's certificate, while it is valid.
+    pub(super) fn find(&self, name: &DomainName) -> Option<Certificate> {
+        let now = self.clock.unix();
+        let shown = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        shown.get(name).filter(|certificate| !certificate.is_expired(now)).cloned()
+    }
+
+    /// Whether the agent ends the TLS of that name with a certificate of its own.
+    fn is_own(&self, server_name: &str) -> bool {
+        self.own.iter().any(|name| name.as_str().eq_ignore_ascii_case(server_name))
     }
 
     fn key_for(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
         let name = DomainName::try_from(server_name.to_ascii_lowercase().as_str()).ok()?;
         match self.own.contains(&name) {
-            true => self.domains.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned(),
+            true => self.find(&name).map(|certificate| Arc::clone(certificate.key())),
             // A gateway that ends TLS itself, under whatever name; it knows the key.
             false => Some(Arc::clone(&self.identity)),
         }
@@ -85,6 +104,8 @@ pub(super) struct Server {
     config: Arc<IngressConfig>,
     ambient: Ambient,
     held: Arc<Held>,
+    shown: Arc<Shown>,
+    pages: Router,
     tls: TlsAcceptor,
 }
 
@@ -94,6 +115,7 @@ impl Server {
         ambient: &Ambient,
         held: &Arc<Held>,
         shown: &Arc<Shown>,
+        pages: Router,
     ) -> Result<Self, rustls::Error> {
         let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -105,6 +127,8 @@ impl Server {
             config: Arc::clone(config),
             ambient: ambient.clone(),
             held: Arc::clone(held),
+            shown: Arc::clone(shown),
+            pages,
             tls: TlsAcceptor::from(Arc::new(tls)),
         })
     }
@@ -131,31 +155,59 @@ impl Server {
     }
 
     async fn serve(&self, client: Stream) {
+        let label = self.whole(client).await;
+        metrics::counter!("mandate_guest_ingress_connections_total", "end" => label).increment(1);
+    }
+
+    /// One connection; says how it ended.
+    async fn whole(&self, client: Stream) -> &'static str {
         let clock = self.ambient.clock.as_ref();
-        let accepted = within(clock, self.config.handshake_timeout, self.tls.accept(client)).await;
-        let Some(Ok(mut client)) = accepted else { return };
+        let limit = self.config.handshake_timeout;
+        let Some(Ok(mut client)) = within(clock, limit, self.tls.accept(client)).await else {
+            return "refused";
+        };
         if client.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
             // The handshake is all that the authority wants to see.
-            let _ = client.shutdown().await;
-            return;
+            let _ = within(clock, limit, client.shutdown()).await;
+            return "validation";
         }
         let (host, port) = (self.config.forward.ip().to_string(), self.config.forward.port());
-        let dialled =
-            within(clock, self.config.handshake_timeout, self.ambient.net.connect(&host, port)).await;
-        match dialled {
-            Some(Ok(app)) => {
-                let traffic = Traffic::default();
-                let end = carry(client, app, &traffic, clock, self.config.idle_timeout).await;
-                metrics::counter!("mandate_guest_ingress_connections_total", "end" => end.label())
-                    .increment(1);
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, forward = %self.config.forward, "the app does not take the connection");
-                metrics::counter!("mandate_guest_ingress_connections_total", "end" => "no_app").increment(1);
-            }
-            None => {
-                metrics::counter!("mandate_guest_ingress_connections_total", "end" => "no_app").increment(1)
+        match within(clock, limit, self.ambient.net.connect(&host, port)).await {
+            Some(Ok(app)) => self.splice(client, app).await.label(),
+            Some(Err(error)) => self.no_app(&error),
+            None => self.no_app(&io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn no_app(&self, error: &io::Error) -> &'static str {
+        tracing::warn!(%error, forward = %self.config.forward, "the app does not take the connection");
+        "no_app"
+    }
+
+    /// Passes on what is the app's, and answers what is the agent's.
+    async fn splice(&self, client: TlsStream<Stream>, app: Stream) -> End {
+        let (clock, idle) = (self.ambient.clock.as_ref(), self.config.idle_timeout);
+        let traffic = Traffic::default();
+        if !self.may_ask_us(&client) {
+            return carry(client, app, &traffic, clock, idle).await;
+        }
+        match within(clock, idle, first_word(client, app, &pages::PATHS)).await {
+            None => End::Idle,
+            Some(Err(e)) => End::Broken(e.kind()),
+            Some(Ok(Word::Theirs(client, app))) => carry(client, app, &traffic, clock, idle).await,
+            Some(Ok(Word::Ours(client))) => {
+                Box::pin(pages::serve(client, self.pages.clone(), self.config.handshake_timeout)).await
             }
         }
     }
+
+    /// Over HTTP/1.1, under a name whose key is the app's. What a gateway passes on of its own clients is the app's alone.
+    fn may_ask_us(&self, client: &TlsStream<Stream>) -> bool {
+        let tls = client.get_ref().1;
+        let own = tls.server_name().is_some_and(|name| self.shown.is_own(name));
+        own && matches!(tls.alpn_protocol(), None | Some(HTTP_1))
+    }
 }
+
+#[cfg(test)]
+mod tests;

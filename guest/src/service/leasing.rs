@@ -78,6 +78,8 @@ impl Leasing<'_> {
             match self.fetch(fetched.generation).await {
                 Ok(again) if again.secret == fetched.secret => {
                     held.renew(self.ends(since));
+                    // Whoever stopped at the lease's end can go on.
+                    self.keys.send_modify(|_| ());
                     self.health.ok(KEYS);
                     tracing::debug!("the lease is renewed");
                     (pause, due) = (retry.first, since + self.config.lease / 2);

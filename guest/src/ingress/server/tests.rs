@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::{net::SocketAddr, time::Duration};
+
+use mandate_attestation::{Evidence, verify};
+use mandate_model::wire::provenance::DomainProvenance;
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::*;
+use crate::ingress::scripted::{APP, DEPLOYED, DOMAIN, LIFE, NOW, World, pki};
+
+/// The app: says back what it hears.
+async fn app() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await
+            });
+        }
+    });
+    address
+}
+
+/// Looks at nobody's certificate; the tests do.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, leaf, signed, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, leaf, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+type Shaken = io::Result<TlsStream<TcpStream>>;
+
+async fn connect_with(
+    address: SocketAddr,
+    name: &str,
+    protocols: &[&[u8]],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Shaken {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+async fn connect(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Shaken {
+    connect_with(address, name, protocols, rustls::ALL_VERSIONS).await
+}
+
+fn leaf(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone()
+}
+
+fn spki(leaf: &CertificateDer<'_>) -> Vec<u8> {
+    X509Certificate::from_der(leaf).unwrap().1.public_key().raw.to_vec()
+}
+
+fn alert(refused: Shaken) -> AlertDescription {
+    let error = refused.expect_err("the handshake was refused");
+    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => *alert,
+        _ => panic!("no alert but {error:?}"),
+    }
+}
+
+async fn exchange(stream: &mut TlsStream<TcpStream>, said: &[u8]) -> Vec<u8> {
+    stream.write_all(said).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn attack_challenges_certificate_is_for_who_offers_acme_tls_alone() {
+    let world = World::new(app().await, None);
+    let address = world.serve().await;
+    let answer = world.shown.challenges.answer(&world.domain(), [9; 32], &*world.ambient.entropy).unwrap();
+    // There is no certificate yet, and a challenge's stands in for none.
+    for protocols in [&[b"http/1.1".as_slice()][..], &[b"acme-tls/1", b"http/1.1"], &[]] {
+        assert_eq!(alert(connect(address, DOMAIN, protocols).await), AlertDescription::AccessDenied);
+    }
+    let validation = connect(address, DOMAIN, &[ACME_TLS]).await.unwrap();
+    let challenge = leaf(&validation);
+    assert_eq!(validation.get_ref().1.alpn_protocol(), Some(ACME_TLS));
+    let parsed = X509Certificate::from_der(&challenge).unwrap().1;
+    assert!(parsed.extensions().iter().any(|e| e.oid.to_id_string() == "1.3.6.1.5.5.7.1.31" && e.critical));
+    // Nor for another name, nor once the order is through.
+    assert_eq!(
+        alert(connect(address, "other.example.org", &[ACME_TLS]).await),
+        AlertDescription::AccessDenied
+    );
+    world.certified().await;
+    assert_ne!(leaf(&connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap()), challenge);
+    drop(answer);
+    assert_eq!(alert(connect(address, DOMAIN, &[ACME_TLS]).await), AlertDescription::AccessDenied);
+}
+
+#[tokio::test]
+async fn bytes_are_carried_untouched_over_either_version_of_tls() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    let key = world.shown.find(&world.domain()).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"GET /.well-known/mandat", b"\x00\xff", b""] {
+            let mut stream =
+                connect_with(address, "App.Example.ORG", &[b"http/1.1"], &[version]).await.unwrap();
+            assert_eq!(leaf(&stream), *key.leaf().unwrap());
+            assert_eq!(exchange(&mut stream, said).await, said);
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_other_name_is_never_answered_with_a_domains_key_and_no_name_with_none() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    for name in ["other.example.org", "x.app.example.org", "example.org"] {
+        let stream = connect(address, name, &[b"http/1.1"]).await.unwrap();
+        // Which only a gateway expects, that knows it by evidence.
+        assert_eq!(spki(&leaf(&stream)), world.identity.spki(), "{name}");
+    }
+    assert_eq!(alert(connect(address, "127.0.0.1", &[]).await), AlertDescription::AccessDenied);
+}
+
+#[tokio::test]
+async fn protocol_that_the_app_does_not_speak_is_refused() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    let refused = alert(connect(address, DOMAIN, &[b"h2"]).await);
+    assert_eq!(refused, AlertDescription::NoApplicationProtocol);
+}
+
+#[tokio::test]
+async fn certificate_that_is_over_is_shown_to_nobody() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    // The lease goes on: this is about the certificate.
+    world.held.renew(crate::service::Lease { until: Duration::MAX, until_unix: u64::MAX });
+    world.clock.set_unix(NOW + LIFE);
+    assert_eq!(alert(connect(address, DOMAIN, &[b"http/1.1"]).await), AlertDescription::AccessDenied);
+}
+
+#[tokio::test]
+async fn silent_client_is_cut_off_after_the_idle_timeout() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    let mut stream = connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap();
+    // Once something came back, the handshake is over on the other side, too.
+    stream.write_all(b"x").await.unwrap();
+    stream.read_u8().await.unwrap();
+    let mut rest = Vec::new();
+    let mut ended = std::pin::pin!(stream.read_to_end(&mut rest));
+    loop {
+        tokio::select! {
+            ended = &mut ended => break drop(ended),
+            () = tokio::task::yield_now() => world.clock.advance(Duration::from_secs(1)),
+        }
+    }
+    assert!(world.ambient.clock.monotonic() >= world.config.idle_timeout);
+}
+
+async fn page(world: &World, name: &str, path: &str) -> (u16, Vec<u8>, Vec<u8>) {
+    let mut stream = connect(world.serve().await, name, &[b"http/1.1"]).await.unwrap();
+    let key = spki(&leaf(&stream));
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let head = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    (status, answer[head..].to_vec(), key)
+}
+
+#[tokio::test]
+async fn evidence_binds_domain_key_account_and_nonce_of_the_connection() {
+    use sha2::{Digest, Sha256};
+
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let path = format!("/.well-known/mandate/domain/{DOMAIN}?nonce={}", "ab".repeat(32));
+    let (status, body, key) = page(&world, DOMAIN, &path).await;
+    let answer: DomainProvenance = serde_json::from_slice(&body).unwrap();
+    let statement = &answer.statement;
+    assert_eq!((status, answer.development, statement.app), (200, false, APP));
+    assert_eq!(statement.spki_hash.0, <[u8; 32]>::from(Sha256::digest(&key)));
+    assert_eq!(statement.nonce.unwrap().0, [0xab; 32]);
+    assert_eq!((statement.domain.as_str(), statement.chain_id), (DOMAIN, DEPLOYED.chain_id));
+    assert_eq!(statement.domain_registry, DEPLOYED.domain_registry);
+    assert_eq!(statement.account_uri, "https://ca.test/account/1");
+    let evidence = Evidence::decode(&answer.evidence.unwrap()).unwrap();
+    let anchors = pki().trust_anchors();
+    let verified = verify(&evidence, &anchors, NOW, &statement.report_data()).unwrap();
+    assert_eq!(verified.app_id(), APP);
+    let mut other = statement.clone();
+    other.nonce = None;
+    verify(&evidence, &anchors, NOW, &other.report_data()).unwrap_err();
+    // The committee has not said anything of the app's keys yet.
+    assert_eq!((answer.keys, answer.signature), (None, None));
+}
+
+#[tokio::test]
+async fn pages_are_of_the_apps_domains_alone_and_under_their_names() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    for (path, status) in [
+        ("/.well-known/mandate/domain/other.example.org", 404),
+        ("/.well-known/mandate/domain/not_a_domain", 400),
+        ("/.well-known/mandate/domain/app.example.org?nonce=12", 400),
+        ("/.well-known/mandate/gateway", 404),
+    ] {
+        assert_eq!(page(&world, DOMAIN, path).await.0, status, "{path}");
+    }
+    // A gateway that ends TLS itself passes on the request of a client of its own: it is the app's.
+    let mut stream = connect(world.serve().await, "id.gw.test", &[b"http/1.1"]).await.unwrap();
+    let said = b"GET /.well-known/mandate/domain/app.example.org HTTP/1.1\r\n\r\n";
+    assert_eq!(exchange(&mut stream, said).await, said);
+}
