@@ -268,7 +268,10 @@ impl Front {
     /// An instance that ends the domain's TLS itself gets its validations, too.
     fn custom(&self, name: DomainName, hello: &Hello) -> Result<Goal, Refusal> {
         if !self.routes.ingress(&name, self.ambient.clock.monotonic()).is_empty() {
-            return Ok(Goal::Pass(Wanted::Ingress(name)));
+            return Ok(match hello.is_acme_validation() {
+                true => Goal::PassValidation(name),
+                false => Goal::Pass(Wanted::Ingress(name)),
+            });
         }
         if hello.is_acme_validation() {
             return self.validation(name.as_str());
@@ -300,6 +303,7 @@ fn offered(goal: Goal) -> Result<Goal, Refusal> {
 /// What a connection is for.
 enum Goal {
     Pass(Wanted),
+    PassValidation(DomainName),
     Validate,
     Pages,
     End(Ends),

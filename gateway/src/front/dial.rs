@@ -4,8 +4,11 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use alloy::primitives::Address;
-use mandate_runtime::{Ambient, carry::unless, clock::within, net::Stream};
+use bytes::Bytes;
+use mandate_acme::name::DomainName;
+use mandate_runtime::{Ambient, carry::unless, clock::within, net::Stream, peek::Rewind};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Live, Refusal, Wanted, serving::Ends};
@@ -56,6 +59,34 @@ impl Dialler {
             match self.attempt(&route, live, self.connect(&route.upstream, live)).await {
                 Ok(stream) => return Ok(Dialled { route, stream, counted }),
                 Err(e) => refusal = e,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// A plain connection to the instance that answers the ClientHello of an authority's validation. All instances of an app are
+    /// one account there, but only the one that ordered knows the challenge: the others refuse the handshake, and that says
+    /// nothing against them.
+    pub(super) async fn validated(
+        &self,
+        name: &DomainName,
+        hello: &Bytes,
+        live: &Live,
+    ) -> Result<Dialled<Rewind<Stream>>, Refusal> {
+        let mut refusal = Refusal::UnknownName;
+        for route in self.routes.ingress(name, self.ambient.clock.monotonic()) {
+            let counted = self.enter(&route, live)?;
+            let stream = match self.attempt(&route, live, self.connect(&route.upstream, live)).await {
+                Ok(stream) => stream,
+                Err(e) => {
+                    refusal = e;
+                    continue;
+                }
+            };
+            let answer =
+                within(self.ambient.clock.as_ref(), live.limits.connect_timeout, answer(stream, hello));
+            if let Some(Some(Ok(stream))) = unless(&route.ended, answer).await {
+                return Ok(Dialled { route, stream, counted });
             }
         }
         Err(refusal)
@@ -166,5 +197,15 @@ impl Dialler {
         let name = format!("{}.invalid", hex::encode(route.facts.instance));
         let ends = Ends { id: None, app: None, name, protocols: Vec::new(), offered: true, ended: None };
         self.attempt(route, live, self.connect_pinned(route, &ends, live)).await.is_ok()
+    }
+}
+
+/// Says hello, and gives the stream back once the other side takes part in the handshake.
+async fn answer(mut stream: Stream, hello: &Bytes) -> io::Result<Rewind<Stream>> {
+    const HANDSHAKE: u8 = 22;
+    stream.write_all(hello).await?;
+    match stream.read_u8().await? {
+        HANDSHAKE => Ok(Rewind::new(Bytes::from_static(&[HANDSHAKE]), stream)),
+        _ => Err(io::ErrorKind::ConnectionRefused.into()),
     }
 }

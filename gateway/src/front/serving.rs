@@ -106,6 +106,7 @@ impl Front {
     pub(super) async fn serve(&self, goal: Goal, ahead: Bytes, client: &mut Client) -> Result<End, Refusal> {
         match goal {
             Goal::Pass(wanted) => self.pass(&wanted, ahead, client).await,
+            Goal::PassValidation(name) => self.pass_validation(&name, &ahead, client).await,
             Goal::Validate => {
                 client.access.set_mode("validation");
                 let stream = Rewind::new(ahead, client.take());
@@ -132,6 +133,24 @@ impl Front {
         let clock = self.ambient.clock.as_ref();
         let carried =
             carry(Rewind::new(ahead, own), stream, &access.traffic, clock, live.limits.idle_timeout);
+        Ok(unless(&ended, carried).await.unwrap_or(End::Revoked))
+    }
+
+    /// Leads an authority to the instance that it validates.
+    async fn pass_validation(
+        &self,
+        name: &DomainName,
+        ahead: &Bytes,
+        client: &mut Client,
+    ) -> Result<End, Refusal> {
+        client.access.set_mode("validation");
+        let dialled = self.dialler.validated(name, ahead, &client.live).await?;
+        let Dialled { route, stream, counted: _counted } = dialled;
+        client.access.set_route(&route);
+        let ended = route.ingress(name).ok_or(Refusal::UnknownName)?.ended.clone();
+        let Client { stream: own, live, access } = client;
+        let carried =
+            carry(own, stream, &access.traffic, self.ambient.clock.as_ref(), live.limits.idle_timeout);
         Ok(unless(&ended, carried).await.unwrap_or(End::Revoked))
     }
 

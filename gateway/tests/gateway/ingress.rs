@@ -53,6 +53,23 @@ async fn g1_attack_domain_of_another_app_is_not_led_to_an_instance_that_asks_for
     assert!(world.routes().await.is_empty());
 }
 
+#[tokio::test]
+async fn validation_reaches_the_instance_that_ordered_whichever_of_the_apps_it_is() {
+    let world = World::start().await;
+    world.chain.approve(DOMAIN, APP);
+    // The others have no challenge, and refuse.
+    let (one, two) = (Instance::start("one").await, Instance::start("two").await);
+    let ordered = Instance::start_with("ordered", &[b"acme-tls/1"]).await;
+    for instance in [&one, &ordered, &two] {
+        register(&world, instance, &[DOMAIN]).await;
+    }
+    for _ in 0..6 {
+        let mut stream = world.pinned_with(DOMAIN, &ordered.spki, b"acme-tls/1").await.unwrap();
+        assert_eq!(greeting(&mut stream).await, "ordered");
+    }
+    assert!(world.routes().await.iter().all(|route| !route.failing));
+}
+
 /// Evidence for a TLS key is public: it is in the certificate. Who takes it from there gets no validation of the app's domain.
 #[tokio::test]
 async fn g1_attack_evidence_out_of_a_certificate_leads_no_domain_to_a_thiefs_place() {
