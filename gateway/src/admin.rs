@@ -118,7 +118,7 @@ async fn routes(State(admin): Shared) -> ApiJson<Vec<Route>> {
 
 async fn certificates(State(admin): Shared) -> ApiJson<Vec<IssuedCertificate>> {
     let all = admin.certificates.all();
-    ApiJson(all.iter().map(|served| served.certificate.record(served.app)).collect())
+    ApiJson(all.iter().map(|served| served.record()).collect())
 }
 
 async fn drain(State(admin): Shared, ApiJson(order): ApiJson<DrainOrder>) -> ApiJson<Drained> {

@@ -96,6 +96,12 @@ impl Admission {
         Ok(self.answer(names, outcome))
     }
 
+    /// Whether an instance ends the TLS of `name` itself. Then the certificate is its own affair.
+    pub fn is_led_to_an_instance(&self, name: &str) -> bool {
+        let name = DomainName::try_from(name);
+        name.is_ok_and(|name| !self.routes.ingress(&name, self.clock.monotonic()).is_empty())
+    }
+
     /// The domains whose TLS the instance wants to end itself must be its app's, by finalised state and still by the newest.
     async fn own_domains(&self, app: Address, domains: Vec<DomainName>) -> Result<Vec<DomainName>, Outcome> {
         for name in &domains {

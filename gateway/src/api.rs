@@ -109,6 +109,9 @@ async fn domains(
     State(api): Shared,
     ApiJson(order): ApiJson<DomainOrder>,
 ) -> Result<ApiJson<IssuedCertificate>, ApiError> {
+    if api.admission.is_led_to_an_instance(&order.name) {
+        return Err(ApiError::conflict(format!("the app of {} ends its TLS itself", order.name)));
+    }
     // An order goes on when the caller hangs up: the authority counts it either way.
     let ordered = tokio::spawn(async move {
         let _permit = api.orders.acquire().await.map_err(ApiError::internal)?;

@@ -1,197 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The certificates that the gateway serves, checked before they count.
+//! The certificates that the gateway serves.
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use alloy::primitives::{Address, B256};
-use mandate_acme::{
-    issuer::Issued,
-    keys::{P256Key, certified_key},
-    name::{DomainName, Subject},
-};
+use alloy::primitives::Address;
+use mandate_acme::name::DomainName;
 use mandate_model::wire::gateway::IssuedCertificate;
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
-use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 mod keys;
 
 pub use keys::{CERTIFICATE_KEYS, CertificateKeys, Parent};
+pub use mandate_acme::certificate::{Certificate, CertificateError, MAX_CHAIN, MAX_DER};
 
-/// Certificates in one chain that are accepted.
-pub(crate) const MAX_CHAIN: usize = 8;
-/// Bytes of one certificate that are accepted.
-pub(crate) const MAX_DER: usize = 16 << 10;
-
-/// What is wrong with a certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CertificateError {
-    /// No certificate, too many, or too large ones.
-    #[error("the chain has to hold 1 to {MAX_CHAIN} certificates of at most {MAX_DER} bytes")]
-    Chain,
-    /// Not X.509.
-    #[error("the certificate cannot be parsed")]
-    Malformed,
-    /// For other names than those asked for.
-    #[error("the certificate is not for {0} alone")]
-    Names(Subject),
-    /// For another key.
-    #[error("the certificate is for another key than the gateway's")]
-    Key,
-    /// Before its time or after.
-    #[error("the certificate is valid from {not_before} to {not_after} and it is {now}")]
-    Dates {
-        /// Start, Unix seconds.
-        not_before: i64,
-        /// End, Unix seconds.
-        not_after: i64,
-        /// Now, Unix seconds.
-        now: u64,
-    },
-}
-
-/// A certificate that was checked: for this subject alone, for the gateway's key, and valid at the time of the check.
-#[derive(Clone)]
-pub struct Certificate {
-    subject: Subject,
-    issued: Arc<Issued>,
-    key: Arc<CertifiedKey>,
-    not_before: u64,
-    not_after: u64,
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificate({} until {})", self.subject, self.not_after)
+/// What the registry records of `certificate` when it serves `app`.
+pub(crate) fn record(certificate: &Certificate, app: Address) -> IssuedCertificate {
+    let issued = certificate.issued();
+    IssuedCertificate {
+        name: certificate.name().to_string(),
+        app,
+        issuer: issued.issuer.clone(),
+        account_uri: issued.account_uri.clone(),
+        fingerprint: certificate.fingerprint().into(),
+        spki_hash: certificate.spki_sha256().into(),
+        not_after: certificate.not_after(),
     }
-}
-
-impl Certificate {
-    /// Checks what an issuer or a file gave.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it.
-    pub fn check(
-        subject: Subject,
-        issued: Issued,
-        key: &P256Key,
-        now: u64,
-    ) -> Result<Self, CertificateError> {
-        let chain = &issued.chain;
-        if chain.is_empty() || chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
-            return Err(CertificateError::Chain);
-        }
-        let leaf = chain.first().ok_or(CertificateError::Chain)?;
-        let (not_before, not_after) = check_leaf(leaf, &subject, key, now)?;
-        let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
-        // Compares the keys once more, as rustls understands them.
-        key.keys_match().map_err(|_| CertificateError::Key)?;
-        Ok(Self { subject, issued: Arc::new(issued), key: Arc::new(key), not_before, not_after })
-    }
-
-    /// What it is for.
-    pub fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    /// Its domain.
-    pub fn name(&self) -> &DomainName {
-        self.subject.domain()
-    }
-
-    /// As the issuer gave it.
-    pub fn issued(&self) -> &Issued {
-        &self.issued
-    }
-
-    /// The key with the chain, as rustls serves it.
-    pub fn key(&self) -> &Arc<CertifiedKey> {
-        &self.key
-    }
-
-    /// From when it is valid, Unix seconds.
-    pub fn not_before(&self) -> u64 {
-        self.not_before
-    }
-
-    /// Until when it is valid, Unix seconds.
-    pub fn not_after(&self) -> u64 {
-        self.not_after
-    }
-
-    /// The certificate itself, without those that lead to the root.
-    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.issued.chain.first()
-    }
-
-    /// Whether its time is over.
-    pub fn is_expired(&self, now: u64) -> bool {
-        now >= self.not_after
-    }
-
-    /// What the registry records of it when it serves `app`.
-    pub fn record(&self, app: Address) -> IssuedCertificate {
-        let leaf = self.issued.chain.first().map(|der| der.as_ref()).unwrap_or_default();
-        let spki =
-            X509Certificate::from_der(leaf).map(|(_, c)| sha256(c.public_key().raw)).unwrap_or_default();
-        IssuedCertificate {
-            name: self.name().to_string(),
-            app,
-            issuer: self.issued.issuer.clone(),
-            account_uri: self.issued.account_uri.clone(),
-            fingerprint: sha256(leaf),
-            spki_hash: spki,
-            not_after: self.not_after,
-        }
-    }
-}
-
-fn sha256(bytes: &[u8]) -> B256 {
-    B256::from(<[u8; 32]>::from(Sha256::digest(bytes)))
-}
-
-fn check_leaf(
-    leaf: &[u8],
-    subject: &Subject,
-    key: &P256Key,
-    now: u64,
-) -> Result<(u64, u64), CertificateError> {
-    let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
-    if !rest.is_empty() {
-        return Err(CertificateError::Malformed);
-    }
-    let names = parsed.subject_alternative_name().map_err(|_| CertificateError::Malformed)?;
-    let names = names.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
-    if !are_exactly(names, &subject.dns_names()) {
-        return Err(CertificateError::Names(subject.clone()));
-    }
-    if parsed.public_key().raw != key.spki() {
-        return Err(CertificateError::Key);
-    }
-    let (not_before, not_after) =
-        (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
-    let dates = CertificateError::Dates { not_before, not_after, now };
-    let (Ok(from), Ok(to)) = (u64::try_from(not_before), u64::try_from(not_after)) else { return Err(dates) };
-    match from <= now && now < to {
-        true => Ok((from, to)),
-        false => Err(dates),
-    }
-}
-
-/// Whether `names` are `expected`, each once and in whatever order, and nothing else.
-fn are_exactly(names: &[GeneralName<'_>], expected: &[String]) -> bool {
-    let is_there = |name: &String| names.iter().any(|n| matches!(n, GeneralName::DNSName(n) if n == name));
-    names.len() == expected.len() && expected.iter().all(is_there)
 }
 
 /// A domain that is served.
@@ -203,6 +43,13 @@ pub struct Served {
     pub certificate: Certificate,
     /// Cancelled when the domain is taken away; every connection to it ends with it.
     pub ended: CancellationToken,
+}
+
+impl Served {
+    /// What the registry records of it.
+    pub fn record(&self) -> IssuedCertificate {
+        record(&self.certificate, self.app)
+    }
 }
 
 /// What is served: domains, each with one certificate, and the gateway's own names.
@@ -274,9 +121,9 @@ impl Certificates {
     fn key_for(&self, name: &DomainName) -> Option<Arc<CertifiedKey>> {
         let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(certificate) = base.as_ref().filter(|base| name.is_within(base.name())) {
-            return Some(Arc::clone(&certificate.key));
+            return Some(Arc::clone(certificate.key()));
         }
-        self.read().get(name).map(|served| Arc::clone(&served.certificate.key))
+        self.read().get(name).map(|served| Arc::clone(served.certificate.key()))
     }
 }
 

@@ -22,7 +22,7 @@ use mandate_runtime::Ambient;
 use thiserror::Error;
 
 use crate::{
-    certificates::{CertificateError, CertificateKeys, Certificates},
+    certificates::{self, CertificateError, CertificateKeys, Certificates},
     chain::{At, Chain, Standing, Undecided},
     store::{Damaged, Slot, Store, StoreError},
 };
@@ -179,7 +179,7 @@ impl Domains {
         let name = self.parse(name)?;
         let app = self.holder(&name).await?;
         let slot = Slot { subject: Subject::Domain(name), app: Some(app) };
-        Ok(self.obtain(&slot, order::Patience::Wait).await?.record(app))
+        Ok(certificates::record(&self.obtain(&slot, order::Patience::Wait).await?, app))
     }
 
     fn parse(&self, name: &str) -> Result<DomainName, OrderError> {

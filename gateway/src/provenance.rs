@@ -170,7 +170,7 @@ impl Provenance {
         let served = self.certificates.find(name, self.clock.unix());
         let served =
             served.ok_or_else(|| ApiError::not_found(format!("{name} is not served by this gateway")))?;
-        Ok(served.certificate.record(served.app))
+        Ok(served.record())
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, ApiError> {
@@ -233,7 +233,7 @@ impl Provenance {
 
     fn records(&self) -> Vec<IssuedCertificate> {
         let all = self.certificates.all();
-        all.iter().map(|served| served.certificate.record(served.app)).collect()
+        all.iter().map(|served| served.record()).collect()
     }
 
     async fn gateway(&self) -> Result<GatewayProvenance, ApiError> {

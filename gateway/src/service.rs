@@ -255,7 +255,7 @@ impl Running {
     /// The domains that are served, each with its certificate.
     pub fn certificates(&self) -> Vec<wire::IssuedCertificate> {
         let all = self.certificates.all();
-        all.iter().map(|served| served.certificate.record(served.app)).collect()
+        all.iter().map(|served| served.record()).collect()
     }
 
     /// Takes over what may change while the gateway runs.

@@ -123,12 +123,6 @@ impl Certificate {
         self.issued.chain.first()
     }
 
-    /// Whether it is past two thirds of its life, when it is time for the next one.
-    pub fn is_due(&self, now: u64) -> bool {
-        let life = self.not_after.saturating_sub(self.not_before);
-        now >= self.not_after.saturating_sub(life / 3)
-    }
-
     /// Whether its time is over.
     pub fn is_expired(&self, now: u64) -> bool {
         now >= self.not_after
@@ -178,3 +172,6 @@ fn are_exactly(names: &[GeneralName<'_>], expected: &[String]) -> bool {
     let is_there = |name: &String| names.iter().any(|n| matches!(n, GeneralName::DNSName(n) if n == name));
     names.len() == expected.len() && expected.iter().all(is_there)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ async fn domain_of_an_instance_is_passed_through_with_its_validations() {
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         assert_eq!(greeting(&mut stream).await, "one");
     }
+    // A relayer that asks for a certificate is told whose affair it is.
+    assert_eq!(world.order(DOMAIN).await.unwrap_err().status(), Some(409));
     assert_eq!(world.ca.issued(), 0);
 }
 
