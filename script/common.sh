@@ -57,6 +57,18 @@ need_python_tool() {
 # The demo and some tests use Let's Encrypt's test CA when it is there; there is an embedded issuer for when it is not.
 want_pebble() { apt_for pebble:pebble || say "no pebble: the embedded certificate issuer takes its place"; }
 
+# DNS servers that take updates, for the tests of orders by DNS-01; each test runs on those that are there.
+want_dns_servers() {
+  { [ -x /usr/sbin/named ] || apt_for named:bind9; } && { [ -x /usr/sbin/knotd ] || apt_for knotd:knot; } ||
+    say "no BIND or no Knot: orders by DNS-01 are tested on what is there"
+}
+
+# What the gateway is measured beside.
+want_proxies() {
+  { [ -x /usr/sbin/nginx ] || apt_for nginx:nginx no-such-command:libnginx-mod-stream; } &&
+    { [ -x /usr/sbin/haproxy ] || apt_for haproxy:haproxy; } || say "no nginx or no HAProxy: the gateway is measured alone"
+}
+
 # Where Debian and others put the programs of PostgreSQL's server, the newest first.
 postgres_programs() {
   local dir

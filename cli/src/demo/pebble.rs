@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -77,7 +77,7 @@ pub struct Pebble {
     management_port: u16,
     // Both are killed when this is dropped.
     _pebble: Child,
-    _dns: Child,
+    _dns: Option<Child>,
 }
 
 impl Pebble {
@@ -91,12 +91,8 @@ impl Pebble {
     /// # Errors
     /// When a program is missing, or does not come up.
     pub async fn start(work_dir: &Path, tls_port: u16) -> Result<Self, PebbleError> {
-        let (pebble, dns) = (find(PEBBLE)?, find(DNS)?);
-        let [acme_port, management_port, dns_port, dns_management_port] = free_ports()?;
-        let (ca_pem, files) = own_certificate(work_dir)?;
-        let config = work_dir.join("pebble.json");
-        write(&config, &configuration(acme_port, management_port, tls_port, &files).to_string())?;
-
+        let dns = find(DNS)?;
+        let [dns_port, dns_management_port] = free_ports()?;
         let mut dns = Command::new(dns);
         dns.args(["-http01", "", "-https01", "", "-tlsalpn01", ""])
             .args([
@@ -113,12 +109,33 @@ impl Pebble {
             TcpStream::connect((Ipv4Addr::LOCALHOST, dns_port)).await.ok().map(|_| ())
         })
         .await?;
+        let mut this =
+            Self::start_asking(work_dir, tls_port, (Ipv4Addr::LOCALHOST, dns_port).into(), &[]).await?;
+        this._dns = Some(dns);
+        Ok(this)
+    }
 
+    /// The same, and it asks the DNS server at `dns`. `environment` sets its `PEBBLE_…` variables over the usual ones.
+    ///
+    /// # Errors
+    /// When a program is missing, or does not come up.
+    pub async fn start_asking(
+        work_dir: &Path,
+        tls_port: u16,
+        dns: SocketAddr,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, PebbleError> {
+        let pebble = find(PEBBLE)?;
+        let [acme_port, management_port] = free_ports()?;
+        let (ca_pem, files) = own_certificate(work_dir)?;
+        let config = work_dir.join("pebble.json");
+        write(&config, &configuration(acme_port, management_port, tls_port, &files).to_string())?;
         let mut pebble = Command::new(pebble);
         // Without these it waits at random before it validates, and refuses good nonces to teach clients patience.
         pebble
             .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "0"), ("PEBBLE_AUTHZREUSE", "0")])
-            .args(["-dnsserver", &format!("127.0.0.1:{dns_port}"), "-config"])
+            .envs(environment.iter().copied())
+            .args(["-dnsserver", &dns.to_string(), "-config"])
             .arg(config);
         let mut pebble = spawn(pebble, PEBBLE, work_dir)?;
         let root = || get(management_port, "/roots/0", &ca_pem);
@@ -126,7 +143,7 @@ impl Pebble {
         answers(&mut pebble, PEBBLE, work_dir, || get(acme_port, "/dir", &ca_pem)).await?;
 
         let directory_url = format!("https://127.0.0.1:{acme_port}/dir");
-        Ok(Self { directory_url, ca_pem, issuing_root_pem, management_port, _pebble: pebble, _dns: dns })
+        Ok(Self { directory_url, ca_pem, issuing_root_pem, management_port, _pebble: pebble, _dns: None })
     }
 
     /// What it says about the certificate with this serial number in hex, as JSON: `Status` is `Valid` or `Revoked`. Nothing
@@ -151,10 +168,10 @@ fn write(path: &Path, text: &str) -> Result<(), PebbleError> {
 }
 
 /// Ports that were free a moment ago for TCP and UDP: both programs want them before they run.
-fn free_ports() -> Result<[u16; 4], PebbleError> {
-    let take = || -> io::Result<[(TcpListener, UdpSocket); 4]> { Ok([pair()?, pair()?, pair()?, pair()?]) };
+fn free_ports() -> Result<[u16; 2], PebbleError> {
+    let take = || -> io::Result<[(TcpListener, UdpSocket); 2]> { Ok([pair()?, pair()?]) };
     let held = take().map_err(failed("free loopback ports"))?;
-    let mut ports = [0; 4];
+    let mut ports = [0; 2];
     for (port, (tcp, _)) in ports.iter_mut().zip(&held) {
         *port = tcp.local_addr().map_err(failed("free loopback ports"))?.port();
     }
