@@ -159,7 +159,7 @@ async fn standing_tells_what_passes_from_what_lasts() {
     let block = world.provider.get_block_by_number(Default::default()).await.unwrap().unwrap();
     let end = U40::from(block.header.timestamp + 1_000);
     assert_eq!(after!(world, app.pause(end)), (Active, Halted));
-    world.chain.increase_time(1_000);
+    world.chain.increase_time(2_000);
     world.chain.mine(3);
     assert_eq!(
         after!(world, kms_auth.suspendApp(world.app)),

@@ -60,7 +60,7 @@ async fn validation_reaches_the_instance_that_ordered_whichever_of_the_apps_it_i
     let world = World::start().await;
     world.chain.approve(DOMAIN, APP);
     // The others have no challenge, and refuse.
-    let (one, two) = (Instance::start("one").await, Instance::start("two").await);
+    let (one, two) = (Instance::without_challenge("one").await, Instance::without_challenge("two").await);
     let ordered = Instance::start_with("ordered", &[b"acme-tls/1"]).await;
     for instance in [&one, &ordered, &two] {
         register(&world, instance, &[DOMAIN]).await;

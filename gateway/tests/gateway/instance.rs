@@ -34,6 +34,15 @@ pub struct Instance {
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
+#[derive(Debug)]
+struct Never;
+
+impl ResolvesServerCert for Never {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
 impl ResolvesServerCert for Always {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
@@ -63,6 +72,14 @@ impl Instance {
     pub async fn start_with(label: &'static str, protocols: &[&[u8]]) -> Self {
         let key = KeyPair::generate().unwrap();
         Self::serve(Some(label), key.subject_public_key_info(), config(&key, &key, protocols)).await
+    }
+
+    /// Ends TLS itself and has no challenge: an agent refuses a validation before it has said anything of its own.
+    pub async fn without_challenge(label: &'static str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut refusing = config(&key, &key, &[b"acme-tls/1"]);
+        refusing.cert_resolver = Arc::new(Never);
+        Self::serve(Some(label), key.subject_public_key_info(), refusing).await
     }
 
     /// Does not greet, as HTTP servers do not.

@@ -201,7 +201,7 @@ impl Dns {
         if answer.truncation || !(answer.authoritative || answer.recursion_available) {
             return Err(wrong("it does not answer for this name: is it the right server?"));
         }
-        read(&answer, name, pick).map_err(|what| wrong(what))
+        read(&answer, name, pick).map_err(wrong)
     }
 }
 
