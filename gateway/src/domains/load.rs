@@ -84,7 +84,7 @@ impl Domains {
                     problem = problem.or(Some(damaged.to_string()));
                     if let Some(slot) = damaged.slot.clone() {
                         marks.remove(&slot);
-                        self.learn(slot, Known::damaged(damaged, Default::default()));
+                        self.learn(*slot, Known::damaged(damaged, Default::default()));
                     }
                 }
             }

@@ -86,7 +86,7 @@ impl Domains {
         let held = || self.known.get(slot).filter(|known| known.sound(now).is_some());
         let Some(known) = kept.or_else(held) else { return Ok(None) };
         match &known.state {
-            State::Damaged(damaged) => return Err(OrderError::Damaged(damaged.clone())),
+            State::Damaged(damaged) => Err(OrderError::Damaged(damaged.clone())),
             State::Sound(certificate) if !known.is_due(certificate, now) => {
                 self.serve(slot, certificate).await?;
                 Ok(Some(certificate.clone()))

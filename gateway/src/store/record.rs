@@ -28,7 +28,7 @@ const MAX_TEXT: usize = 2 << 10;
 )]
 pub struct Damaged {
     /// Whose it is, if that can be read.
-    pub slot: Option<Slot>,
+    pub slot: Option<Box<Slot>>,
     /// The same for people, as far as that can be told.
     pub row: String,
     /// Its subject as it stands in the table.
@@ -41,7 +41,7 @@ impl Damaged {
     /// What stands in `slot` is wrong.
     pub fn of(slot: &Slot, what: impl fmt::Display) -> Self {
         let (row, subject) = (slot.to_string(), slot.subject.to_string());
-        Self { slot: Some(slot.clone()), row, subject, what: what.to_string() }
+        Self { slot: Some(Box::new(slot.clone())), row, subject, what: what.to_string() }
     }
 }
 

@@ -100,8 +100,9 @@ fn int(n: u64) -> i64 {
 
 /// A column of another type than the schema's is damage as well: SQLite keeps whatever it is given.
 fn mark(row: &DbRow) -> Result<Result<Mark, Damaged>, StoreError> {
+    type Columns = (Vec<u8>, Option<i64>, Option<i64>);
     let (subject, app): (String, Vec<u8>) = (row.try_get("subject")?, row.try_get("app")?);
-    let columns = || -> Result<(Vec<u8>, Option<i64>, Option<i64>), sqlx::Error> {
+    let columns = || -> Result<Columns, sqlx::Error> {
         Ok((row.try_get("digest")?, row.try_get("renew_at")?, row.try_get("ask_at")?))
     };
     let read = columns().map_err(|e| damaged(&subject, &app, e));

@@ -27,7 +27,7 @@ fn group_signature(keys: &AppKeys) -> ([u8; GROUP_KEY_LENGTH], Vec<u8>) {
         let acknowledged = player.deal(&node.public(), &dealing.body).unwrap();
         dealer.acknowledge(&dealing.recipient, &acknowledged).unwrap();
     }
-    let (output, share) = player.finish(&vec![(node.public(), dealer.finish())]).unwrap();
+    let (output, share) = player.finish(&[(node.public(), dealer.finish())]).unwrap();
     let statement = AppStatement {
         chain_id: keys.chain_id,
         kms_auth: keys.kms_auth.into_array(),
