@@ -6,6 +6,7 @@ use mandate_attestation::dev_pki::{DevGuest, DevPki};
 
 use super::*;
 
+mod connections;
 mod keys;
 
 const NOW: u64 = 1_790_000_000;
