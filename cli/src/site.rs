@@ -365,7 +365,8 @@ pub(crate) fn incidents(name: &DomainName, open: &Twice<u64>) -> Step {
         Ok((finalized, head)) => Step::failed(
             step::CT,
             format!(
-                "{} incidents are open for {name}: certificates that nobody recorded",
+                "{} incidents are open for {name}: certificates that nobody recorded; who reported them and where \
+                 they were seen shows `mandate domain incidents {name}`",
                 finalized.max(head)
             ),
         ),
