@@ -16,6 +16,9 @@ use crate::certificates::Certificate;
 
 /// What a quote is of does not change, but its platform's standing does.
 const KEPT: Duration = Duration::from_secs(3_600);
+/// How many keys are quoted. Each one costs a quote and its room, and anybody may ask: with thousands of domains one request
+/// would keep the agent busy, and everybody else waiting, for minutes.
+const QUOTED: usize = 64;
 
 /// Quotes by report data, each until when it is given out. Whoever makes one holds the lock, so that nobody makes another.
 #[derive(Debug, Default)]
@@ -61,7 +64,7 @@ impl Provenance {
             base_domain: self.base.to_string(),
             ..AcmeInfo::default()
         };
-        for spki in all.iter().filter_map(|certificate| spki(certificate)) {
+        for spki in all.iter().filter_map(|certificate| spki(certificate)).take(QUOTED) {
             let (public_key, quote) = (hex::encode(&spki), self.quote(CERTIFICATE, &spki).await?);
             info.hist_keys.push(public_key.clone());
             info.quoted_hist_keys.push(QuotedKey { public_key, quote });

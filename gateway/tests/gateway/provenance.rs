@@ -378,3 +378,18 @@ async fn upstreams_pages_quote_account_and_keys_with_upstreams_report_data() {
     assert_eq!(page::<AcmeInfo>(&world, "/.dstack/acme-info").await, acme);
     assert_eq!(agent.made(), 3);
 }
+
+#[tokio::test]
+async fn attack_request_for_all_keys_of_many_domains_makes_a_bounded_number_of_quotes() {
+    let agent = GuestAgent::start().await;
+    let world = world(Some(&agent)).await;
+    for name in (0..64).map(|i| format!("d{i}.example.org")) {
+        world.chain.approve(&name, APP);
+        world.order(&name).await.unwrap();
+    }
+    let base = hex::encode(spki(&open(&world, BASE).await));
+    let acme: AcmeInfo = page(&world, "/.dstack/acme-info").await;
+    // The account's besides.
+    assert_eq!((acme.hist_keys.len(), acme.quoted_hist_keys.len(), agent.made()), (64, 64, 65));
+    assert_eq!(acme.hist_keys[0], base);
+}

@@ -42,7 +42,8 @@ pub struct AcmeInfo {
     pub hist_keys: Vec<String>,
     /// A quote whose report data is [`report_data`] of [`ACCOUNT`] and the account's URI: a JSON text, as the agent gives it.
     pub account_quote: String,
-    /// The keys of certificates that are served: of the gateway's own names first, then of each domain.
+    /// The keys of certificates that are served: of the gateway's own names first, then of the first domains by name. Not of
+    /// all: of each domain tells `/.well-known/mandate/domain/NAME`.
     pub quoted_hist_keys: Vec<QuotedKey>,
     /// PEM of the certificate of the gateway's own names.
     pub active_cert: String,
