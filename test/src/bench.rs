@@ -31,7 +31,7 @@ pub struct Bench {
 }
 
 /// All of them.
-pub const BENCHES: [Bench; 19] = [
+pub const BENCHES: [Bench; 21] = [
     Bench {
         name: "backfill",
         about: "a relayer catches up with a long chain into SQLite, beside ponder; thousands of blocks",
@@ -55,6 +55,11 @@ pub const BENCHES: [Bench; 19] = [
         samples: 300,
     },
     Bench {
+        name: "gateway-acme",
+        about: "orders of so many names at pebble with PowerDNS, CAA published before; each once more with CAA in place",
+        samples: 50,
+    },
+    Bench {
         name: "gateway-idle",
         about: "memory of so many silent connections whose TLS is ended, beside nginx and HAProxy; needs four descriptors each",
         samples: 4_500,
@@ -63,6 +68,11 @@ pub const BENCHES: [Bench; 19] = [
         name: "gateway-keepalive",
         about: "requests on open connections whose TLS is ended, beside nginx and HAProxy; rounds",
         samples: 3,
+    },
+    Bench {
+        name: "gateway-load",
+        about: "a gateway's start with so many certificates in its SQLite, each of an app of its own, until all are served",
+        samples: 10_000,
     },
     Bench {
         name: "gateway-passthrough",
@@ -169,8 +179,10 @@ pub async fn measure(name: &str, samples: Option<usize>) -> Result<Vec<Figure>> 
         "day" => relayer::day(samples).await,
         "effect-latency" => relayer::latency(samples).await,
         "ten-relayers" => relayer::fleet(samples).await,
+        "gateway-acme" => gateway::acme(samples).await,
         "gateway-idle" => gateway::idle(samples).await,
         "gateway-keepalive" => gateway::keepalive(samples).await,
+        "gateway-load" => gateway::load(samples).await,
         "gateway-passthrough" => gateway::passthrough(samples).await,
         "gateway-revoke" => gateway::revoke(samples).await,
         "gateway-terminate" => gateway::terminate(samples).await,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Benchmarks; the end-to-end tests are in `tests/`.
+//! Benchmarks, and what they share with the end-to-end tests in `tests/`.
 
 pub mod bench;
+pub mod dns;

@@ -1,159 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Orders by DNS-01 at pebble, and CAA, with DNS servers that we did not write: BIND and Knot, each where it is installed.
+//! Orders by DNS-01 at pebble, and CAA, with DNS servers that we did not write: BIND, Knot and PowerDNS, each where it is
+//! installed; and what pebble refuses.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, UdpSocket},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use mandate_acme::{
-    AcmeConfig, AcmeIssuer,
+    AcmeConfig, AcmeIssuer, ExternalAccount,
     caa::guard::CaaMode,
     challenge::ChallengeStore,
-    dns::{Dns, DnsError, Rfc2136, TsigAlgorithm, TsigKey},
+    dns::{Dns, Zone},
     issuer::{CertificateIssuer, CertificateRequest, IssueError},
     keys::{DevelopmentKeys, P256Key},
     name::{DomainName, Subject},
 };
-use mandate_cli::demo::pebble::Pebble;
+use mandate_cli::demo::pebble::{Pebble, Rules};
 use mandate_runtime::Ambient;
+use mandate_test::dns::{Kind, SECRET, Server, ZONE};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-const ZONE: &str = "tee.test";
-const KEY_NAME: &str = "gateway";
-/// 32 bytes in base64.
-const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const WRONG_SECRET: &str = "/////////////////////////////////////////w8=";
+/// An account that the authority's operator knows: its id, and its key in base64url.
+const EXTERNAL: (&str, &str) = ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
+const WRONG_EXTERNAL_KEY: &str = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH";
 
-const ZONE_FILE: &str = "$ORIGIN tee.test.
-$TTL 60
-@ IN SOA ns hostmaster 1 60 60 60 60
-@ IN NS ns
-@ IN A 127.0.0.1
-ns IN A 127.0.0.1
-";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Bind,
-    Knot,
-}
-
-/// A server that answers for [`ZONE`] and takes updates that are signed with the key; ends when dropped.
-struct Server {
-    addr: SocketAddr,
-    child: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn config(pebble: &Pebble, issuer: &str, caa: CaaMode) -> AcmeConfig {
+    AcmeConfig {
+        directory: pebble.directory_url.clone(),
+        extra_roots: vec![CertificateDer::from_pem_slice(pebble.ca_pem.as_bytes()).unwrap()],
+        issuer: issuer.to_owned(),
+        timeout: Duration::from_secs(60),
+        external_account: None,
+        caa,
     }
 }
 
-fn program(name: &str) -> Option<PathBuf> {
-    let dirs = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
-    dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+fn issuer_with(config: AcmeConfig, dns: Arc<Dns>) -> AcmeIssuer {
+    let keys = Arc::new(DevelopmentKeys::new([7; 32].into()));
+    AcmeIssuer::new(config, keys, Arc::new(ChallengeStore::default()), dns, Ambient::system()).unwrap()
 }
 
-fn free_addr() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = tcp.local_addr().unwrap();
-        if UdpSocket::bind(addr).is_ok() {
-            return addr;
-        }
-    }
+fn issuer(server: &Server, pebble: &Pebble, issuer: &str, caa: CaaMode, secret: &str) -> AcmeIssuer {
+    issuer_with(config(pebble, issuer, caa), server.dns(secret).unwrap())
 }
 
-impl Kind {
-    fn command(self, dir: &Path, addr: SocketAddr) -> Option<Command> {
-        let (d, port) = (dir.display(), addr.port());
-        fs::write(dir.join("tee.test.zone"), ZONE_FILE).unwrap();
-        let path = dir.join("server.conf");
-        let (program, config, arguments): (_, _, &[&str]) = match self {
-            Self::Bind => (
-                program("named")?,
-                format!(
-                    "options {{ directory \"{d}\"; pid-file \"{d}/pid\"; session-keyfile none; recursion no;
-  listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; dnssec-validation no; }};
-controls {{ }};
-key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};
-zone \"{ZONE}\" {{ type primary; file \"{d}/tee.test.zone\"; allow-update {{ key \"{KEY_NAME}\"; }}; }};\n"
-                ),
-                &["-g", "-c"],
-            ),
-            Self::Knot => (
-                program("knotd")?,
-                format!(
-                    "server:\n  rundir: {d}\n  listen: 127.0.0.1@{port}\ndatabase:\n  storage: {d}\n\
-key:\n  - id: {KEY_NAME}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
-acl:\n  - id: changes\n    key: {KEY_NAME}\n    action: update\n\
-zone:\n  - domain: {ZONE}\n    storage: {d}\n    file: tee.test.zone\n    acl: changes\n"
-                ),
-                &["-c"],
-            ),
-        };
-        fs::write(&path, config).unwrap();
-        let mut command = Command::new(program);
-        command.args(arguments).arg(path);
-        Some(command)
-    }
-
-    /// The server, or nothing where it is not installed.
-    async fn start(self) -> Option<Server> {
-        let (dir, addr) = (tempfile::tempdir().unwrap(), free_addr());
-        let mut command = self.command(dir.path(), addr)?;
-        let log = fs::File::create(dir.path().join("log")).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let server = Server { addr, child, dir };
-        let until = tokio::time::Instant::now() + Duration::from_secs(20);
-        // Up when it says anything: about names above its zone it refuses to.
-        let zone = name(ZONE);
-        while !matches!(server.dns(SECRET).relevant_caa(&zone).await, Ok(_) | Err(DnsError::Code { .. })) {
-            let log = || fs::read_to_string(server.dir.path().join("log")).unwrap_or_default();
-            assert!(tokio::time::Instant::now() < until, "{self:?} does not come up: {}", log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Some(server)
-    }
-}
-
-impl Server {
-    fn dns(&self, secret: &str) -> Arc<Dns> {
-        let ambient = Ambient::system();
-        let key = TsigKey::new(KEY_NAME, TsigAlgorithm::default(), secret).unwrap();
-        let zone = Rfc2136::new(name(ZONE), self.addr, Vec::new(), key, &ambient);
-        // It answers about names above the zone, too: with a refusal, which is not "nothing".
-        Arc::new(Dns::new(vec![Arc::new(zone)], vec![self.addr], Duration::from_secs(10), &ambient))
-    }
-
-    fn issuer(&self, pebble: &Pebble, issuer: &str, caa: CaaMode, secret: &str) -> AcmeIssuer {
-        let config = AcmeConfig {
-            directory: pebble.directory_url.clone(),
-            extra_roots: vec![CertificateDer::from_pem_slice(pebble.ca_pem.as_bytes()).unwrap()],
-            issuer: issuer.to_owned(),
-            timeout: Duration::from_secs(60),
-            external_account: None,
-            caa,
-        };
-        let keys = Arc::new(DevelopmentKeys::new([7; 32].into()));
-        let challenges = Arc::new(ChallengeStore::default());
-        AcmeIssuer::new(config, keys, challenges, self.dns(secret), Ambient::system()).unwrap()
-    }
-
-    async fn pebble(&self, environment: &[(&str, &str)]) -> Pebble {
-        Pebble::start_asking(self.dir.path(), 9, self.addr, environment).await.unwrap()
-    }
+async fn pebble(server: &Server, rules: Rules<'_>) -> Pebble {
+    Pebble::start_asking(server.dir.path(), 9, server.addr, &rules).await.unwrap()
 }
 
 fn name(text: &str) -> DomainName {
@@ -161,8 +54,15 @@ fn name(text: &str) -> DomainName {
 }
 
 fn request() -> CertificateRequest {
-    let key = P256Key::derive(&[9; 32].into()).unwrap();
-    CertificateRequest::new(Subject::Wildcard(name(ZONE)), Arc::new(key))
+    CertificateRequest::new(Subject::Wildcard(name(ZONE)), key())
+}
+
+fn request_for(domain: &str) -> CertificateRequest {
+    CertificateRequest::new(Subject::Domain(name(domain)), key())
+}
+
+fn key() -> Arc<P256Key> {
+    Arc::new(P256Key::derive(&[9; 32].into()).unwrap())
 }
 
 fn names_of(leaf: &[u8]) -> Vec<String> {
@@ -177,16 +77,16 @@ fn names_of(leaf: &[u8]) -> Vec<String> {
     names
 }
 
-async fn each(test: impl AsyncFn(Server)) {
+async fn each(test: impl AsyncFn(Kind, Server)) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut ran = 0;
-    for kind in [Kind::Bind, Kind::Knot] {
-        match kind.start().await {
+    for kind in Kind::ALL {
+        match kind.start().await.unwrap() {
             Some(server) => {
-                test(server).await;
+                test(kind, server).await;
                 ran += 1;
             }
-            None => eprintln!("{kind:?} is not installed: apt-get install bind9 knot"),
+            None => eprintln!("{kind:?} is not installed: apt-get install {}", kind.packages()),
         }
     }
     eprintln!("{ran} servers");
@@ -194,12 +94,12 @@ async fn each(test: impl AsyncFn(Server)) {
 
 #[tokio::test]
 async fn wildcard_is_validated_through_dns_behind_caa_that_permits_nobody_else() {
-    each(async |server| {
-        let pebble = server.pebble(&[]).await;
-        let issuer = server.issuer(&pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+    each(async |_, server| {
+        let pebble = pebble(&server, Rules::default()).await;
+        let issuer = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
         let issued = issuer.issue(&request()).await.unwrap();
         assert_eq!(names_of(&issued.chain[0]), ["*.tee.test", "tee.test"]);
-        let dns = server.dns(SECRET);
+        let dns = server.dns(SECRET).unwrap();
         let published = dns.relevant_caa(&name(ZONE)).await.unwrap().unwrap();
         let text: Vec<_> = published.properties.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 2, "{text:?}");
@@ -216,11 +116,11 @@ async fn wildcard_is_validated_through_dns_behind_caa_that_permits_nobody_else()
 
 #[tokio::test]
 async fn bad_nonces_and_slow_validation_hold_an_order_up_and_do_not_end_it() {
-    each(async |server| {
+    each(async |_, server| {
         let environment =
             [("PEBBLE_WFE_NONCEREJECT", "10"), ("PEBBLE_VA_NOSLEEP", "0"), ("PEBBLE_VA_SLEEPTIME", "1")];
-        let pebble = server.pebble(&environment).await;
-        let issuer = server.issuer(&pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+        let pebble = pebble(&server, Rules { environment: &environment, ..Rules::default() }).await;
+        let issuer = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
         // The library asks three times with a fresh nonce; pebble rejects at random, so that an order may need another try.
         let mut tries = 0;
         while let Err(error) = issuer.issue(&request()).await {
@@ -234,22 +134,23 @@ async fn bad_nonces_and_slow_validation_hold_an_order_up_and_do_not_end_it() {
 
 #[tokio::test]
 async fn attack_order_without_caa_is_not_placed() {
-    each(async |server| {
-        let pebble = server.pebble(&[]).await;
-        let refused = server.issuer(&pebble, "pebble.test", CaaMode::Require, SECRET).issue(&request()).await;
+    each(async |_, server| {
+        let pebble = pebble(&server, Rules::default()).await;
+        let refused =
+            issuer(&server, &pebble, "pebble.test", CaaMode::Require, SECRET).issue(&request()).await;
         // Above the zone the server refuses to say: that is not known, and not permission either.
         assert!(matches!(refused, Err(IssueError::Caa { .. } | IssueError::Dns { .. })), "{refused:?}");
         let refused =
-            server.issuer(&pebble, "pebble.test", CaaMode::Reconcile, WRONG_SECRET).issue(&request()).await;
+            issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, WRONG_SECRET).issue(&request()).await;
         assert!(matches!(refused, Err(IssueError::Dns { .. })), "{refused:?}");
-        assert_eq!(server.dns(SECRET).relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        assert_eq!(server.dns(SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
         // Somebody else's records are found by whoever may not mend them.
-        server
-            .issuer(&pebble, "other.test", CaaMode::Reconcile, SECRET)
+        issuer(&server, &pebble, "other.test", CaaMode::Reconcile, SECRET)
             .check(request().subject())
             .await
             .unwrap();
-        let refused = server.issuer(&pebble, "pebble.test", CaaMode::Require, SECRET).issue(&request()).await;
+        let refused =
+            issuer(&server, &pebble, "pebble.test", CaaMode::Require, SECRET).issue(&request()).await;
         assert!(matches!(refused, Err(IssueError::Caa { .. })), "{refused:?}");
     })
     .await;
@@ -257,13 +158,13 @@ async fn attack_order_without_caa_is_not_placed() {
 
 #[tokio::test]
 async fn there_is_no_moment_without_caa_while_it_is_replaced() {
-    each(async |server| {
-        let pebble = server.pebble(&[]).await;
+    each(async |_, server| {
+        let pebble = pebble(&server, Rules::default()).await;
         let subject = Subject::Wildcard(name(ZONE));
         let issuers =
-            ["one.test", "two.test"].map(|issuer| server.issuer(&pebble, issuer, CaaMode::Reconcile, SECRET));
+            ["one.test", "two.test"].map(|by| issuer(&server, &pebble, by, CaaMode::Reconcile, SECRET));
         issuers[0].check(&subject).await.unwrap();
-        let dns = server.dns(SECRET);
+        let dns = server.dns(SECRET).unwrap();
         let replacing = async {
             for turn in 0..20 {
                 issuers[(turn + 1) % 2].check(&subject).await.unwrap();
@@ -283,6 +184,106 @@ async fn there_is_no_moment_without_caa_while_it_is_replaced() {
             }
         }
         assert!(looks > 10, "{looks} looks");
+    })
+    .await;
+}
+
+/// Nothing of a failed order is left but the CAA records that let the next one be placed.
+async fn nothing_is_left(server: &Server, issuer: &AcmeIssuer, subject: &Subject) {
+    let zone = server.zone(SECRET, Vec::new()).unwrap();
+    let left = server.dns(SECRET).unwrap().challenges(&zone, subject.domain()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    issuer.check(subject).await.unwrap();
+}
+
+#[track_caller]
+fn refused(outcome: Result<impl Sized, IssueError>, words: &[&str]) {
+    let error = outcome.err().unwrap();
+    assert!(matches!(error, IssueError::Refused { .. }), "{error}");
+    let text = error.to_string();
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}
+
+#[tokio::test]
+async fn refused_name_is_told_with_the_authoritys_reason_and_the_next_order_is_issued() {
+    each(async |_, server| {
+        let rules = Rules { strict: true, blocked: &["blocked.tee.test"], ..Rules::default() };
+        let pebble = pebble(&server, rules).await;
+        let orders = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+        let forbidden = request_for("blocked.tee.test");
+        let words =
+            ["pebble.test", "blocked.tee.test", "urn:ietf:params:acme:error:rejectedIdentifier", "policy"];
+        refused(orders.issue(&forbidden).await, &words);
+        let requires = issuer(&server, &pebble, "pebble.test", CaaMode::Require, SECRET);
+        nothing_is_left(&server, &requires, forbidden.subject()).await;
+        let issued = orders.issue(&request_for("app.tee.test")).await.unwrap();
+        assert_eq!(names_of(&issued.chain[0]), ["app.tee.test"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failed_validation_is_told_with_the_authoritys_reason_and_leaves_no_record() {
+    each(async |kind, server| {
+        // The authority asks a server that never learns of the records.
+        let elsewhere = kind.start().await.unwrap().unwrap();
+        let pebble = pebble(&elsewhere, Rules::default()).await;
+        let fails = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+        for request in [request_for("app.tee.test"), request()] {
+            let name = request.name().as_str();
+            refused(fails.issue(&request).await, &["pebble.test", name, "acme:error:", "TXT"]);
+            let requires = issuer(&server, &pebble, "pebble.test", CaaMode::Require, SECRET);
+            nothing_is_left(&server, &requires, request.subject()).await;
+        }
+        // By the same account, at the server that is asked.
+        let works = issuer(&elsewhere, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+        works.issue(&request()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn record_that_a_nameserver_never_shows_ends_the_order_and_is_taken_back() {
+    each(async |kind, server| {
+        let lagging = kind.start().await.unwrap().unwrap();
+        let pebble = pebble(&server, Rules::default()).await;
+        let zone: Arc<dyn Zone> = Arc::new(server.zone(SECRET, vec![server.addr, lagging.addr]).unwrap());
+        let patience = Duration::from_millis(200);
+        let dns = Dns::new(vec![zone], vec![server.addr], patience, &Ambient::system());
+        let orders = issuer_with(config(&pebble, "pebble.test", CaaMode::Off), Arc::new(dns));
+        let error = orders.issue(&request()).await.err().unwrap();
+        assert!(matches!(&error, IssueError::Dns { name, .. } if name.as_str() == ZONE), "{error}");
+        let works = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
+        works.check(request().subject()).await.unwrap();
+        nothing_is_left(&server, &works, request().subject()).await;
+        works.issue(&request()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
+    each(async |_, server| {
+        let rules = Rules { external_accounts: &[EXTERNAL], ..Rules::default() };
+        let pebble = pebble(&server, rules).await;
+        let with = |external: Option<(&str, &str)>| {
+            let external = external.map(|(id, key)| ExternalAccount::new(id.to_owned(), key).unwrap());
+            let config = config(&pebble, "pebble.test", CaaMode::Reconcile);
+            issuer_with(AcmeConfig { external_account: external, ..config }, server.dns(SECRET).unwrap())
+        };
+        let required = ["urn:ietf:params:acme:error:externalAccountRequired", "set external_account", ZONE];
+        refused(with(None).issue(&request()).await, &required);
+        let (id, key) = EXTERNAL;
+        for (id, key) in [(id, WRONG_EXTERNAL_KEY), ("kid-2", key)] {
+            let words = ["urn:ietf:params:acme:error:", ZONE, "xternal account"];
+            refused(with(Some((id, key))).issue(&request()).await, &words);
+        }
+        // Nobody was let in, so no account was pinned.
+        assert_eq!(server.dns(SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        let first = with(Some(EXTERNAL)).issue(&request()).await.unwrap();
+        // After a restart the account is there already.
+        let second = with(Some(EXTERNAL)).issue(&request()).await.unwrap();
+        assert_eq!(first.account_uri, second.account_uri);
     })
     .await;
 }

@@ -80,6 +80,20 @@ pub struct Pebble {
     _dns: Option<Child>,
 }
 
+/// What makes an authority harder to deal with than the demo's.
+#[derive(Debug, Clone, Default)]
+pub struct Rules<'a> {
+    /// Its `PEBBLE_…` variables, over the usual ones.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Whether it already does what later versions will.
+    pub strict: bool,
+    /// Names that it certifies nobody for, nor those below them.
+    pub blocked: &'a [&'a str],
+    /// Ids and keys (base64url) of the accounts that its operator knows; when there are any, an ACME account has to be bound
+    /// to one of them.
+    pub external_accounts: &'a [(&'a str, &'a str)],
+}
+
 impl Pebble {
     /// Whether both programs are there.
     pub fn is_installed() -> bool {
@@ -110,12 +124,13 @@ impl Pebble {
         })
         .await?;
         let mut this =
-            Self::start_asking(work_dir, tls_port, (Ipv4Addr::LOCALHOST, dns_port).into(), &[]).await?;
+            Self::start_asking(work_dir, tls_port, (Ipv4Addr::LOCALHOST, dns_port).into(), &Rules::default())
+                .await?;
         this._dns = Some(dns);
         Ok(this)
     }
 
-    /// The same, and it asks the DNS server at `dns`. `environment` sets its `PEBBLE_…` variables over the usual ones.
+    /// The same, and it asks the DNS server at `dns`.
     ///
     /// # Errors
     /// When a program is missing, or does not come up.
@@ -123,18 +138,21 @@ impl Pebble {
         work_dir: &Path,
         tls_port: u16,
         dns: SocketAddr,
-        environment: &[(&str, &str)],
+        rules: &Rules<'_>,
     ) -> Result<Self, PebbleError> {
         let pebble = find(PEBBLE)?;
         let [acme_port, management_port] = free_ports()?;
         let (ca_pem, files) = own_certificate(work_dir)?;
         let config = work_dir.join("pebble.json");
-        write(&config, &configuration(acme_port, management_port, tls_port, &files).to_string())?;
+        let mut settings = configuration(acme_port, management_port, tls_port, &files);
+        settings.obey(rules);
+        write(&config, &serde_json::json!({ "pebble": settings }).to_string())?;
         let mut pebble = Command::new(pebble);
         // Without these it waits at random before it validates, and refuses good nonces to teach clients patience.
         pebble
             .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "0"), ("PEBBLE_AUTHZREUSE", "0")])
-            .envs(environment.iter().copied())
+            .envs(rules.environment.iter().copied())
+            .args(rules.strict.then_some("-strict"))
             .args(["-dnsserver", &dns.to_string(), "-config"])
             .arg(config);
         let mut pebble = spawn(pebble, PEBBLE, work_dir)?;
@@ -208,19 +226,44 @@ fn own_certificate(dir: &Path) -> Result<(String, [PathBuf; 2]), PebbleError> {
     Ok((root_pem, files))
 }
 
-fn configuration(acme: u16, management: u16, tls_port: u16, [cert, key]: &[PathBuf; 2]) -> serde_json::Value {
+/// Its configuration file.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration<'a> {
+    listen_address: String,
+    management_listen_address: String,
+    certificate: &'a Path,
+    private_key: &'a Path,
+    http_port: u16,
+    tls_port: u16,
+    external_account_binding_required: bool,
+    #[serde(rename = "externalAccountMACKeys")]
+    external_account_mac_keys: std::collections::BTreeMap<&'a str, &'a str>,
+    domain_blocklist: &'a [&'a str],
+}
+
+fn configuration(acme: u16, management: u16, tls_port: u16, [cert, key]: &[PathBuf; 2]) -> Configuration<'_> {
     // Nothing listens on the HTTP port: HTTP-01 is not what is shown.
     const UNUSED: u16 = 9;
-    serde_json::json!({ "pebble": {
-        "listenAddress": format!("127.0.0.1:{acme}"),
-        "managementListenAddress": format!("127.0.0.1:{management}"),
-        "certificate": cert,
-        "privateKey": key,
-        "httpPort": UNUSED,
-        "tlsPort": tls_port,
-        "ocspResponderURL": "",
-        "externalAccountBindingRequired": false,
-    }})
+    Configuration {
+        listen_address: format!("127.0.0.1:{acme}"),
+        management_listen_address: format!("127.0.0.1:{management}"),
+        certificate: cert,
+        private_key: key,
+        http_port: UNUSED,
+        tls_port,
+        external_account_binding_required: false,
+        external_account_mac_keys: Default::default(),
+        domain_blocklist: &[],
+    }
+}
+
+impl<'a> Configuration<'a> {
+    fn obey(&mut self, rules: &Rules<'a>) {
+        self.external_account_binding_required = !rules.external_accounts.is_empty();
+        self.external_account_mac_keys = rules.external_accounts.iter().copied().collect();
+        self.domain_blocklist = rules.blocked;
+    }
 }
 
 fn log_file(dir: &Path, program: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::{
     issuer::Issued,
-    keys::{P256Key, certified_key},
+    keys::P256Secret,
     name::{DomainName, Subject},
 };
 
@@ -72,7 +72,7 @@ impl Certificate {
     pub fn check(
         subject: Subject,
         issued: Issued,
-        key: &P256Key,
+        key: &P256Secret,
         now: u64,
     ) -> Result<Self, CertificateError> {
         let chain = &issued.chain;
@@ -80,9 +80,8 @@ impl Certificate {
             return Err(CertificateError::Chain);
         }
         let leaf = chain.first().ok_or(CertificateError::Chain)?;
-        let (not_before, not_after) = check_leaf(leaf, &subject, key, now)?;
-        let spki_sha256 = Sha256::digest(key.spki()).into();
-        let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
+        let Leaf { signing, spki_sha256, not_before, not_after } = check_leaf(leaf, &subject, key, now)?;
+        let key = CertifiedKey::new(chain.clone(), signing);
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
         Ok(Self { subject, issued: Arc::new(issued), key: Arc::new(key), spki_sha256, not_before, not_after })
@@ -139,12 +138,15 @@ impl Certificate {
     }
 }
 
-fn check_leaf(
-    leaf: &[u8],
-    subject: &Subject,
-    key: &P256Key,
-    now: u64,
-) -> Result<(u64, u64), CertificateError> {
+/// A leaf that is for the right names and key, and in time.
+struct Leaf {
+    signing: Arc<dyn SigningKey>,
+    spki_sha256: [u8; 32],
+    not_before: u64,
+    not_after: u64,
+}
+
+fn check_leaf(leaf: &[u8], subject: &Subject, key: &P256Secret, now: u64) -> Result<Leaf, CertificateError> {
     let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
     if !rest.is_empty() {
         return Err(CertificateError::Malformed);
@@ -154,15 +156,15 @@ fn check_leaf(
     if !are_exactly(names, &subject.dns_names()) {
         return Err(CertificateError::Names(subject.clone()));
     }
-    if parsed.public_key().raw != key.spki() {
-        return Err(CertificateError::Key);
-    }
+    let spki = parsed.public_key().raw;
+    let signing = key.signing_key(spki).map_err(|_| CertificateError::Key)?;
+    let spki_sha256 = Sha256::digest(spki).into();
     let (not_before, not_after) =
         (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let dates = CertificateError::Dates { not_before, not_after, now };
     let (Ok(from), Ok(to)) = (u64::try_from(not_before), u64::try_from(not_after)) else { return Err(dates) };
     match from <= now && now < to {
-        true => Ok((from, to)),
+        true => Ok(Leaf { signing, spki_sha256, not_before: from, not_after: to }),
         false => Err(dates),
     }
 }

@@ -36,7 +36,8 @@ mod validation;
 
 pub use account::{ExternalAccount, ExternalAccountError};
 
-const FIRST_POLL: Duration = Duration::from_millis(25);
+/// An authority that answers at once is not waited for; each further look comes after twice the pause.
+const FIRST_POLL: Duration = Duration::from_millis(5);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
 const MAX_CHAIN_PEM: usize = 256 << 10;
 /// RFC 8555, section 6.7.
@@ -45,6 +46,8 @@ const ALREADY_REVOKED: &str = "urn:ietf:params:acme:error:alreadyRevoked";
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 /// Likewise.
 const FOR_NOW: [&str; 2] = [":serverInternal", ":badNonce"];
+/// RFC 8555, section 7.3.4.
+const EXTERNAL_ACCOUNT_REQUIRED: &str = "urn:ietf:params:acme:error:externalAccountRequired";
 /// How long to wait when the authority does not say.
 const RATE_LIMIT: Duration = Duration::from_secs(3_600);
 
@@ -132,10 +135,14 @@ impl AcmeIssuer {
         let mut order = self.new_order(&account, request).await?;
         let answers = self.answer(&mut order, request).await?;
         let ready = self.until_ready(&mut order, request).await;
-        answers.withdraw().await;
-        ready?;
-        order.finalize_csr(&csr).await?;
-        let pem = self.until_issued(&mut order).await?;
+        let signed = async {
+            ready?;
+            order.finalize_csr(&csr).await?;
+            self.until_issued(&mut order).await
+        };
+        // Whatever came of it, the authority has looked: the answers go while it signs.
+        let (signed, ()) = futures::join!(signed, answers.withdraw());
+        let pem = signed?;
         let chain = parse_chain(&pem).ok_or(Error::Str("a certificate chain in PEM"))?;
         let (issuer, account_uri) = (self.config.issuer.clone(), account.id().to_owned());
         Ok(Issued { chain, issuer, account_uri })
@@ -237,6 +244,10 @@ impl AcmeIssuer {
         match problem.r#type.as_deref() {
             Some(RATE_LIMITED) => {
                 IssueError::RateLimited { issuer, name, after: wish.unwrap_or(RATE_LIMIT), what }
+            }
+            Some(EXTERNAL_ACCOUNT_REQUIRED) => {
+                let what = format!("{what}; set external_account to the account that its operator gave you");
+                IssueError::Refused { issuer, name, what }
             }
             _ if is_for_now(&problem) => IssueError::Unreachable { issuer, what },
             _ => IssueError::Refused { issuer, name, what },

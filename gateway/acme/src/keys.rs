@@ -8,11 +8,19 @@ use futures::future::{BoxFuture, FutureExt};
 use hkdf::Hkdf;
 use mandate_runtime::{Net, config, http};
 use p256::{
-    SecretKey,
-    pkcs8::{EncodePrivateKey, EncodePublicKey},
+    NistP256, SecretKey,
+    elliptic_curve::{ALGORITHM_OID, sec1::ToEncodedPoint},
+    pkcs8::{
+        AlgorithmIdentifierRef, AssociatedOid, EncodePublicKey, PrivateKeyInfo, SecretDocument,
+        SubjectPublicKeyInfoRef, der::Encode,
+    },
 };
-use rustls::{crypto::ring, sign::CertifiedKey};
+use rustls::{
+    crypto::ring,
+    sign::{CertifiedKey, SigningKey},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sec1::EcPrivateKey;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use thiserror::Error;
@@ -42,6 +50,9 @@ pub enum KeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// A public key that belongs to another private key.
+    #[error("the public key is not the one of the derived key")]
+    NotPublicHalf,
     /// The key could not be encoded.
     #[error("the derived key cannot be encoded")]
     Encoding,
@@ -141,8 +152,77 @@ impl KeySource for DevelopmentKeys {
     }
 }
 
+/// A P-256 private key. Its public half is computed when that is asked for: [`P256Key`] has it.
+pub struct P256Secret(SecretKey);
+
+impl P256Secret {
+    /// The key that `material` stands for; the same one each time.
+    ///
+    /// # Errors
+    /// Never in practice: when no candidate is a scalar.
+    pub fn derive(material: &Material) -> Result<Self, KeyError> {
+        let hkdf = Hkdf::<Sha256>::new(None, material.as_slice());
+        // One candidate in 2^32 is no scalar of the curve; then the next one is taken.
+        for attempt in 0..=u8::MAX {
+            let mut candidate = Zeroizing::new([0; 32]);
+            let info = [b"mandate-gateway-p256-v1".as_slice(), &[attempt]].concat();
+            hkdf.expand(&info, candidate.as_mut_slice()).map_err(|_| KeyError::Encoding)?;
+            if let Ok(secret) = SecretKey::from_slice(candidate.as_slice()) {
+                return Ok(Self(secret));
+            }
+        }
+        Err(KeyError::Encoding)
+    }
+
+    /// The key with its public half.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn pair(self) -> Result<P256Key, KeyError> {
+        let public = self.0.public_key();
+        let spki = public.to_public_key_der().map_err(|_| KeyError::Encoding)?.into_vec();
+        let pkcs8 = self.pkcs8(public.to_encoded_point(false).as_bytes())?;
+        Ok(P256Key { secret: self, pkcs8, spki })
+    }
+
+    /// What rustls signs with, if `spki` is the DER of this key's public half. rustls's cryptography computes that from the
+    /// secret, a good deal faster than [`Self::pair`] does, and what it computes is compared.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublicHalf`] when `spki` is of another key or none at all.
+    pub fn signing_key(&self, spki: &[u8]) -> Result<Arc<dyn SigningKey>, KeyError> {
+        let claimed = SubjectPublicKeyInfoRef::try_from(spki).map_err(|_| KeyError::NotPublicHalf)?;
+        let point = claimed.subject_public_key.as_bytes().ok_or(KeyError::NotPublicHalf)?;
+        let pkcs8 = self.pkcs8(point)?;
+        let pkcs8 = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice()));
+        let signing = ring::sign::any_ecdsa_type(&pkcs8).map_err(|_| KeyError::NotPublicHalf)?;
+        match signing.public_key().is_some_and(|own| own.as_ref() == spki) {
+            true => Ok(signing),
+            false => Err(KeyError::NotPublicHalf),
+        }
+    }
+
+    /// PKCS#8 DER with `point` as the public half, which is for whoever reads it to make sure of.
+    fn pkcs8(&self, point: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let scalar = Zeroizing::new(self.0.to_bytes());
+        let inner = EcPrivateKey { private_key: &scalar, parameters: None, public_key: Some(point) };
+        let inner = Zeroizing::new(inner.to_der().map_err(|_| KeyError::Encoding)?);
+        let algorithm =
+            AlgorithmIdentifierRef { oid: ALGORITHM_OID, parameters: Some((&NistP256::OID).into()) };
+        let encoded = SecretDocument::encode_msg(&PrivateKeyInfo::new(algorithm, &inner));
+        encoded.map(|document| document.to_bytes()).map_err(|_| KeyError::Encoding)
+    }
+}
+
+impl fmt::Debug for P256Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("P256Secret(..)")
+    }
+}
+
 /// A P-256 key pair.
 pub struct P256Key {
+    secret: P256Secret,
     pkcs8: Zeroizing<Vec<u8>>,
     spki: Vec<u8>,
 }
@@ -153,23 +233,12 @@ impl P256Key {
     /// # Errors
     /// Never in practice: when no candidate is a scalar, or encoding fails.
     pub fn derive(material: &Material) -> Result<Self, KeyError> {
-        let hkdf = Hkdf::<Sha256>::new(None, material.as_slice());
-        // One candidate in 2^32 is no scalar of the curve; then the next one is taken.
-        for attempt in 0..=u8::MAX {
-            let mut candidate = Zeroizing::new([0; 32]);
-            let info = [b"mandate-gateway-p256-v1".as_slice(), &[attempt]].concat();
-            hkdf.expand(&info, candidate.as_mut_slice()).map_err(|_| KeyError::Encoding)?;
-            if let Ok(secret) = SecretKey::from_slice(candidate.as_slice()) {
-                return Self::encode(&secret);
-            }
-        }
-        Err(KeyError::Encoding)
+        P256Secret::derive(material)?.pair()
     }
 
-    fn encode(secret: &SecretKey) -> Result<Self, KeyError> {
-        let pkcs8 = secret.to_pkcs8_der().map_err(|_| KeyError::Encoding)?.to_bytes();
-        let spki = secret.public_key().to_public_key_der().map_err(|_| KeyError::Encoding)?.into_vec();
-        Ok(Self { pkcs8, spki })
+    /// The private half alone.
+    pub fn secret(&self) -> &P256Secret {
+        &self.secret
     }
 
     /// DER of the public key.
@@ -225,9 +294,28 @@ mod tests {
     }
 
     #[test]
+    fn attack_public_key_of_another_is_not_signed_for() {
+        let secret = |byte| P256Secret::derive(&Zeroizing::new([byte; 32])).unwrap();
+        let mut spki = secret(1).pair().unwrap().spki().to_vec();
+        let signing = secret(1).signing_key(&spki).unwrap();
+        assert_eq!(signing.public_key().unwrap().as_ref(), spki);
+        assert!(matches!(secret(2).signing_key(&spki), Err(KeyError::NotPublicHalf)));
+        spki.push(0);
+        assert!(matches!(secret(1).signing_key(&spki), Err(KeyError::NotPublicHalf)));
+        // The same bits for another algorithm (1.2.840.10045.2.2 in place of 2.1).
+        spki.pop();
+        let algorithm =
+            spki.windows(7).position(|bytes| bytes == [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]).unwrap();
+        spki[algorithm + 6] = 2;
+        assert!(matches!(secret(1).signing_key(&spki), Err(KeyError::NotPublicHalf)));
+        assert!(matches!(secret(1).signing_key(&[]), Err(KeyError::NotPublicHalf)));
+    }
+
+    #[test]
     fn g12_key_never_shows_in_debug_text() {
         let key = P256Key::derive(&Zeroizing::new([7; 32])).unwrap();
-        assert_eq!(format!("{key:?} {:?}", keys()), "P256Key(..) DevelopmentKeys(..)");
+        let text = format!("{key:?} {:?} {:?}", key.secret(), keys());
+        assert_eq!(text, "P256Key(..) P256Secret(..) DevelopmentKeys(..)");
     }
 
     #[test]

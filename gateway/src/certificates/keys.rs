@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use hkdf::Hkdf;
 use mandate_acme::{
     P256,
-    keys::{KeyError, KeySource, Material, P256Key},
+    keys::{KeyError, KeySource, Material, P256Key, P256Secret},
 };
 use sha2::Sha256;
 use tokio::sync::OnceCell;
@@ -59,11 +59,19 @@ impl fmt::Debug for Parent {
 }
 
 impl Parent {
-    /// The key for one name and app. The app is part of it: a domain that moves to another app gets another key.
+    /// The key for one name and app, as [`Self::secret`] with its public half.
     ///
     /// # Errors
     /// Never in practice, see [`P256Key::derive`].
     pub fn key(&self, slot: &Slot) -> Result<P256Key, KeyError> {
+        self.secret(slot)?.pair()
+    }
+
+    /// The private key for one name and app. The app is part of it: a domain that moves to another app gets another key.
+    ///
+    /// # Errors
+    /// Never in practice, see [`P256Secret::derive`].
+    pub fn secret(&self, slot: &Slot) -> Result<P256Secret, KeyError> {
         let owner = slot.app.map_or_else(|| b"base".to_vec(), |app| app.to_vec());
         let mut info = KEY.to_vec();
         for part in [owner.as_slice(), slot.subject.domain().as_str().as_bytes()] {
@@ -72,7 +80,7 @@ impl Parent {
         }
         let mut material = Zeroizing::new([0; 32]);
         self.expand(&info, material.as_mut_slice())?;
-        P256Key::derive(&material)
+        P256Secret::derive(&material)
     }
 
     /// Names this secret in the store, so that certificates for keys of an earlier secret are told apart.

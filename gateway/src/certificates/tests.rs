@@ -32,11 +32,11 @@ fn issued(names: &[&str], key: &P256Key) -> Issued {
 }
 
 fn check(issued: Issued, now: u64) -> Result<Certificate, CertificateError> {
-    Certificate::check(Subject::Domain(name()), issued, &key(1), now)
+    Certificate::check(Subject::Domain(name()), issued, key(1).secret(), now)
 }
 
 fn check_base(names: &[&str]) -> Result<Certificate, CertificateError> {
-    Certificate::check(Subject::Wildcard(name()), issued(names, &key(1)), &key(1), FROM)
+    Certificate::check(Subject::Wildcard(name()), issued(names, &key(1)), key(1).secret(), FROM)
 }
 
 #[test]

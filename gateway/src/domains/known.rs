@@ -36,10 +36,10 @@ pub(super) enum State {
 }
 
 impl Known {
-    /// Checks what was kept against the derived key. Takes a moment: three operations on the curve.
+    /// Checks what was kept against the derived key. Takes a moment: an operation on the curve.
     pub(super) fn examine(record: Record, parent: &Parent, now: u64) -> Self {
         let (digest, plan, obtained_at) = (record.digest(), record.plan, record.obtained_at);
-        let state = match parent.key(&record.slot) {
+        let state = match parent.secret(&record.slot) {
             Err(error) => State::Damaged(Damaged::of(&record.slot, error)),
             Ok(key) => match Certificate::check(record.slot.subject.clone(), record.issued, &key, now) {
                 Ok(certificate) => State::Sound(certificate),
@@ -75,6 +75,11 @@ pub(super) struct Table(Mutex<HashMap<Slot, Known>>);
 impl Table {
     pub(super) fn get(&self, slot: &Slot) -> Option<Known> {
         lock(&self.0).get(slot).cloned()
+    }
+
+    /// Whether there is a certificate for it that is valid.
+    pub(super) fn is_sound(&self, slot: &Slot, now: u64) -> bool {
+        lock(&self.0).get(slot).is_some_and(|known| known.sound(now).is_some())
     }
 
     pub(super) fn put(&self, slot: Slot, known: Known) {

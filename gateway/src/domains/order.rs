@@ -137,7 +137,7 @@ impl Domains {
         let request =
             CertificateRequest::new(slot.subject.clone(), std::sync::Arc::clone(&key)).replacing(before);
         let issued = self.issuer.issue(&request).await?;
-        Ok(Certificate::check(slot.subject.clone(), issued, &key, self.now())?)
+        Ok(Certificate::check(slot.subject.clone(), issued, key.secret(), self.now())?)
     }
 
     /// Renews the claim while the order runs; an order whose claim is lost is given up.

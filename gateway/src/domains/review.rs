@@ -15,6 +15,8 @@ use crate::{
 
 /// Names that are looked at at a time.
 const PARALLEL: usize = 8;
+/// Names whose right to be served is asked for at a time, before they are looked at.
+const CONFIRMING: usize = 64;
 /// How often it is looked whether DNS still says who may issue for a name.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
 
@@ -34,6 +36,7 @@ impl Domains {
     /// released, renews what is due. Gives the first problem, if there was one.
     pub async fn review(&self) -> Option<String> {
         let problem = self.sync().await;
+        self.serve_the_confirmed().await;
         let domains = stream::iter(self.known.domains());
         let domains = domains.map(|slot| self.review_slot(slot)).buffer_unordered(PARALLEL);
         // Neither waits for the other: an order takes its time.
@@ -42,6 +45,17 @@ impl Domains {
             domains.fold(None, async |first: Option<String>, one| first.or(one))
         );
         problem.or(base).or(domains)
+    }
+
+    /// Serves what may be and is not yet, before anything is looked after: after a start, no name should wait for the orders
+    /// and renewals of others.
+    async fn serve_the_confirmed(&self) {
+        let now = self.now();
+        let mut waiting = self.known.domains();
+        waiting.retain(|slot| !self.serves(slot) && self.known.is_sound(slot, now));
+        stream::iter(waiting)
+            .for_each_concurrent(CONFIRMING, |slot| async move { drop(self.judge(&slot).await) })
+            .await;
     }
 
     async fn review_base(&self) -> Option<String> {

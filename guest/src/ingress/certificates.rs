@@ -159,7 +159,8 @@ impl Orders {
         let Some(dir) = self.config.certificates.clone() else { return Ok(None) };
         let wanted = name.clone();
         let Some(issued) = on_disk(move || disk::read(&dir, &wanted)).await? else { return Ok(None) };
-        match Certificate::check(Subject::Domain(name.clone()), issued, key, self.ambient.clock.unix()) {
+        let now = self.ambient.clock.unix();
+        match Certificate::check(Subject::Domain(name.clone()), issued, key.secret(), now) {
             Ok(certificate) => Ok(Some(self.adopt(certificate).await)),
             Err(why @ (CertificateError::Dates { .. } | CertificateError::Key)) => {
                 tracing::info!(%name, %why, "the kept certificate is not served");
@@ -180,8 +181,8 @@ impl Orders {
             CertificateRequest::new(Subject::Domain(name.clone()), Arc::clone(key)).replacing(predecessor);
         let issued = self.issuer.issue(&request).await?;
         let kept = issued.clone();
-        let checked =
-            Certificate::check(Subject::Domain(name.clone()), issued, key, self.ambient.clock.unix());
+        let now = self.ambient.clock.unix();
+        let checked = Certificate::check(Subject::Domain(name.clone()), issued, key.secret(), now);
         let certificate = checked.map_err(|source| OrderError::Certificate { name: name.clone(), source })?;
         metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => "issued").increment(1);
         // Who pins the account in CAA needs its URI.

@@ -5,15 +5,21 @@ use anyhow::Result;
 
 use super::Figure;
 
+mod acme;
 mod backend;
 mod idle;
 mod load;
 mod proxies;
 mod rates;
+mod restore;
 mod revoke;
 mod role;
 
 pub use role::{GATEWAY_ROLE, gateway_role};
+
+pub(super) async fn acme(names: usize) -> Result<Vec<Figure>> {
+    acme::measure(names).await
+}
 
 pub(super) async fn terminate(rounds: usize) -> Result<Vec<Figure>> {
     rates::terminated(rounds).await
@@ -29,6 +35,10 @@ pub(super) async fn keepalive(rounds: usize) -> Result<Vec<Figure>> {
 
 pub(super) async fn idle(connections: usize) -> Result<Vec<Figure>> {
     idle::measure(connections).await
+}
+
+pub(super) async fn load(certificates: usize) -> Result<Vec<Figure>> {
+    restore::measure(certificates).await
 }
 
 pub(super) async fn revoke(connections: usize) -> Result<Vec<Figure>> {

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments == ["list"] {
         for bench in BENCHES {
-            println!("{:<18}{}", bench.name, bench.about);
+            println!("{:<20}{}", bench.name, bench.about);
         }
         return ExitCode::SUCCESS;
     }

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::issuer::signing_key;
+use crate::{issuer::signing_key, keys::P256Key};
 
 /// 2021-01-01 and 2021-04-01, Unix seconds.
 const FROM: u64 = 1_609_459_200;
@@ -28,11 +28,11 @@ fn issued(names: &[&str], key: &P256Key) -> Issued {
 }
 
 fn check(issued: Issued, now: u64) -> Result<Certificate, CertificateError> {
-    Certificate::check(Subject::Domain(name()), issued, &key(1), now)
+    Certificate::check(Subject::Domain(name()), issued, key(1).secret(), now)
 }
 
 fn check_base(names: &[&str]) -> Result<Certificate, CertificateError> {
-    Certificate::check(Subject::Wildcard(name()), issued(names, &key(1)), &key(1), FROM)
+    Certificate::check(Subject::Wildcard(name()), issued(names, &key(1)), key(1).secret(), FROM)
 }
 
 #[test]

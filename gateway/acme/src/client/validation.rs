@@ -64,8 +64,13 @@ impl AcmeIssuer {
         if !values.is_empty() {
             answers.records = Some(self.publish(request.name(), values).await?);
         }
-        self.tell_ready(order, method).await?;
-        Ok(answers)
+        match self.tell_ready(order, method).await {
+            Ok(()) => Ok(answers),
+            Err(problem) => {
+                answers.withdraw().await;
+                Err(problem)
+            }
+        }
     }
 
     async fn tell_ready(&self, order: &mut Order, method: Method) -> Result<(), Problem> {
@@ -111,8 +116,13 @@ impl AcmeIssuer {
         // Made first: what is cut short in the middle may have been written.
         let records = Records { zone: Arc::clone(zone), name: name.clone(), values };
         zone.apply(&add).await.map_err(unknown)?;
-        self.dns.until_challenges(zone.as_ref(), name, &records.values).await.map_err(unknown)?;
-        Ok(records)
+        match self.dns.until_challenges(zone.as_ref(), name, &records.values).await {
+            Ok(()) => Ok(records),
+            Err(error) => {
+                records.remove().await;
+                Err(unknown(error))
+            }
+        }
     }
 }
 

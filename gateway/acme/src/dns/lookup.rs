@@ -88,12 +88,22 @@ impl Dns {
         name: &DomainName,
         values: &[String],
     ) -> Result<(), DnsError> {
-        let owner = challenge_name(name)?;
         let shown = || async {
-            let found = self.on_all(zone, &owner, RecordType::TXT, &txt).await?;
-            Ok(matches!(found, Found::Records(records) if values.iter().all(|value| records.contains(value))))
+            let found = self.challenges(zone, name).await?;
+            Ok(values.iter().all(|value| found.contains(value)))
         };
-        self.until(zone, &format!("the TXT records of {owner}"), shown).await
+        self.until(zone, &format!("the TXT records of {}", challenge_name(name)?), shown).await
+    }
+
+    /// The values of `_acme-challenge.<name>`, as every server of the zone shows them.
+    ///
+    /// # Errors
+    /// When a server does not say, or they do not agree.
+    pub async fn challenges(&self, zone: &dyn Zone, name: &DomainName) -> Result<BTreeSet<String>, DnsError> {
+        match self.on_all(zone, &challenge_name(name)?, RecordType::TXT, &txt).await? {
+            Found::Records(records) => Ok(records),
+            Found::Alias(_) => Ok(BTreeSet::new()),
+        }
     }
 
     /// Waits until `shown`, for as long as changes may take to spread. Errors on the way count as "not yet".

@@ -96,7 +96,7 @@ pub(super) struct BenchCa {
 }
 
 impl BenchCa {
-    fn issuer(&self) -> Result<Issuer<'static, KeyPair>> {
+    pub(super) fn issuer(&self) -> Result<Issuer<'static, KeyPair>> {
         let key = KeyPair::from_pem(&fs::read_to_string(self.dir.join("ca.key"))?)?;
         Ok(Issuer::from_ca_cert_pem(&fs::read_to_string(self.dir.join("ca.pem"))?, key)?)
     }
