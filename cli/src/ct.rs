@@ -19,6 +19,7 @@ pub mod matching;
 pub mod merkle;
 pub(crate) mod monitor;
 pub mod rfc6962;
+pub mod sct;
 mod source;
 pub mod state;
 pub mod static_ct;

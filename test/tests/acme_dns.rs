@@ -2,20 +2,18 @@
 //! Orders by DNS-01 at pebble, and CAA, with DNS servers that we did not write: BIND and Knot, each where it is installed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, UdpSocket},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+#[path = "support/dns_server.rs"]
+mod dns_server;
+
+use std::{sync::Arc, time::Duration};
+
+use dns_server::{KINDS, SECRET, Server};
 
 use mandate_acme::{
     AcmeConfig, AcmeIssuer,
     caa::guard::CaaMode,
     challenge::ChallengeStore,
-    dns::{Dns, DnsError, Rfc2136, TsigAlgorithm, TsigKey},
+    dns::Dns,
     issuer::{CertificateIssuer, CertificateRequest, IssueError},
     keys::{DevelopmentKeys, P256Key},
     name::{DomainName, Subject},
@@ -26,115 +24,14 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 const ZONE: &str = "tee.test";
-const KEY_NAME: &str = "gateway";
-/// 32 bytes in base64.
-const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const WRONG_SECRET: &str = "/////////////////////////////////////////w8=";
 
-const ZONE_FILE: &str = "$ORIGIN tee.test.
-$TTL 60
-@ IN SOA ns hostmaster 1 60 60 60 60
-@ IN NS ns
-@ IN A 127.0.0.1
-ns IN A 127.0.0.1
-";
+/// One that answers for [`ZONE`], with pebble and clients beside.
+struct World(Server);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Bind,
-    Knot,
-}
-
-/// A server that answers for [`ZONE`] and takes updates that are signed with the key; ends when dropped.
-struct Server {
-    addr: SocketAddr,
-    child: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn program(name: &str) -> Option<PathBuf> {
-    let dirs = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
-    dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
-}
-
-fn free_addr() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = tcp.local_addr().unwrap();
-        if UdpSocket::bind(addr).is_ok() {
-            return addr;
-        }
-    }
-}
-
-impl Kind {
-    fn command(self, dir: &Path, addr: SocketAddr) -> Option<Command> {
-        let (d, port) = (dir.display(), addr.port());
-        fs::write(dir.join("tee.test.zone"), ZONE_FILE).unwrap();
-        let path = dir.join("server.conf");
-        let (program, config, arguments): (_, _, &[&str]) = match self {
-            Self::Bind => (
-                program("named")?,
-                format!(
-                    "options {{ directory \"{d}\"; pid-file \"{d}/pid\"; session-keyfile none; recursion no;
-  listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; dnssec-validation no; }};
-controls {{ }};
-key \"{KEY_NAME}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};
-zone \"{ZONE}\" {{ type primary; file \"{d}/tee.test.zone\"; allow-update {{ key \"{KEY_NAME}\"; }}; }};\n"
-                ),
-                &["-g", "-c"],
-            ),
-            Self::Knot => (
-                program("knotd")?,
-                format!(
-                    "server:\n  rundir: {d}\n  listen: 127.0.0.1@{port}\ndatabase:\n  storage: {d}\n\
-key:\n  - id: {KEY_NAME}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
-acl:\n  - id: changes\n    key: {KEY_NAME}\n    action: update\n\
-zone:\n  - domain: {ZONE}\n    storage: {d}\n    file: tee.test.zone\n    acl: changes\n"
-                ),
-                &["-c"],
-            ),
-        };
-        fs::write(&path, config).unwrap();
-        let mut command = Command::new(program);
-        command.args(arguments).arg(path);
-        Some(command)
-    }
-
-    /// The server, or nothing where it is not installed.
-    async fn start(self) -> Option<Server> {
-        let (dir, addr) = (tempfile::tempdir().unwrap(), free_addr());
-        let mut command = self.command(dir.path(), addr)?;
-        let log = fs::File::create(dir.path().join("log")).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let server = Server { addr, child, dir };
-        let until = tokio::time::Instant::now() + Duration::from_secs(20);
-        // Up when it says anything: about names above its zone it refuses to.
-        let zone = name(ZONE);
-        while !matches!(server.dns(SECRET).relevant_caa(&zone).await, Ok(_) | Err(DnsError::Code { .. })) {
-            let log = || fs::read_to_string(server.dir.path().join("log")).unwrap_or_default();
-            assert!(tokio::time::Instant::now() < until, "{self:?} does not come up: {}", log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Some(server)
-    }
-}
-
-impl Server {
+impl World {
     fn dns(&self, secret: &str) -> Arc<Dns> {
-        let ambient = Ambient::system();
-        let key = TsigKey::new(KEY_NAME, TsigAlgorithm::default(), secret).unwrap();
-        let zone = Rfc2136::new(name(ZONE), self.addr, Vec::new(), key, &ambient);
-        // It answers about names above the zone, too: with a refusal, which is not "nothing".
-        Arc::new(Dns::new(vec![Arc::new(zone)], vec![self.addr], Duration::from_secs(10), &ambient))
+        self.0.dns(&name(ZONE), secret)
     }
 
     fn issuer(&self, pebble: &Pebble, issuer: &str, caa: CaaMode, secret: &str) -> AcmeIssuer {
@@ -152,7 +49,7 @@ impl Server {
     }
 
     async fn pebble(&self, environment: &[(&str, &str)]) -> Pebble {
-        Pebble::start_asking(self.dir.path(), 9, self.addr, environment).await.unwrap()
+        Pebble::start_asking(self.0.dir.path(), 9, self.0.addr, environment).await.unwrap()
     }
 }
 
@@ -177,13 +74,13 @@ fn names_of(leaf: &[u8]) -> Vec<String> {
     names
 }
 
-async fn each(test: impl AsyncFn(Server)) {
+async fn each(test: impl AsyncFn(World)) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut ran = 0;
-    for kind in [Kind::Bind, Kind::Knot] {
-        match kind.start().await {
+    for kind in KINDS {
+        match kind.start(&[ZONE]).await {
             Some(server) => {
-                test(server).await;
+                test(World(server)).await;
                 ran += 1;
             }
             None => eprintln!("{kind:?} is not installed: apt-get install bind9 knot"),

@@ -50,6 +50,14 @@ impl SignedHead {
     }
 }
 
+/// Reads and verifies a head as the monitor does: its size, when the log signed it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(log: &Log, body: &[u8]) -> Result<u64, LogError> {
+    SignedHead::verify(log, body).map(|head| head.size)
+}
+
 /// Whether a head from the state file is one that the log signed.
 pub(super) fn is_signed(log: &Log, head: &Head) -> bool {
     SignedHead::verify(log, head.signed.as_bytes()).is_ok_and(|signed| Head::from(signed) == *head)

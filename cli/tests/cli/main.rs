@@ -6,6 +6,8 @@ mod audit;
 mod commands;
 mod committee;
 mod ct;
+#[path = "../../../test/tests/support/dns_server.rs"]
+mod dns_server;
 mod failures;
 mod image;
 mod replay;
