@@ -138,7 +138,7 @@ async fn certificates(
     site.record(B256::repeat_byte(1), B256::repeat_byte(2)).await;
     site.expect(line, 1, &[("registry", "FAILED")], "the recorded certificate has another key").await;
     // As after a renewal, before the relayer has recorded it.
-    site.record(B256::repeat_byte(1), key).await;
+    site.record(B256::repeat_byte(3), key).await;
     site.expect(line, 75, &[("registry", "undecided")], "the certificate is not recorded").await;
     site.record(right, key).await;
     site.expect(line, 0, &[], "it is recorded again").await;
