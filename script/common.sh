@@ -79,6 +79,35 @@ want_dns_servers() {
     say "no BIND, Knot or PowerDNS: orders by DNS-01 are tested on what is there"
 }
 
+# A real log with the static CT API, for the test of the monitor. Debian has it from forky on; elsewhere the package of sid is
+# unpacked below target/tools, by an apt that has its own lists and verifies Debian's signature: the system keeps its sources
+# and its packages. Without it that test is skipped.
+want_sunlight() {
+  have sunlight && have sunlight-keygen && return 0
+  local tool=$PWD/target/tools/sunlight
+  [ -x "$tool/usr/bin/sunlight" ] || fetch_sunlight "$tool" >&2 || { say "no sunlight: the monitor is tested beside our own log"; return 0; }
+  export PATH="$tool/usr/bin:$PATH"
+}
+
+fetch_sunlight() {
+  local tool=$1 dir keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  have apt-get && have dpkg && [ -r "$keyring" ] || return 1
+  say "fetching sunlight from Debian sid"
+  dir=$(mktemp -d)
+  mkdir -p "$dir/sources" "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/unpacked"
+  printf 'Types: deb\nURIs: http://deb.debian.org/debian\nSuites: sid\nComponents: main\nSigned-By: %s\n' "$keyring" \
+    >"$dir/sources/sid.sources"
+  local apt=(apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$dir/sources"
+    -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State::Lists=$dir/lists"
+    -o "Dir::Cache=$dir/cache" -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+    -o APT::Sandbox::User="$(id -un)")
+  (cd "$dir" && timeout 300 "${apt[@]}" update && timeout 300 "${apt[@]}" download sunlight &&
+    dpkg -x sunlight_*.deb unpacked && unpacked/usr/bin/sunlight -h 2>/dev/null &&
+    mkdir -p "${tool%/*}" && rm -rf "$tool" && mv unpacked "$tool")
+  rm -rf "$dir"
+  [ -x "$tool/usr/bin/sunlight" ]
+}
+
 # What the gateway is measured beside.
 want_proxies() {
   { [ -x /usr/sbin/nginx ] || apt_for nginx:nginx no-such-command:libnginx-mod-stream; } &&

@@ -12,15 +12,18 @@ pub(crate) mod effects;
 pub mod entry;
 mod fetch;
 mod follow;
-mod head;
+pub mod head;
+pub mod key;
 pub mod logs;
 pub mod matching;
 pub mod merkle;
 pub(crate) mod monitor;
-mod rfc6962;
+pub mod rfc6962;
+pub mod sct;
 mod source;
 pub mod state;
-mod static_ct;
+pub mod static_ct;
+pub mod watched;
 
 /// What a log must never do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -5,6 +5,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 
+// Unit tests use the log of the tests of the command, which knows this crate by its name.
+#[cfg(test)]
+extern crate self as mandate_cli;
+
 mod args;
 pub mod audit;
 mod commands;

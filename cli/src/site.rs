@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! TLS key ── provenance names it, with our nonce ── evidence binds that ── the code is one that the contracts allow
-//!    └────── the registry has it, for this app ──── CAA lets only that account order ── nobody has seen another
+//!    └────── the registry has it, for this app ──── CAA lets only that account order ── logs have it, nobody has seen another
 //! ```
 //!
 //! Each step says `ok`, `FAILED`, `undecided` or `skipped`, and why, in one sentence. A step that cannot be looked at is
@@ -12,10 +12,7 @@
 use std::fmt::Display;
 
 use alloy::primitives::{Address, B256};
-use mandate_acme::{
-    caa::{Difference, Method, Permission, Property},
-    name::DomainName,
-};
+use mandate_acme::name::DomainName;
 use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
     Outcome,
@@ -29,6 +26,9 @@ use serde::Serialize;
 
 pub(crate) mod check;
 mod connection;
+mod public;
+
+use public::{Published, Relevant, caa, incidents, logged};
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +84,7 @@ pub(crate) mod step {
     pub(crate) const CODE: &str = "code";
     pub(crate) const REGISTRY: &str = "registry";
     pub(crate) const CAA: &str = "caa";
+    pub(crate) const LOGGED: &str = "logged";
     pub(crate) const CT: &str = "ct";
 }
 
@@ -306,68 +307,6 @@ pub(crate) fn registry(
             format!(
                 "{name} belongs to app {}, and this certificate and account are recorded, as of finalised block {block}",
                 finalized.app
-            ),
-        ),
-    }
-}
-
-/// The CAA records that govern the name; `None` when there are none up to the root.
-pub(crate) type Relevant = Result<Option<Vec<Property>>, String>;
-
-/// Whether DNS lets exactly this account of this issuer order, validated in one way, and nobody else.
-pub(crate) fn caa(name: &DomainName, issuer: &str, account: &str, relevant: &Relevant) -> Step {
-    let properties = match relevant {
-        Err(why) => return Step::undecided(step::CAA, why),
-        Ok(None) => {
-            return Step::failed(
-                step::CAA,
-                format!("{name} has no CAA records: any authority may issue for anybody"),
-            );
-        }
-        Ok(Some(properties)) => properties,
-    };
-    if issuer.is_empty() || account.is_empty() {
-        return Step::undecided(step::CAA, "no account is known that the records would have to name");
-    }
-    let subject = mandate_acme::name::Subject::Domain(name.clone());
-    let mut objections: Option<Vec<Difference>> = None;
-    for method in [Method::TlsAlpn01, Method::Dns01] {
-        let permission = match Permission::new(issuer, account, method) {
-            Ok(permission) => permission,
-            Err(e) => return Step::failed(step::CAA, e),
-        };
-        let found = permission.objections(properties, &subject);
-        if found.is_empty() {
-            let method = method.as_str();
-            return Step::ok(
-                step::CAA,
-                format!("CAA lets only {account} of {issuer} order, validated by {method}"),
-            );
-        }
-        if objections.as_ref().is_none_or(|fewest| found.len() < fewest.len()) {
-            objections = Some(found);
-        }
-    }
-    let texts: Vec<_> = objections.unwrap_or_default().iter().map(ToString::to_string).collect();
-    Step::failed(step::CAA, format!("CAA does not keep others out: {}", texts.join("; ")))
-}
-
-/// Whether somebody has reported a certificate that nobody recorded. One that a block shows counts, final or not (G-7).
-pub(crate) fn incidents(name: &DomainName, open: &Twice<u64>) -> Step {
-    match open {
-        Err(why) => Step::undecided(step::CT, why),
-        Ok((0, 0)) => Step::ok(
-            step::CT,
-            format!(
-                "no incident is open for {name}: nobody has shown the registry a certificate that is not recorded"
-            ),
-        ),
-        Ok((finalized, head)) => Step::failed(
-            step::CT,
-            format!(
-                "{} incidents are open for {name}: certificates that nobody recorded; who reported them and where \
-                 they were seen shows `mandate domain incidents {name}`",
-                finalized.max(head)
             ),
         ),
     }

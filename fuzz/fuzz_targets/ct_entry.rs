@@ -2,16 +2,15 @@
 //! Any bytes as entries of a log: no panic, and what is hashed of a tile reads as the same entry over RFC 6962.
 #![no_main]
 
-use std::collections::BTreeSet;
-
 use libfuzzer_sys::fuzz_target;
 use mandate_cli::ct::{
     entry::{Content, Entry},
     matching,
+    watched::Watched,
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let watched = BTreeSet::from(["a.example.org".to_owned()]);
+    let watched = Watched::new(["a.example.org".to_owned()]).unwrap();
     let leaf = Entry::from_rfc6962(bytes.to_vec(), bytes);
     assert_eq!(leaf.leaf, bytes);
     let _ = matching::find(&leaf, &watched);

@@ -10,5 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         let written = serde_json::to_vec(&state).unwrap();
         assert_eq!(State::parse(&written), Ok(state));
     }
-    let _ = logs::parse(bytes, 0);
+    for purpose in [logs::Purpose::Follow, logs::Purpose::Vouch] {
+        let _ = logs::parse(bytes, purpose, 0);
+    }
 });

@@ -42,7 +42,7 @@ fn issuer_with(config: AcmeConfig, dns: Arc<Dns>) -> AcmeIssuer {
 }
 
 fn issuer(server: &Server, pebble: &Pebble, issuer: &str, caa: CaaMode, secret: &str) -> AcmeIssuer {
-    issuer_with(config(pebble, issuer, caa), server.dns(secret).unwrap())
+    issuer_with(config(pebble, issuer, caa), server.dns(&name(ZONE), secret).unwrap())
 }
 
 async fn pebble(server: &Server, rules: Rules<'_>) -> Pebble {
@@ -81,7 +81,7 @@ async fn each(test: impl AsyncFn(Kind, Server)) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut ran = 0;
     for kind in Kind::ALL {
-        match kind.start().await.unwrap() {
+        match kind.start(&[ZONE]).await.unwrap() {
             Some(server) => {
                 test(kind, server).await;
                 ran += 1;
@@ -99,7 +99,7 @@ async fn wildcard_is_validated_through_dns_behind_caa_that_permits_nobody_else()
         let issuer = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
         let issued = issuer.issue(&request()).await.unwrap();
         assert_eq!(names_of(&issued.chain[0]), ["*.tee.test", "tee.test"]);
-        let dns = server.dns(SECRET).unwrap();
+        let dns = server.dns(&name(ZONE), SECRET).unwrap();
         let published = dns.relevant_caa(&name(ZONE)).await.unwrap().unwrap();
         let text: Vec<_> = published.properties.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 2, "{text:?}");
@@ -143,7 +143,7 @@ async fn attack_order_without_caa_is_not_placed() {
         let refused =
             issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, WRONG_SECRET).issue(&request()).await;
         assert!(matches!(refused, Err(IssueError::Dns { .. })), "{refused:?}");
-        assert_eq!(server.dns(SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        assert_eq!(server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
         // Somebody else's records are found by whoever may not mend them.
         issuer(&server, &pebble, "other.test", CaaMode::Reconcile, SECRET)
             .check(request().subject())
@@ -164,7 +164,7 @@ async fn there_is_no_moment_without_caa_while_it_is_replaced() {
         let issuers =
             ["one.test", "two.test"].map(|by| issuer(&server, &pebble, by, CaaMode::Reconcile, SECRET));
         issuers[0].check(&subject).await.unwrap();
-        let dns = server.dns(SECRET).unwrap();
+        let dns = server.dns(&name(ZONE), SECRET).unwrap();
         let replacing = async {
             for turn in 0..20 {
                 issuers[(turn + 1) % 2].check(&subject).await.unwrap();
@@ -190,8 +190,8 @@ async fn there_is_no_moment_without_caa_while_it_is_replaced() {
 
 /// Nothing of a failed order is left but the CAA records that let the next one be placed.
 async fn nothing_is_left(server: &Server, issuer: &AcmeIssuer, subject: &Subject) {
-    let zone = server.zone(SECRET, Vec::new()).unwrap();
-    let left = server.dns(SECRET).unwrap().challenges(&zone, subject.domain()).await.unwrap();
+    let zone = server.zone(&name(ZONE), SECRET, Vec::new()).unwrap();
+    let left = server.dns(&name(ZONE), SECRET).unwrap().challenges(&zone, subject.domain()).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
     issuer.check(subject).await.unwrap();
 }
@@ -226,7 +226,7 @@ async fn refused_name_is_told_with_the_authoritys_reason_and_the_next_order_is_i
 async fn failed_validation_is_told_with_the_authoritys_reason_and_leaves_no_record() {
     each(async |kind, server| {
         // The authority asks a server that never learns of the records.
-        let elsewhere = kind.start().await.unwrap().unwrap();
+        let elsewhere = kind.start(&[ZONE]).await.unwrap().unwrap();
         let pebble = pebble(&elsewhere, Rules::default()).await;
         let fails = issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, SECRET);
         for request in [request_for("app.tee.test"), request()] {
@@ -245,9 +245,9 @@ async fn failed_validation_is_told_with_the_authoritys_reason_and_leaves_no_reco
 #[tokio::test]
 async fn record_that_a_nameserver_never_shows_ends_the_order_and_is_taken_back() {
     each(async |kind, server| {
-        let lagging = kind.start().await.unwrap().unwrap();
+        let lagging = kind.start(&[ZONE]).await.unwrap().unwrap();
         let pebble = pebble(&server, Rules::default()).await;
-        let zone: Arc<dyn Zone> = Arc::new(server.zone(SECRET, vec![server.addr, lagging.addr]).unwrap());
+        let zone: Arc<dyn Zone> = Arc::new(server.zone(&name(ZONE), SECRET, vec![server.addr, lagging.addr]).unwrap());
         let patience = Duration::from_millis(200);
         let dns = Dns::new(vec![zone], vec![server.addr], patience, &Ambient::system());
         let orders = issuer_with(config(&pebble, "pebble.test", CaaMode::Off), Arc::new(dns));
@@ -269,7 +269,7 @@ async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
         let with = |external: Option<(&str, &str)>| {
             let external = external.map(|(id, key)| ExternalAccount::new(id.to_owned(), key).unwrap());
             let config = config(&pebble, "pebble.test", CaaMode::Reconcile);
-            issuer_with(AcmeConfig { external_account: external, ..config }, server.dns(SECRET).unwrap())
+            issuer_with(AcmeConfig { external_account: external, ..config }, server.dns(&name(ZONE), SECRET).unwrap())
         };
         let required = ["urn:ietf:params:acme:error:externalAccountRequired", "set external_account", ZONE];
         refused(with(None).issue(&request()).await, &required);
@@ -279,7 +279,7 @@ async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
             refused(with(Some((id, key))).issue(&request()).await, &words);
         }
         // Nobody was let in, so no account was pinned.
-        assert_eq!(server.dns(SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        assert_eq!(server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
         let first = with(Some(EXTERNAL)).issue(&request()).await.unwrap();
         // After a restart the account is there already.
         let second = with(Some(EXTERNAL)).issue(&request()).await.unwrap();

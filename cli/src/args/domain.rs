@@ -24,7 +24,7 @@ pub(crate) enum DomainCommand {
         /// The domain
         name: String,
     },
-    /// A live site end to end: TLS key, evidence, code, decision, record, CAA, incidents; 0 ok, 1 failed, 75 undecided
+    /// A live site end to end: TLS key, evidence, code, decision, record, CAA, logs, incidents; 0 ok, 1 failed, 75 undecided
     Verify(VerifyDomainArgs),
     /// Watch Certificate Transparency logs for certificates of the registry's domains that nobody recorded; with --once: 0
     /// nothing unknown, 1 something unknown or a log that misbehaves, 75 not everything could be looked at

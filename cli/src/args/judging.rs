@@ -51,7 +51,11 @@ pub(crate) struct VerifyDomainArgs {
     /// Roots (PEM) that the site's certificate may lead to; default: the public ones
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Resolver to ask for the CAA records; may be repeated. Without one that step is undecided
+    /// Logs (JSON) whose word on the certificate counts: Google's log_list.json version 3, or one's own in that form. Without
+    /// it that step is undecided, or left out with --ca
+    #[arg(long, value_name = "FILE")]
+    pub(crate) logs: Option<PathBuf>,
+    /// Resolver to ask for the CAA records; may be repeated. Default: those of /etc/resolv.conf
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver)]
     pub(crate) dns: Vec<SocketAddr>,
     #[command(flatten)]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One log, from the head that was verified last to the newest one.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mandate_runtime::{Clock, clock};
 
 use super::{
     LogError, Misdeed,
@@ -11,10 +13,13 @@ use super::{
     merkle::leaf_hash,
     source::Source,
     state::{Finding, Head, LogState, Stage, Work},
+    watched::Watched,
 };
 
 /// Answers with entries that are read of one log before others have their turn and progress is saved.
 const BATCHES: usize = 64;
+/// How long a visit may take, whatever the log does: the others' next turn waits for it.
+const VISIT: Duration = Duration::from_secs(60);
 /// How old the newest head may be: the longest maximum merge delay that browsers accept.
 const MAX_AGE_MS: u64 = 24 * 3600 * 1000;
 /// How far clocks may be apart.
@@ -31,19 +36,27 @@ pub(super) struct Visit {
     pub(super) error: Option<LogError>,
 }
 
-/// Follows a log for some time. `from` is where to begin when nothing is known of it, otherwise the present end. `now` is in
-/// Unix seconds.
+/// Follows a log for some time. `from` is where to begin when nothing is known of it, otherwise the present end. What was
+/// read when its time is over is kept, and the next visit goes on from there.
 pub(super) async fn visit(
     source: Source<'_>,
     mut state: LogState,
     from: Option<u64>,
-    watched: &BTreeSet<String>,
-    now: u64,
+    watched: &Watched,
+    clock: &dyn Clock,
 ) -> Visit {
-    let mut found = Vec::new();
-    let error = match begin(source, &mut state, from, now).await {
-        Ok(late) => advance(source, &mut state, &mut found, watched, now).await.err().or(late),
-        Err(e) => Some(e),
+    let (mut found, now) = (Vec::new(), clock.unix());
+    let following = async {
+        let late = begin(source, &mut state, from, now).await?;
+        advance(source, &mut state, &mut found, watched, now).await?;
+        late.map_or(Ok(()), Err)
+    };
+    let error = match clock::within(clock, VISIT, following).await {
+        Some(followed) => followed.err(),
+        None => {
+            let text = format!("it is too slow: {} s were not enough for its turn", VISIT.as_secs());
+            Some(LogError::Unreachable(text))
+        }
     };
     Visit { state, found, error }
 }
@@ -129,7 +142,7 @@ async fn advance(
     source: Source<'_>,
     state: &mut LogState,
     found: &mut Vec<Finding>,
-    watched: &BTreeSet<String>,
+    watched: &Watched,
     now: u64,
 ) -> Result<(), LogError> {
     let Some(work) = &mut state.work else { return Ok(()) };
@@ -166,7 +179,7 @@ fn finish(state: &mut LogState, found: &mut Vec<Finding>) -> Result<(), LogError
     Ok(())
 }
 
-fn findings(log: &str, entry: &Entry, index: u64, watched: &BTreeSet<String>, now: u64) -> Vec<Finding> {
+fn findings(log: &str, entry: &Entry, index: u64, watched: &Watched, now: u64) -> Vec<Finding> {
     let Some(certificate) = matching::find(entry, watched) else { return Vec::new() };
     let finding = |domain: &String| Finding {
         domain: domain.clone(),

@@ -5,21 +5,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier as _};
 use serde::Deserialize;
 use signed_note::{Note, Verifier, VerifierList};
 use tlog_tiles::checkpoint::Checkpoint;
 
 use super::{
     LogError, Misdeed,
+    key::LogKey,
     logs::{Api, Log},
     merkle::Node,
     source::MAX_HEAD,
     state::Head,
 };
 
-/// ECDSA with SHA-256, as TLS 1.2 numbers it.
-const SHA256_ECDSA: [u8; 2] = [4, 3];
 /// Signatures of a log's RFC 6962 key in notes.
 const NOTE_RFC6962: u8 = 5;
 
@@ -52,6 +50,14 @@ impl SignedHead {
     }
 }
 
+/// Reads and verifies a head as the monitor does: its size, when the log signed it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(log: &Log, body: &[u8]) -> Result<u64, LogError> {
+    SignedHead::verify(log, body).map(|head| head.size)
+}
+
 /// Whether a head from the state file is one that the log signed.
 pub(super) fn is_signed(log: &Log, head: &Head) -> bool {
     SignedHead::verify(log, head.signed.as_bytes()).is_ok_and(|signed| Head::from(signed) == *head)
@@ -79,7 +85,7 @@ fn from_checkpoint(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
     let verifier = NoteVerifier {
         id: signed_note::key_id(&log.origin, &[&[NOTE_RFC6962][..], &log.id].concat()),
         name: log.origin.clone(),
-        key: log.key,
+        key: log.key.clone(),
         timestamp: std::sync::Arc::clone(&timestamp),
     };
     note.verify(&VerifierList::new(vec![Box::new(verifier)])).map_err(|_| bad_signature(body))?;
@@ -96,7 +102,7 @@ fn from_checkpoint(log: &Log, body: &[u8]) -> Result<SignedHead, LogError> {
 struct NoteVerifier {
     name: String,
     id: u32,
-    key: VerifyingKey,
+    key: LogKey,
     timestamp: std::sync::Arc<AtomicU64>,
 }
 
@@ -120,14 +126,8 @@ impl Verifier for NoteVerifier {
 }
 
 /// Whether `signature` (TLS `DigitallySigned`) is the log's over a `TreeHeadSignature` (RFC 6962, 3.5).
-fn signs(key: &VerifyingKey, timestamp: u64, size: u64, root: &Node, signature: &[u8]) -> bool {
-    let Some((algorithm, rest)) = signature.split_first_chunk::<2>() else { return false };
-    let Some((length, der)) = rest.split_first_chunk::<2>() else { return false };
-    if *algorithm != SHA256_ECDSA || usize::from(u16::from_be_bytes(*length)) != der.len() {
-        return false;
-    }
-    let Ok(signature) = Signature::from_der(der) else { return false };
-    key.verify(&tree_head(timestamp, size, root), &signature).is_ok()
+fn signs(key: &LogKey, timestamp: u64, size: u64, root: &Node, signature: &[u8]) -> bool {
+    key.signed(&tree_head(timestamp, size, root), signature)
 }
 
 /// What is signed: version v1, type tree_hash, time, size, root.
@@ -164,7 +164,7 @@ mod tests {
         let list = json!({"operators": [{"tiled_logs": [{
             "key": KEY, "monitoring_url": "https://mon.example/", "submission_url": submission,
         }]}]});
-        logs::parse(list.to_string().as_bytes(), 0).unwrap().remove(0)
+        logs::parse(list.to_string().as_bytes(), logs::Purpose::Follow, 0).unwrap().remove(0)
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::{fs, path::Path, time::UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http::Uri;
-use p256::{ecdsa::VerifyingKey, pkcs8::DecodePublicKey};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use super::key::LogKey;
 
 /// The largest list that is read; Google's has 100 KiB.
 const MAX_FILE: u64 = 4 << 20;
@@ -39,7 +40,7 @@ pub enum ListError {
         what: String,
     },
     /// There is nothing to follow.
-    #[error("has no log that takes certificates now")]
+    #[error("has no log that takes certificates or whose word counts now")]
     Empty,
 }
 
@@ -64,7 +65,7 @@ pub struct Log {
     /// SHA-256 of the key.
     pub id: [u8; 32],
     /// What it signs with.
-    pub key: VerifyingKey,
+    pub key: LogKey,
 }
 
 #[derive(Deserialize)]
@@ -96,23 +97,42 @@ struct Interval {
     end_exclusive: String,
 }
 
-/// Reads the logs of the file at `path` that take certificates at `now` (Unix seconds).
+/// What logs are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Those that take certificates, to follow them.
+    Follow,
+    /// Those whose word on a certificate counts: a log that was closed since has not taken it back.
+    Vouch,
+}
+
+impl Purpose {
+    /// The states, as the list has them, in which a log is of no use for this.
+    fn excluded(self) -> &'static [&'static str] {
+        match self {
+            Self::Follow => &["readonly", "retired", "rejected"],
+            Self::Vouch => &["retired", "rejected"],
+        }
+    }
+}
+
+/// Reads the logs of the file at `path` that serve the purpose at `now` (Unix seconds).
 ///
 /// # Errors
 /// When the file or any log in it is not what it must be.
-pub fn read(path: &Path, now: u64) -> Result<Vec<Log>, ListError> {
+pub fn read(path: &Path, purpose: Purpose, now: u64) -> Result<Vec<Log>, ListError> {
     let unreadable = |e: std::io::Error| ListError::Unreadable(e.to_string());
     if fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
         return Err(ListError::TooLarge);
     }
-    parse(&fs::read(path).map_err(unreadable)?, now)
+    parse(&fs::read(path).map_err(unreadable)?, purpose, now)
 }
 
 /// As [`read`], of the file's content.
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(bytes: &[u8], now: u64) -> Result<Vec<Log>, ListError> {
+pub fn parse(bytes: &[u8], purpose: Purpose, now: u64) -> Result<Vec<Log>, ListError> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(ListError::TooLarge);
     }
@@ -125,7 +145,7 @@ pub fn parse(bytes: &[u8], now: u64) -> Result<Vec<Log>, ListError> {
     for (api, listed) in listed {
         let name = listed.monitoring_url.clone().or_else(|| listed.url.clone()).unwrap_or_default();
         let bad = |what: String| ListError::Log { log: name.chars().take(MAX_URL).collect(), what };
-        if !takes_certificates(&listed, now).map_err(bad)? {
+        if !is_of_use(&listed, purpose, now).map_err(bad)? {
             continue;
         }
         let log = log(api, &listed).map_err(bad)?;
@@ -141,8 +161,8 @@ pub fn parse(bytes: &[u8], now: u64) -> Result<Vec<Log>, ListError> {
 }
 
 /// Logs that are closed, or whose certificates have all expired, can hold nothing new that a browser would take.
-fn takes_certificates(log: &Listed, now: u64) -> Result<bool, String> {
-    let closed = ["readonly", "retired", "rejected"];
+fn is_of_use(log: &Listed, purpose: Purpose, now: u64) -> Result<bool, String> {
+    let closed = purpose.excluded();
     let state = log.state.as_ref().and_then(Value::as_object);
     if state.is_some_and(|state| state.keys().any(|key| closed.contains(&key.as_str()))) {
         return Ok(false);
@@ -168,7 +188,7 @@ fn log(api: Api, listed: &Listed) -> Result<Log, String> {
         return Err("submission_url cannot name a key: it holds a space or a plus".into());
     }
     let der = BASE64.decode(&listed.key).map_err(|e| format!("key: {e}"))?;
-    let key = VerifyingKey::from_public_key_der(&der).map_err(|_| "key: not a P-256 key in DER")?;
+    let key = LogKey::from_spki(&der).map_err(|e| format!("key: {e}"))?;
     let id: [u8; 32] = Sha256::digest(&der).into();
     if let Some(stated) = &listed.log_id {
         let stated = BASE64.decode(stated).map_err(|e| format!("log_id: {e}"))?;
@@ -200,6 +220,10 @@ mod tests {
     use p256::{ecdsa::SigningKey, pkcs8::EncodePublicKey};
     use serde_json::json;
 
+    fn follow(bytes: &[u8], now: u64) -> Result<Vec<Log>, ListError> {
+        parse(bytes, Purpose::Follow, now)
+    }
+
     fn key() -> Vec<u8> {
         let key = SigningKey::from_slice(&[7; 32]).unwrap();
         key.verifying_key().to_public_key_der().unwrap().as_bytes().to_vec()
@@ -222,17 +246,36 @@ mod tests {
 
     #[test]
     fn list_of_logs_is_read() {
-        let logs = parse(&list(tiled()), 1_767_225_600).unwrap();
+        let logs = follow(&list(tiled()), 1_767_225_600).unwrap();
         assert_eq!(logs[0].url, "https://mon.example/2026h1");
         assert_eq!((logs[0].origin.as_str(), logs[0].api), ("log.example/2026h1", Api::StaticCt));
     }
 
     #[test]
     fn log_is_left_out_when_it_takes_no_certificates() {
-        assert_eq!(parse(&list(tiled()), 1_800_000_000), Err(ListError::Empty));
+        assert_eq!(follow(&list(tiled()), 1_800_000_000), Err(ListError::Empty));
         let mut closed = tiled();
         closed["state"] = json!({"retired": {"timestamp": "2025-01-01T00:00:00Z"}});
-        assert_eq!(parse(&list(closed), 0), Err(ListError::Empty));
+        assert_eq!(follow(&list(closed.clone()), 0), Err(ListError::Empty));
+        assert_eq!(parse(&list(closed), Purpose::Vouch, 0), Err(ListError::Empty));
+    }
+
+    #[test]
+    fn log_that_is_closed_still_vouches_for_what_it_took() {
+        let mut closed = tiled();
+        closed["state"] = json!({"readonly": {"timestamp": "2025-01-01T00:00:00Z"}});
+        assert_eq!(follow(&list(closed.clone()), 0), Err(ListError::Empty));
+        assert_eq!(parse(&list(closed), Purpose::Vouch, 0).unwrap().len(), 1);
+    }
+
+    /// A list with one unusable key must say which log it is of.
+    #[test]
+    fn key_that_no_log_may_have_is_refused_by_the_logs_name() {
+        let p384 = p384::ecdsa::SigningKey::from_slice(&[7; 48]).unwrap();
+        let mut log = tiled();
+        log["key"] = json!(BASE64.encode(p384.verifying_key().to_public_key_der().unwrap()));
+        let refused = follow(&list(log), 0).unwrap_err().to_string();
+        assert!(refused.contains("mon.example/2026h1") && refused.contains("P-256 nor an RSA"), "{refused}");
     }
 
     #[test]
@@ -250,7 +293,7 @@ mod tests {
         ] {
             let mut log = tiled();
             log[field] = value.clone();
-            assert!(matches!(parse(&list(log), 0), Err(ListError::Log { .. })), "{field} = {value}");
+            assert!(matches!(follow(&list(log), 0), Err(ListError::Log { .. })), "{field} = {value}");
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The loop: visit every log, ask the chain about what was found, tell who must know.
 
+mod settle;
 mod tell;
 
 use std::{
@@ -14,10 +15,13 @@ use futures::{StreamExt, stream};
 use mandate_runtime::Clock;
 use tokio_util::sync::CancellationToken;
 
-use self::tell::eprint;
+use self::{
+    settle::{Whose, settle},
+    tell::eprint,
+};
 use super::{
     LogError,
-    chain::{Recorded, Registry},
+    chain::Registry,
     effects::Webhook,
     fetch::Fetch,
     follow::{Visit, visit},
@@ -25,14 +29,15 @@ use super::{
     logs::Log,
     source::Source,
     state::{Alarm, Finding, LogState, Outstanding, Stage, State, StateError, StateFile},
+    watched::Watched,
 };
 use crate::{
     error::{CliError, Code, Result},
     output::Format,
 };
 
-/// Logs that are visited at once.
-const AT_ONCE: usize = 8;
+/// Logs that are visited at once: as many answers are in memory.
+const AT_ONCE: usize = 16;
 /// The longest pause after rounds that failed.
 const MAX_PAUSE: Duration = Duration::from_secs(900);
 
@@ -62,6 +67,8 @@ pub(crate) struct Monitor {
     file: StateFile,
     state: State,
     domains: BTreeMap<String, Address>,
+    /// The registry's domains and the names beside them.
+    watched: Arc<Watched>,
     /// What a log was last said to have failed with, so that it is said once.
     failures: BTreeMap<String, String>,
 }
@@ -105,7 +112,8 @@ impl Monitor {
         }
         let fetch = Fetch::new(Arc::clone(&clock))?;
         let (domains, failures) = Default::default();
-        Ok(Self { settings, registry, clock, fetch, file, state, domains, failures })
+        let watched = Arc::new(index(settings.also.iter())?);
+        Ok(Self { settings, registry, clock, fetch, file, state, domains, watched, failures })
     }
 
     /// Follows the logs to their present ends once.
@@ -122,7 +130,8 @@ impl Monitor {
         };
         // What an earlier run told is on chain, or with whoever it was told.
         let unknown = self.count(|stage| *stage != Stage::Waiting).saturating_sub(told);
-        let waiting = self.count(|stage| *stage == Stage::Waiting);
+        let waits = |f: &&Finding| f.stage == Stage::Waiting && self.domains.contains_key(&f.domain);
+        let waiting = self.state.findings.iter().filter(waits).count();
         let troubled = self.state.logs.values().filter(|log| log.trouble.is_some()).count();
         let alarms = troubled.max(self.state.alarms.len().saturating_sub(alarms));
         if unknown + alarms > 0 {
@@ -207,31 +216,38 @@ impl Monitor {
                 domains.len(),
                 self.settings.logs.len()
             ));
+            self.watched = Arc::new(index(domains.keys().chain(&self.settings.also))?);
             self.domains = domains;
         }
         Ok(())
     }
 
-    fn watched(&self) -> BTreeSet<String> {
-        self.domains.keys().chain(&self.settings.also).cloned().collect()
-    }
-
+    /// Takes each visit as it ends, so that no log waits for another one's result to be kept. Logs that failed come last.
     async fn visit_all(&mut self, round: &mut Round) -> Result<()> {
-        let (now, watched, from) = (self.clock.unix(), self.watched(), self.settings.from);
-        let (fetch, state) = (&self.fetch, &self.state);
-        let visits = self.settings.logs.iter().map(|log| {
-            let known = state.logs.get(&log.url).cloned().unwrap_or_else(|| LogState::new(log.id));
-            let (source, watched) = (Source { log, fetch }, &watched);
-            async move { (log.url.clone(), visit(source, known, from, watched, now).await) }
+        let mut logs = self.settings.logs.clone();
+        logs.sort_by_key(|log| self.failures.contains_key(&log.url));
+        let visits = logs.into_iter().map(|log| {
+            let known = self.state.logs.get(&log.url).cloned().unwrap_or_else(|| LogState::new(log.id));
+            let (fetch, watched, clock) =
+                (self.fetch.clone(), Arc::clone(&self.watched), Arc::clone(&self.clock));
+            let from = self.settings.from;
+            async move {
+                let source = Source { log: &log, fetch: &fetch };
+                let visit = visit(source, known, from, &watched, &*clock).await;
+                (log.url, visit)
+            }
         });
-        let visits: Vec<_> = stream::iter(visits).buffer_unordered(AT_ONCE).collect().await;
-        for (url, visit) in visits {
-            self.take(&url, visit, now, round)?;
+        let mut visits = stream::iter(visits.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+        while let Some((url, visit)) = visits.next().await {
+            if self.take(&url, visit, round)? {
+                self.file.save(&self.state)?;
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, url: &str, visit: Visit, now: u64, round: &mut Round) -> Result<()> {
+    /// Whether it is further than it was.
+    fn take(&mut self, url: &str, visit: Visit, round: &mut Round) -> Result<bool> {
         let size = |log: &LogState| {
             log.work.as_ref().map(|w| w.edge.size()).or(log.verified.as_ref().map(|h| h.size))
         };
@@ -263,12 +279,13 @@ impl Monitor {
             Some(LogError::Misbehaved { misdeed, what, evidence }) => {
                 let outstanding =
                     Outstanding { output: true, webhook: self.settings.webhook.is_some(), report: false };
-                let alarm = Alarm { log: url.to_owned(), misdeed, what, evidence, at: now, outstanding };
+                let at = self.clock.unix();
+                let alarm = Alarm { log: url.to_owned(), misdeed, what, evidence, at, outstanding };
                 round.unreachable += 1;
                 self.state.alarm(alarm);
             }
         }
-        Ok(())
+        Ok(after != before)
     }
 
     /// Asks the chain about what waits.
@@ -286,40 +303,19 @@ impl Monitor {
             webhook: self.settings.webhook.is_some(),
             report: self.settings.report,
         };
-        let registered = |name: &str| self.domains.contains_key(name);
-        settle(
-            &mut self.state.findings,
-            &recorded,
-            registered,
-            self.clock.unix(),
-            self.settings.grace,
-            incident,
-        );
+        let whose = |name: &str| match () {
+            () if self.domains.contains_key(name) => Whose::Registry,
+            () if self.settings.also.contains(name) => Whose::Ours,
+            () => Whose::Nobodys,
+        };
+        let (now, grace) = (self.clock.unix(), self.settings.grace);
+        settle(&mut self.state.findings, &recorded, whose, (now, grace), incident);
         Ok(())
     }
 }
 
-/// Drops what is recorded, and makes an incident of what was not recorded in time. What the registry does not have nobody
-/// can record.
-fn settle(
-    findings: &mut Vec<Finding>,
-    recorded: &BTreeMap<String, Recorded>,
-    registered: impl Fn(&str) -> bool,
-    now: u64,
-    grace: Duration,
-    incident: Outstanding,
-) {
-    findings.retain(|finding| {
-        finding.stage != Stage::Waiting
-            || !recorded.get(&finding.domain).is_some_and(|known| known.knows(finding))
-    });
-    for finding in findings.iter_mut().filter(|finding| finding.stage == Stage::Waiting) {
-        let registered = registered(&finding.domain);
-        if !registered || now.saturating_sub(finding.since) >= grace.as_secs() {
-            finding.stage =
-                Stage::Incident(Outstanding { report: incident.report && registered, ..incident });
-        }
-    }
+fn index<'a>(names: impl Iterator<Item = &'a String>) -> Result<Watched> {
+    Watched::new(names.cloned()).map_err(|e| CliError::data(format!("too many names to watch: {e}")))
 }
 
 fn pause(interval: Duration, failures: u32) -> Duration {
@@ -327,55 +323,4 @@ fn pause(interval: Duration, failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy::primitives::B256;
-    use mandate_runtime::clock::ManualClock;
-
-    const INCIDENT: Outstanding = Outstanding { output: true, webhook: false, report: true };
-
-    fn finding(domain: &str, since: u64) -> Finding {
-        Finding {
-            domain: domain.into(),
-            fingerprint: B256::repeat_byte(1),
-            spki: None,
-            precertificate: false,
-            not_after: 0,
-            issuer: String::new(),
-            log: String::new(),
-            index: 0,
-            since,
-            stage: Stage::Waiting,
-        }
-    }
-
-    #[test]
-    fn certificate_becomes_an_incident_when_the_grace_is_over() {
-        let clock = ManualClock::new(10_000);
-        let mut findings = vec![finding("a.example", clock.unix())];
-        let mut pass = |clock: &ManualClock| {
-            let grace = Duration::from_secs(3600);
-            settle(&mut findings, &BTreeMap::new(), |_| true, clock.unix(), grace, INCIDENT);
-            findings[0].stage
-        };
-        clock.advance(Duration::from_secs(3599));
-        assert_eq!(pass(&clock), Stage::Waiting);
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(pass(&clock), Stage::Incident(INCIDENT));
-    }
-
-    #[test]
-    fn name_that_the_registry_does_not_have_is_told_at_once_and_not_reported() {
-        let mut findings = vec![finding("a.example", 10_000)];
-        settle(&mut findings, &BTreeMap::new(), |_| false, 10_000, Duration::from_secs(3600), INCIDENT);
-        assert_eq!(findings[0].stage, Stage::Incident(Outstanding { report: false, ..INCIDENT }));
-    }
-
-    #[test]
-    fn pause_doubles_while_everything_fails() {
-        let minute = Duration::from_secs(60);
-        assert_eq!([0, 1, 2].map(|n| pause(minute, n)), [minute, minute * 2, minute * 4]);
-        assert_eq!(pause(minute, 90), MAX_PAUSE);
-        assert_eq!(pause(MAX_PAUSE * 2, 1), MAX_PAUSE * 2);
-    }
-}
+mod tests;

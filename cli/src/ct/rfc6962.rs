@@ -37,8 +37,16 @@ pub(super) async fn head(source: &Source<'_>) -> Result<SignedHead, LogError> {
 pub(super) async fn entries(source: &Source<'_>, start: u64, end: u64) -> Result<Vec<Entry>, LogError> {
     let last = end.min(start.saturating_add(BATCH)).saturating_sub(1);
     let url = source.url(&format!("ct/v1/get-entries?start={start}&end={last}"));
-    let answer: Entries = json(&url, &source.fetch.get(&url, MAX_ENTRIES).await?)?;
     let most = last.saturating_sub(start).saturating_add(1);
+    parse_entries(&url, most, &source.fetch.get(&url, MAX_ENTRIES).await?)
+}
+
+/// Reads what get-entries answers to somebody who asked for `most` entries at `url`.
+///
+/// # Errors
+/// When a log must not answer that.
+pub fn parse_entries(url: &str, most: u64, body: &[u8]) -> Result<Vec<Entry>, LogError> {
+    let answer: Entries = json(url, body)?;
     // Fewer than were asked for is every log's right, none or more is not.
     if answer.entries.is_empty() || answer.entries.len() as u64 > most {
         return Err(LogError::bad(format!("{url}: {} entries", answer.entries.len())));
@@ -47,7 +55,7 @@ pub(super) async fn entries(source: &Source<'_>, start: u64, end: u64) -> Result
         .entries
         .iter()
         .map(|served| {
-            Ok(Entry::from_rfc6962(decode(&url, &served.leaf_input)?, &decode(&url, &served.extra_data)?))
+            Ok(Entry::from_rfc6962(decode(url, &served.leaf_input)?, &decode(url, &served.extra_data)?))
         })
         .collect()
 }
@@ -59,16 +67,24 @@ pub(super) async fn frontier(source: &Source<'_>, size: u64) -> Result<Frontier,
     let leaf = leaf_hash(&entry.ok_or_else(|| LogError::bad("no entry"))?.leaf);
     let hash = BASE64.encode(leaf);
     let url = source.url(&format!("ct/v1/get-proof-by-hash?hash={}&tree_size={size}", urlencoded(&hash)));
-    let proof: Proof = json(&url, &source.fetch.get(&url, MAX_HEAD).await?)?;
+    let mut frontier = parse_proof(&url, last, &source.fetch.get(&url, MAX_HEAD).await?)?;
+    frontier.append(leaf);
+    Ok(frontier)
+}
+
+/// Reads the edge of the tree before leaf `last` from what get-proof-by-hash answers about that leaf.
+///
+/// # Errors
+/// When it is no proof of that leaf.
+pub fn parse_proof(url: &str, last: u64, body: &[u8]) -> Result<Frontier, LogError> {
+    let proof: Proof = json(url, body)?;
     let bad = || LogError::bad(format!("{url}: no proof of the tree's last leaf"));
     if proof.leaf_index != last {
         return Err(bad());
     }
-    let node = |text: &String| Node::try_from(decode(&url, text)?).map_err(|_| bad());
+    let node = |text: &String| Node::try_from(decode(url, text)?).map_err(|_| bad());
     let nodes = proof.audit_path.iter().rev().map(node).collect::<Result<_, _>>()?;
-    let mut frontier = Frontier::new(last, nodes).ok_or_else(bad)?;
-    frontier.append(leaf);
-    Ok(frontier)
+    Frontier::new(last, nodes).ok_or_else(bad)
 }
 
 fn json<T: DeserializeOwned>(url: &str, body: &[u8]) -> Result<T, LogError> {

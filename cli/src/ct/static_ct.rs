@@ -33,12 +33,20 @@ pub(super) async fn head(source: &Source<'_>) -> Result<SignedHead, LogError> {
 pub(super) async fn entries(source: &Source<'_>, start: u64, end: u64) -> Result<Vec<Entry>, LogError> {
     let first = start / WIDTH * WIDTH;
     let (url, width, body) = tile_at(source, None, start / WIDTH, end, MAX_ENTRIES).await?;
-    let plain = decompressed(&url, body)?;
-    let all = Entry::from_tile(&plain, first, width)
-        .map_err(|e| LogError::bad(format!("{url}: an entry is not what it must be: {e}")))?;
+    let all = parse_entries(&url, first, width, body)?;
     let (before, until) = (start.saturating_sub(first), end.saturating_sub(first));
     let wanted = all.into_iter().take(index(until)).skip(index(before)).collect::<Vec<_>>();
     if wanted.is_empty() { Err(LogError::bad(format!("{url}: no entries"))) } else { Ok(wanted) }
+}
+
+/// Reads a data tile of `width` entries, the first of which has index `first`, compressed or not.
+///
+/// # Errors
+/// When it does not hold exactly these.
+pub fn parse_entries(url: &str, first: u64, width: u64, body: Bytes) -> Result<Vec<Entry>, LogError> {
+    let plain = decompressed(url, body)?;
+    Entry::from_tile(&plain, first, width)
+        .map_err(|e| LogError::bad(format!("{url}: an entry is not what it must be: {e}")))
 }
 
 /// In a tile.
@@ -62,7 +70,8 @@ pub(super) async fn frontier(source: &Source<'_>, size: u64, whole: u64) -> Resu
     Frontier::new(size, nodes).ok_or_else(|| LogError::bad("its tiles have another number of hashes"))
 }
 
-fn edge(tile: &[u8], width: u64) -> Option<Vec<Node>> {
+/// The nodes of the edge among the first `width` hashes of a tile; nothing when it has fewer or other bytes.
+pub fn edge(tile: &[u8], width: u64) -> Option<Vec<Node>> {
     let (hashes, rest) = tile.as_chunks::<HASH>();
     let mut left = hashes.get(..usize::try_from(width).ok()?).filter(|_| rest.is_empty())?;
     let mut nodes = Vec::new();

@@ -15,7 +15,7 @@ use mandate_guest::{
     instance::{Registration, TlsIdentity},
 };
 use mandate_model::{
-    bindings::{AppAuth, AppInit, KmsAuth},
+    bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth},
     wire::{BlockRef, ViewCall},
 };
 use mandate_runtime::http::Client;
@@ -116,6 +116,20 @@ impl World {
     pub fn site(&self) -> Result<(&'static str, std::net::SocketAddr, &str)> {
         let services = self.services()?;
         Ok((super::setting::DOMAIN, services.gateway.tls_addr, &services.root_pem))
+    }
+
+    /// Has the DAO, which owns the app, close an incident of its domain: days of the chain's time. Needs step 7.
+    ///
+    /// # Errors
+    /// When it does not pass.
+    pub async fn close_incident(&self, fingerprint: B256) -> Result<()> {
+        let mut silence = Silence;
+        let mut teller = Teller::new(&mut silence, || Duration::ZERO);
+        let (name, reason) = (super::setting::DOMAIN.to_owned(), "a drill".to_owned());
+        let call = DomainRegistry::closeIncidentCall { name, fingerprint, reason };
+        let calls = vec![(self.deployment()?.domain_registry, call.abi_encode().into())];
+        self.chain.dao_passes(&mut teller, self.governor, calls, "close the incident").await?;
+        self.settle().await
     }
 
     /// Where the nodes answer. Needs step 3.

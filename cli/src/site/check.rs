@@ -15,12 +15,16 @@ use mandate_model::{
 use mandate_runtime::{Ambient, entropy};
 use mandate_threshold::GROUP_KEY_LENGTH;
 use mandate_witness::{At, Read};
+use rustls::pki_types::CertificateDer;
 
 use super::{
-    Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee, connection::Unanswered,
-    domain_call, evidence, group_keys, incidents, provenance, registry, step,
+    Published, Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee, connection::Unanswered,
+    domain_call, evidence, group_keys, incidents, logged, provenance, registry, step,
 };
-use crate::commands::proven::Proven;
+use crate::{
+    commands::proven::Proven,
+    ct::{logs::Log, sct},
+};
 
 pub(crate) use super::connection::Site;
 
@@ -35,46 +39,86 @@ pub(crate) struct Judge<'a> {
     pub(crate) deployment: &'a Deployment,
     pub(crate) proven: &'a Proven,
     pub(crate) verifier: &'a Verifier,
+    /// Whom to ask for CAA records.
     pub(crate) resolvers: &'a [SocketAddr],
+    pub(crate) logs: &'a Logs,
     pub(crate) ambient: &'a Ambient,
+}
+
+/// Whose word that they took a certificate counts.
+#[derive(Debug)]
+pub(crate) enum Logs {
+    /// Those of a list.
+    Known(Vec<Log>),
+    /// Nobody named them.
+    Unknown,
+    /// The site has an authority of its own, whose certificates no public log takes: it is not looked for in any.
+    Private,
+}
+
+/// What a connection showed.
+#[derive(Default)]
+struct Asked {
+    shown: Option<Shown>,
+    chain: Vec<CertificateDer<'static>>,
+    answer: Option<DomainProvenance>,
 }
 
 impl Judge<'_> {
     /// Every step, in order. None is left out because of another.
     pub(crate) async fn check(&self, site: &Site) -> Vec<Step> {
         let mut steps = Vec::new();
-        let (shown, answer) = self.ask(site, &mut steps).await;
+        let Asked { shown, chain, answer } = self.ask(site, &mut steps).await;
         let verified = self.evidence(answer.as_ref(), &mut steps).await;
         steps.push(self.code(answer.as_ref(), verified.as_ref()).await);
         let recorded = self.recorded(&site.name).await;
         let statement = answer.as_ref().map(|answer| &answer.statement);
         steps.push(registry(&site.name, shown.as_ref(), statement, &recorded));
         steps.push(self.caa(&site.name, &recorded).await);
+        steps.extend(self.logged(site, &chain));
         steps.push(incidents(&site.name, &self.open_incidents(&site.name).await));
         steps
     }
 
-    async fn ask(&self, site: &Site, steps: &mut Vec<Step>) -> (Option<Shown>, Option<DomainProvenance>) {
+    async fn ask(&self, site: &Site, steps: &mut Vec<Step>) -> Asked {
         let connected = match site.connect().await {
             Ok(connected) => connected,
             Err(failed) => {
                 steps.push(failed);
                 steps.push(Step::skipped(step::PROVENANCE, "there is no connection to ask over"));
-                return (None, None);
+                return Asked::default();
             }
         };
-        let shown = connected.shown;
+        let (shown, chain) = (connected.shown, connected.chain.clone());
         steps.push(connected.step.clone());
         let nonce = entropy::bytes::<32>(self.ambient.entropy.as_ref()).into();
-        match connected.provenance(site, nonce).await {
-            Err(Unanswered::Refused(why)) => steps.push(Step::failed(step::PROVENANCE, why)),
-            Err(Unanswered::Unknown(why)) => steps.push(Step::undecided(step::PROVENANCE, why)),
-            Ok(answer) => {
-                steps.push(provenance(&answer.statement, &site.name, &shown, nonce, self.deployment));
-                return (Some(shown), Some(answer));
+        let answer = match connected.provenance(site, nonce).await {
+            Err(Unanswered::Refused(why)) => Err(Step::failed(step::PROVENANCE, why)),
+            Err(Unanswered::Unknown(why)) => Err(Step::undecided(step::PROVENANCE, why)),
+            Ok(answer) => Ok(answer),
+        };
+        steps.push(match &answer {
+            Ok(answer) => provenance(&answer.statement, &site.name, &shown, nonce, self.deployment),
+            Err(step) => step.clone(),
+        });
+        Asked { shown: Some(shown), chain, answer: answer.ok() }
+    }
+
+    /// Not a step for who trusts an authority of his own and names no logs.
+    fn logged(&self, site: &Site, chain: &[CertificateDer<'static>]) -> Option<Step> {
+        let logs = match self.logs {
+            Logs::Known(logs) => logs,
+            Logs::Unknown => {
+                let text = "nobody looked whether logs have the certificate: --logs names a list of them";
+                return Some(Step::undecided(step::LOGGED, text));
             }
-        }
-        (Some(shown), None)
+            Logs::Private => return None,
+        };
+        let Some((leaf, issuers)) = chain.split_first() else {
+            return Some(Step::skipped(step::LOGGED, "the site showed no certificate"));
+        };
+        let now = self.ambient.clock.unix();
+        Some(logged(&sct::vouched(leaf, issuers, &site.issuer_keys(leaf), logs, now)))
     }
 
     /// Evidence, and what the committee says of the keys of the app that it proves.
@@ -160,7 +204,8 @@ impl Judge<'_> {
             Ok((_, head)) => &head.domain,
         };
         if self.resolvers.is_empty() {
-            return Step::undecided(step::CAA, "DNS was not asked: --dns names a resolver");
+            let text = "DNS was not asked: this system names no resolver, and neither does --dns";
+            return Step::undecided(step::CAA, text);
         }
         caa(name, &pinned.issuer, &pinned.accountUri, &self.relevant(name).await)
     }
@@ -169,6 +214,7 @@ impl Judge<'_> {
         let dns = Dns::new(Vec::new(), self.resolvers.to_vec(), Duration::ZERO, self.ambient);
         let found = tokio::time::timeout(DNS_PATIENCE, dns.relevant_caa(name)).await;
         let found = found.map_err(|_| format!("no answer within {} s", DNS_PATIENCE.as_secs()))?;
-        Ok(found.map_err(|e| e.to_string())?.map(|relevant| relevant.properties))
+        let found = found.map_err(|e| e.to_string())?;
+        Ok(found.map(|r| Published { properties: r.properties, authenticated: r.authenticated }))
     }
 }

@@ -25,6 +25,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use x509_cert::der::{Encode, Tag, asn1::AnyRef};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Shown, Step, step};
@@ -46,6 +47,8 @@ pub(crate) struct Site {
 pub(crate) struct Connected {
     stream: TlsStream<TcpStream>,
     pub(crate) shown: Shown,
+    /// The certificates that the site sent, its own first.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     /// Whether the certificate leads to a root and names the site.
     pub(crate) step: Step,
 }
@@ -60,6 +63,17 @@ pub(crate) enum Unanswered {
 }
 
 impl Site {
+    /// The keys (SPKI) of the roots that have the name of `leaf`'s issuer: a site need not send a root along.
+    pub(crate) fn issuer_keys(&self, leaf: &[u8]) -> Vec<Vec<u8>> {
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+        let issuer = parsed.issuer().as_raw();
+        // A root holds both without the header of their sequences.
+        let sequence = |content: &[u8]| AnyRef::new(Tag::Sequence, content).and_then(|any| any.to_der()).ok();
+        let of_issuer =
+            self.roots.roots.iter().filter(|root| sequence(&root.subject).as_deref() == Some(issuer));
+        of_issuer.filter_map(|root| sequence(&root.subject_public_key_info)).collect()
+    }
+
     /// Connects. The certificate's verdict is told, not obeyed: what else the site says is worth knowing in either case, and
     /// nothing is told to it.
     pub(crate) async fn connect(&self) -> Result<Connected, Step> {
@@ -82,8 +96,9 @@ impl Site {
         };
         let stream = tokio::time::timeout(PATIENCE, connecting).await;
         let stream = stream.map_err(|_| undecided(format!("{} does not answer", self.name)))??;
-        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let shown = leaf.and_then(|leaf| shown(leaf));
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain: Vec<_> = chain.iter().cloned().map(CertificateDer::into_owned).collect();
+        let shown = chain.first().and_then(shown);
         let shown =
             shown.ok_or_else(|| Step::failed(step::TLS, "the site's certificate cannot be parsed"))?;
         let step = match judging.verdict() {
@@ -96,7 +111,7 @@ impl Site {
             ),
             Some(why) => Step::failed(step::TLS, format!("the certificate of {}: {why}", self.name)),
         };
-        Ok(Connected { stream, shown, step })
+        Ok(Connected { stream, shown, chain, step })
     }
 }
 

@@ -2,9 +2,11 @@
 //! For each step, what it is there to notice.
 
 use alloy::primitives::aliases::U40;
+use mandate_acme::caa::Property;
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 
 use super::*;
+use crate::ct::sct::{SctError, Vouched};
 
 mod connections;
 mod keys;
@@ -276,7 +278,7 @@ fn record(tag: &str, value: &str) -> Property {
 
 fn caa_of(records: &[(&str, &str)]) -> Step {
     let records = records.iter().map(|(tag, value)| record(tag, value)).collect();
-    caa(&name(), "ca.test", ACCOUNT, &Ok(Some(records)))
+    caa(&name(), "ca.test", ACCOUNT, &Ok(Some(Published { properties: records, authenticated: false })))
 }
 
 const OURS: &str = "ca.test; accounturi=https://ca.test/account/1; validationmethods=tls-alpn-01";
@@ -285,6 +287,31 @@ const OURS: &str = "ca.test; accounturi=https://ca.test/account/1; validationmet
 fn caa_that_names_the_account_and_one_method_is_right() {
     is_ok(&caa_of(&[("issue", OURS), ("issuewild", ";")]));
     is_ok(&caa_of(&[("issue", &OURS.replace("tls-alpn-01", "dns-01")), ("issuewild", ";")]));
+}
+
+#[test]
+fn caa_says_whether_dnssec_vouches_for_it() {
+    let records = vec![record("issue", OURS), record("issuewild", ";")];
+    for (authenticated, part) in [(true, "DNSSEC vouches"), (false, "without DNSSEC")] {
+        let published = Published { properties: records.clone(), authenticated };
+        let step = caa(&name(), "ca.test", ACCOUNT, &Ok(Some(published)));
+        is_ok(&step);
+        assert!(step.found.contains(part), "{step:?}");
+    }
+}
+
+#[test]
+fn certificate_that_known_logs_have_is_right_and_a_forged_timestamp_fails() {
+    let vouched =
+        |by: &[&str], unknown| Ok(Vouched { by: by.iter().map(ToString::to_string).collect(), unknown });
+    let step = logged(&vouched(&["https://log.example"], 1));
+    is_ok(&step);
+    assert!(step.found.contains("logged by 1 logs") && step.found.contains("log.example"), "{step:?}");
+    is_undecided(&logged(&vouched(&[], 0)), "no timestamp");
+    is_undecided(&logged(&vouched(&[], 2)), "2 timestamps");
+    is_undecided(&logged(&Err(SctError::NoIssuer)), "issuer");
+    fails(&logged(&Err(SctError::Forged { log: "x".to_owned() })), "not that log's word");
+    fails(&logged(&Err(SctError::Unreadable("y"))), "cannot be read");
 }
 
 #[test]
@@ -301,7 +328,15 @@ fn attack_caa_that_lets_others_order_fails() {
 #[test]
 fn g6_caa_that_nobody_tells_is_undecided() {
     is_undecided(&caa(&name(), "ca.test", ACCOUNT, &Err("SERVFAIL".to_owned())), "SERVFAIL");
-    is_undecided(&caa(&name(), "ca.test", "", &Ok(Some(vec![record("issue", OURS)]))), "no account");
+    is_undecided(
+        &caa(
+            &name(),
+            "ca.test",
+            "",
+            &Ok(Some(Published { properties: vec![record("issue", OURS)], authenticated: true })),
+        ),
+        "no account",
+    );
 }
 
 #[test]

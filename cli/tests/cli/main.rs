@@ -6,6 +6,8 @@ mod audit;
 mod commands;
 mod committee;
 mod ct;
+#[path = "../../../test/src/dns.rs"]
+mod dns;
 mod failures;
 mod image;
 mod replay;

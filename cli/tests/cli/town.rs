@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mandate_cli::{
     ConfigFile,
-    demo::{Options, World},
+    demo::{Options, World, pebble::Pebble},
 };
 use mandate_model::bundle::Bundle;
 use serde_json::Value;
@@ -26,11 +26,23 @@ impl Town {
         Self::found_to(5).await
     }
 
+    /// As [`Self::found_to`], with Debian's `pebble` as the authority; nothing where it is not installed.
+    pub(crate) async fn with_pebble_to(step: usize) -> Option<Self> {
+        match Pebble::is_installed() {
+            true => Some(Self::found_with(false, step).await),
+            false => None,
+        }
+    }
+
     /// As far as this step of the demo's story.
     pub(crate) async fn found_to(step: usize) -> Self {
+        Self::found_with(true, step).await
+    }
+
+    async fn found_with(embedded_issuer: bool, step: usize) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { dir: dir.path().join("world"), rpc_port: 0, embedded_issuer: true };
+        let options = Options { dir: dir.path().join("world"), rpc_port: 0, embedded_issuer };
         std::fs::create_dir_all(&options.dir).unwrap();
         let world = World::up_to(options, step).await.unwrap();
         let config = world.config_file().unwrap();

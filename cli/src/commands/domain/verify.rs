@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `mandate domain verify`: a live site end to end.
 
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use http::Uri;
 use mandate_acme::name::DomainName;
@@ -19,28 +22,40 @@ use crate::{
         proven::Proven,
     },
     context::{ConfigFile, Context},
+    ct::logs::{self, Purpose},
     error::{CliError, Code, Result},
     site::{
         Standing,
-        check::{Judge, Site},
+        check::{Judge, Logs, Site},
         conclude,
     },
 };
 
 /// The largest file of roots.
 const MAX_ROOTS: usize = 4 << 20;
+/// Where a system names its resolvers, and the largest such file.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const MAX_RESOLV_CONF: usize = 64 << 10;
+const DNS: u16 = 53;
 
 pub(crate) async fn run(context: &Context<'_>, args: &VerifyDomainArgs) -> Result<()> {
     let file = ConfigFile::load(&context.global.config)?;
     let site = site(args)?;
     let verifier = judged::verifier(&args.trust)?;
+    let ambient = Ambient::system();
+    let logs = known_logs(args, ambient.clock.unix())?;
     let proven = Proven::connect(context, &file, &args.endpoints, args.quorum).await?;
+    let resolvers = match args.dns.as_slice() {
+        [] => system_resolvers(Path::new(RESOLV_CONF)),
+        named => named.to_vec(),
+    };
     let judge = Judge {
         deployment: &file.deployment,
         proven: &proven,
         verifier: &verifier,
-        resolvers: &args.dns,
-        ambient: &Ambient::system(),
+        resolvers: &resolvers,
+        logs: &logs,
+        ambient: &ambient,
     };
     let steps = judge.check(&site).await;
     let outcome = conclude(&steps);
@@ -68,6 +83,25 @@ fn explain(outcome: Standing) -> &'static str {
             "neither yes nor no: something could not be looked at, and a retry may decide"
         }
     }
+}
+
+fn known_logs(args: &VerifyDomainArgs, now: u64) -> Result<Logs> {
+    match &args.logs {
+        Some(path) => {
+            let logs = logs::read(path, Purpose::Vouch, now);
+            let unread = |e| CliError::config(format!("--logs {}: {e}", path.display()));
+            Ok(Logs::Known(logs.map_err(unread)?))
+        }
+        None if args.ca.is_some() => Ok(Logs::Private),
+        None => Ok(Logs::Unknown),
+    }
+}
+
+/// Whom this system asks; nobody when it does not say.
+fn system_resolvers(path: &Path) -> Vec<SocketAddr> {
+    let Ok(text) = read_capped(path, MAX_RESOLV_CONF) else { return Vec::new() };
+    let config = resolv_conf::Config::parse(text).map(|config| config.nameservers).unwrap_or_default();
+    config.into_iter().map(|address| SocketAddr::new(IpAddr::from(address), DNS)).collect()
 }
 
 fn site(args: &VerifyDomainArgs) -> Result<Site> {
@@ -107,8 +141,7 @@ fn parse(text: &str) -> Result<(DomainName, u16)> {
 
 /// `ADDR` or `ADDR:PORT`.
 pub(crate) fn parse_resolver(text: &str) -> std::result::Result<SocketAddr, String> {
-    const DNS: u16 = 53;
-    let bare = |_| text.parse().map(|ip: std::net::IpAddr| SocketAddr::new(ip, DNS));
+    let bare = |_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS));
     text.parse().or_else(bare).map_err(|e| format!("{text:?} is neither ADDR nor ADDR:PORT: {e}"))
 }
 
@@ -140,5 +173,21 @@ mod tests {
         assert_eq!(parse_resolver("127.0.0.1"), Ok(([127, 0, 0, 1], 53).into()));
         assert_eq!(parse_resolver("[::1]:5300").unwrap().port(), 5_300);
         assert!(parse_resolver("dns.example").is_err());
+    }
+
+    #[test]
+    fn resolvers_are_those_of_the_system_unless_it_names_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resolv.conf");
+        assert_eq!(system_resolvers(&path), []);
+        std::fs::write(
+            &path,
+            "# by hand\nsearch example.org\nnameserver 192.0.2.7\nnameserver 2001:db8::1\n",
+        )
+        .unwrap();
+        let expected = ["192.0.2.7:53", "[2001:db8::1]:53"].map(|a| a.parse().unwrap());
+        assert_eq!(system_resolvers(&path), expected);
+        std::fs::write(&path, "nameserver nonsense\n").unwrap();
+        assert_eq!(system_resolvers(&path), []);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn run(context: &Context<'_>, args: &WatchArgs) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let logs = logs::read(&args.logs, clock.unix())
+    let logs = logs::read(&args.logs, logs::Purpose::Follow, clock.unix())
         .map_err(|e| CliError::config(format!("--logs {}: {e}", args.logs.display())))?;
     let webhook = match (&args.webhook, &args.webhook_secret_file) {
         (Some(url), Some(secret)) => Some(Webhook::new(url, secret)?),

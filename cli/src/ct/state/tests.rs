@@ -59,6 +59,30 @@ fn damaged_state_is_an_error_and_not_an_absent_one() {
     }
 }
 
+/// Wherever a crash or a full disk would have cut it, if it were not replaced as a whole.
+#[test]
+fn state_that_is_cut_anywhere_is_an_error() {
+    let good = serde_json::to_vec(&state()).unwrap();
+    assert!(State::parse(&good).is_ok());
+    assert!((0..good.len()).all(|cut| State::parse(&good[..cut]).is_err()));
+}
+
+/// A crash while it is written leaves the new file beside, half of it, and the old one as it was.
+#[test]
+fn half_a_new_state_beside_leaves_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ct.json");
+    let (file, _) = StateFile::open(&path).unwrap();
+    file.save(&state()).unwrap();
+    drop(file);
+    fs::write(dir.path().join("ct.json.new"), b"{\"format\":1,").unwrap();
+    let (file, read) = StateFile::open(&path).unwrap();
+    assert_eq!(read, state());
+    file.save(&State::default()).unwrap();
+    drop(file);
+    assert_eq!(StateFile::open(&path).unwrap().1, State::default());
+}
+
 #[test]
 fn certificate_is_one_finding_in_however_many_logs() {
     let mut state = state();

@@ -27,7 +27,7 @@ use crate::{
     error::{CliError, Result},
     site::{
         Standing,
-        check::{Judge, Site},
+        check::{Judge, Logs, Site},
         step,
     },
 };
@@ -81,6 +81,7 @@ async fn check_site(world: &World, teller: &mut Teller<'_>) -> Result<()> {
         proven: &Proven::over(deployment.chain_id, endpoints, None),
         verifier: &world.pki.trust_anchors().into(),
         resolvers: &[],
+        logs: &Logs::Private,
         ambient: &world.ambient,
     };
     let steps = judge.check(&site).await;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::Write,
     sync::{Arc, Mutex, MutexGuard},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -18,6 +18,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use flate2::{Compression, write::GzEncoder};
 use mandate_cli::ct::merkle::{Frontier, Node, leaf_hash};
+use mandate_runtime::clock::ManualClock;
 use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer as _},
     pkcs8::EncodePublicKey,
@@ -40,6 +41,8 @@ pub(crate) enum Lie {
     Bomb,
     /// Heads and entries are no such thing.
     Nonsense,
+    /// Heads never come.
+    Hangs,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,12 @@ pub(crate) struct Inner {
     pub(crate) lie: Option<Lie>,
     /// Milliseconds that heads are dated ahead.
     pub(crate) ahead: i64,
+    /// By this clock each answer with entries takes [`SLOW`].
+    pub(crate) slow: Option<Arc<ManualClock>>,
 }
+
+/// Less than one answer may take.
+const SLOW: Duration = Duration::from_secs(20);
 
 /// One entry: a certificate, or a precertificate as the TBSCertificate of it.
 #[derive(Debug, Clone)]
@@ -89,7 +97,7 @@ fn key() -> SigningKey {
 impl TestLog {
     /// A log with `n` entries that concern nobody.
     pub(crate) async fn with(n: usize) -> Self {
-        let inner = Arc::new(Mutex::new(Inner { entries: Vec::new(), lie: None, ahead: 0 }));
+        let inner = Arc::new(Mutex::new(Inner { entries: Vec::new(), lie: None, ahead: 0, slow: None }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = listener.local_addr().unwrap().to_string();
         let router = Router::new()
@@ -196,6 +204,9 @@ fn root(leaves: &[Node]) -> Node {
 }
 
 async fn sth(State(Shared(inner, _)): State<Shared>) -> String {
+    if inner.lock().unwrap().lie == Some(Lie::Hangs) {
+        return std::future::pending().await;
+    }
     let inner = inner.lock().unwrap();
     if inner.lie == Some(Lie::Nonsense) {
         return "{}".into();
@@ -233,6 +244,9 @@ async fn entries(
     let inner = inner.lock().unwrap();
     if inner.lie == Some(Lie::Endless) {
         return endless();
+    }
+    if let Some(clock) = &inner.slow {
+        clock.advance(SLOW);
     }
     // As logs do, not as many as were asked for.
     let last = query["end"].min(query["start"] + 99).min(inner.entries.len() - 1);

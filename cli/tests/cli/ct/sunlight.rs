@@ -155,7 +155,7 @@ async fn grown(path: &Path, size: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_log_is_followed_from_its_end_and_from_its_beginning() {
     if !installed() {
-        eprintln!("skipped: `sunlight` is not installed (Debian has it from forky on)");
+        eprintln!("skipped: `sunlight` is not installed; script/test fetches it");
         return;
     }
     let _ = ring::default_provider().install_default();

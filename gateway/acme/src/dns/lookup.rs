@@ -28,6 +28,16 @@ pub struct Relevant {
     pub at: String,
     /// The set; never empty.
     pub properties: Vec<Property>,
+    /// Whether the resolver says of every answer on the way that DNSSEC vouches for it: its word, over a network that
+    /// nobody vouches for.
+    pub authenticated: bool,
+}
+
+/// What was found, and whether the resolver says that DNSSEC vouches for it.
+#[derive(Debug)]
+struct Looked<T> {
+    found: Found<T>,
+    authenticated: bool,
 }
 
 /// What an answer says about a name.
@@ -55,12 +65,14 @@ impl Dns {
     /// # Errors
     /// When that could not be found out for one of the names on the way.
     pub async fn relevant_caa(&self, name: &DomainName) -> Result<Option<Relevant>, DnsError> {
-        let mut at = parse(name.as_str())?;
+        let (mut at, mut authenticated) = (parse(name.as_str())?, true);
         while !at.is_root() {
-            let found = self.caa_at(at.clone()).await?;
+            let (found, vouched) = self.caa_at(at.clone()).await?;
+            authenticated &= vouched;
             if !found.is_empty() {
                 let properties = found.into_iter().collect();
-                return Ok(Some(Relevant { at: at.to_ascii().trim_end_matches('.').to_owned(), properties }));
+                let at = at.to_ascii().trim_end_matches('.').to_owned();
+                return Ok(Some(Relevant { at, properties, authenticated }));
             }
             at = at.base_name();
         }
@@ -134,16 +146,22 @@ impl Dns {
         }
     }
 
-    async fn caa_at(&self, mut name: Name) -> Result<BTreeSet<Property>, DnsError> {
+    async fn caa_at(&self, mut name: Name) -> Result<(BTreeSet<Property>, bool), DnsError> {
+        let mut authenticated = true;
         for _ in 0..MAX_ALIASES {
             let text = name.to_ascii().to_ascii_lowercase();
             let ours = DomainName::try_from(text.trim_end_matches('.')).ok();
-            let found = match ours.as_ref().and_then(|name| self.zone_of(name)) {
-                Some(zone) => self.on_all(zone.as_ref(), &name, RecordType::CAA, &caa).await?,
+            let looked = match ours.as_ref().and_then(|name| self.zone_of(name)) {
+                // The servers of a zone vouch for nothing but themselves.
+                Some(zone) => {
+                    let found = self.on_all(zone.as_ref(), &name, RecordType::CAA, &caa).await?;
+                    Looked { found, authenticated: false }
+                }
                 None => self.resolve(&name, RecordType::CAA, &caa).await?,
             };
-            match found {
-                Found::Records(records) => return Ok(records),
+            authenticated &= looked.authenticated;
+            match looked.found {
+                Found::Records(records) => return Ok((records, authenticated)),
                 Found::Alias(target) => name = target,
             }
         }
@@ -160,7 +178,7 @@ impl Dns {
     ) -> Result<Found<T>, DnsError> {
         let mut agreed: Option<Found<T>> = None;
         for server in zone.nameservers() {
-            let found = self.query(*server, name, kind, pick).await?;
+            let found = self.query(*server, name, kind, pick).await?.found;
             if agreed.as_ref().is_some_and(|agreed| *agreed != found) {
                 let (zone, name) = (zone.origin().clone(), name.to_ascii());
                 return Err(DnsError::Disagreement { zone, name });
@@ -176,7 +194,7 @@ impl Dns {
         name: &Name,
         kind: RecordType,
         pick: &(dyn Fn(&RData) -> Option<T> + Sync),
-    ) -> Result<Found<T>, DnsError> {
+    ) -> Result<Looked<T>, DnsError> {
         let mut failed = DnsError::NoResolver { name: name.to_ascii() };
         for server in &self.resolvers {
             match self.query(*server, name, kind, pick).await {
@@ -193,9 +211,11 @@ impl Dns {
         name: &Name,
         kind: RecordType,
         pick: &(dyn Fn(&RData) -> Option<T> + Sync),
-    ) -> Result<Found<T>, DnsError> {
+    ) -> Result<Looked<T>, DnsError> {
         let mut message = self.exchange.message(OpCode::Query);
         message.metadata.recursion_desired = true;
+        // Asks for the bit in the answer (RFC 6840, 5.7).
+        message.metadata.authentic_data = true;
         message.add_query(Query::query(name.clone(), kind));
         let (_, answer) = self.exchange.ask(server, &message).await?;
         let wrong = |what: &str| DnsError::Answer { server, what: what.to_owned() };
@@ -211,7 +231,8 @@ impl Dns {
         if answer.truncation || !(answer.authoritative || answer.recursion_available) {
             return Err(wrong("it does not answer for this name: is it the right server?"));
         }
-        read(&answer, name, pick).map_err(wrong)
+        let found = read(&answer, name, pick).map_err(wrong)?;
+        Ok(Looked { found, authenticated: answer.authentic_data })
     }
 }
 

@@ -32,7 +32,7 @@ const NO_PORT: u16 = 9;
 
 /// So many names, each ordered twice.
 pub(super) async fn measure(names: usize) -> Result<Vec<Figure>> {
-    let server = Kind::PowerDns.start().await?;
+    let server = Kind::PowerDns.start(&[ZONE]).await?;
     let server = server.with_context(|| format!("it needs {}", Kind::PowerDns.packages()))?;
     let rules = Rules::default();
     let pebble = Pebble::start_asking(server.dir.path(), NO_PORT, server.addr, &rules).await?;
@@ -65,7 +65,7 @@ fn issuer(server: &Server, pebble: &Pebble) -> Result<AcmeIssuer> {
     };
     let keys = Arc::new(DevelopmentKeys::new([7; 32].into()));
     let challenges = Arc::new(ChallengeStore::default());
-    Ok(AcmeIssuer::new(config, keys, challenges, server.dns(SECRET)?, Ambient::system())?)
+    Ok(AcmeIssuer::new(config, keys, challenges, server.dns(&DomainName::try_from(ZONE)?, SECRET)?, Ambient::system())?)
 }
 
 async fn order(issuer: &AcmeIssuer, label: &str) -> Result<Duration> {
