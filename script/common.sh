@@ -63,6 +63,9 @@ want_dns_servers() {
     say "no BIND or no Knot: orders by DNS-01 are tested on what is there"
 }
 
+# A mock of Amazon's services, for the tests of zones at Route 53.
+want_moto() { (need_python_tool moto) || say "no moto: zones at Route 53 are not tested"; }
+
 # What the gateway is measured beside.
 want_proxies() {
   { [ -x /usr/sbin/nginx ] || apt_for nginx:nginx no-such-command:libnginx-mod-stream; } &&
