@@ -133,7 +133,7 @@ async fn attack_words_with_control_characters_are_shown_without() {
     let evil = "gone\\u001b[2J\\r\\nroot logged in";
     let json =
         format!("{{\"success\":false,\"errors\":[{{\"code\":1,\"message\":\"{evil}\"}}],\"result\":null}}");
-    let xml = "<ErrorResponse><Error><Code>No</Code><Message>gone&#27;[2J&#13;&#10;root logged in</Message></Error></ErrorResponse>";
+    let xml = "<ErrorResponse><Error><Code>No</Code><Message>gone\u{7f}[2J&#13;&#10;root logged in</Message></Error></ErrorResponse>";
     let (addr, _) = serve(move |uri| match uri.path() {
         "/zones" => reply(403, json.clone()),
         _ => reply(403, xml),

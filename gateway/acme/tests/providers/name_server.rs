@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use hickory_proto::{
-    op::{Message, MessageType},
+    op::Message,
     rr::{
         Name, RData, Record,
         rdata::{A, CAA, NS, TXT},
@@ -45,7 +45,7 @@ async fn answer(stream: &mut TcpStream, book: &Shared) -> io::Result<()> {
     stream.read_exact(&mut question).await?;
     let message = Message::from_vec(&question).unwrap();
     let asked = message.queries[0].clone();
-    let mut answer = Message::new(message.id, MessageType::Response, message.op_code);
+    let mut answer = Message::response(message.id, message.op_code);
     answer.metadata.authoritative = true;
     answer.add_query(asked.clone());
     let name = asked.name().to_ascii().trim_end_matches('.').to_owned();
