@@ -201,3 +201,62 @@ impl Route53Config {
         Ok(Arc::new(zone.map_err(|source| AcmeSetupError::Tls { field: at.to_owned(), source })?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{caa::guard::CaaMode, config::DnsConfig};
+
+    fn read(zone: Value, resolvers: &[&str]) -> Result<DnsConfig, serde_json::Error> {
+        serde_json::from_value(json!({ "resolvers": resolvers, "zones": { "cloud": zone } }))
+    }
+
+    fn is_right(config: &DnsConfig) -> bool {
+        let mut problems = Problems::default();
+        config.validate("acme.dns", CaaMode::Reconcile, &mut problems);
+        problems.is_empty()
+    }
+
+    #[test]
+    fn g12_zone_is_read_and_its_secrets_never_show() {
+        let cloudflare = json!({ "provider": "cloudflare", "origin": "tee.test", "token": "hunter2" });
+        let amazon = json!({ "provider": "route53", "origin": "tee.test", "access_key_id": "AKID",
+            "secret_access_key": "hunter2" });
+        for zone in [cloudflare, amazon] {
+            let config = read(zone, &["192.0.2.53:53"]).unwrap();
+            assert!(is_right(&config));
+            let built = config.build("acme.dns", &Ambient::system()).unwrap();
+            assert!(!format!("{config:?} {built:?}").contains("hunter2"), "{config:?} {built:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_zones_are_refused() {
+        let good = json!({ "provider": "cloudflare", "origin": "tee.test", "token": "a", "zone_id": "1a" });
+        assert!(is_right(&read(good.clone(), &["192.0.2.53:53"]).unwrap()));
+        let with = |field: &str, value: Value| {
+            let mut zone = good.clone();
+            zone[field] = value;
+            zone
+        };
+        for (field, value) in [
+            ("provider", json!("nobody")),
+            ("provider", json!("route53")),
+            ("server", json!("192.0.2.53:53")),
+            ("endpoint", json!("http://api.example")),
+            ("origin", json!("*.tee.test")),
+        ] {
+            assert!(read(with(field, value.clone()), &[]).is_err(), "{field}: {value}");
+        }
+        for (field, value) in
+            [("zone_id", json!("../user")), ("zone_id", json!("")), ("token_file", json!("/a"))]
+        {
+            let config = read(with(field, value.clone()), &["192.0.2.53:53"]).unwrap();
+            assert!(!is_right(&config), "{field}: {value}");
+        }
+        // Nobody could say which servers the zone has.
+        assert!(!is_right(&read(good, &[]).unwrap()));
+    }
+}
