@@ -108,6 +108,9 @@ fetch_sunlight() {
   [ -x "$tool/usr/bin/sunlight" ]
 }
 
+# A mock of Amazon's services, for the tests of zones at Route 53.
+want_moto() { (need_python_tool moto) || say "no moto: zones at Route 53 are not tested"; }
+
 # What the gateway is measured beside.
 want_proxies() {
   { [ -x /usr/sbin/nginx ] || apt_for nginx:nginx no-such-command:libnginx-mod-stream; } &&

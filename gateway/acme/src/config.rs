@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Settings that everybody who obtains certificates has: DNS, CAA, an external account.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use mandate_runtime::{
     Ambient,
@@ -14,9 +14,12 @@ use zeroize::Zeroizing;
 use crate::{
     ExternalAccount, ExternalAccountError,
     caa::guard::CaaMode,
-    dns::{Dns, Rfc2136, TsigAlgorithm, TsigError, TsigKey, Zone},
-    name::DomainName,
+    dns::{AccessKeyError, Dns, TokenError, TsigError},
 };
+
+mod zone;
+
+pub use zone::{CloudflareConfig, Rfc2136Config, Route53Config, ZoneConfig};
 
 /// Why a setting that reads well cannot be followed. Nothing of a secret is in it.
 #[derive(Debug, Error)]
@@ -42,6 +45,30 @@ pub enum AcmeSetupError {
         field: String,
         /// Why.
         source: TsigError,
+    },
+    /// No token of Cloudflare.
+    #[error("{field}: {source}")]
+    Token {
+        /// Which setting.
+        field: String,
+        /// Why.
+        source: TokenError,
+    },
+    /// No access key of Amazon.
+    #[error("{field}: {source}")]
+    AccessKey {
+        /// Which setting.
+        field: String,
+        /// Why.
+        source: AccessKeyError,
+    },
+    /// No TLS towards a provider.
+    #[error("{field}: {source}")]
+    Tls {
+        /// Which zone.
+        field: String,
+        /// Why.
+        source: rustls::Error,
     },
     /// No external account.
     #[error("{field}: {source}")]
@@ -78,30 +105,6 @@ impl Default for DnsConfig {
     }
 }
 
-/// A zone on a server that takes dynamic updates (RFC 2136).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ZoneConfig {
-    /// The zone's name.
-    pub origin: DomainName,
-    /// The server that takes updates.
-    pub server: SocketAddr,
-    /// All servers that answer for the zone. The one above when unset.
-    #[serde(default)]
-    pub nameservers: Vec<SocketAddr>,
-    /// The TSIG key's name.
-    pub tsig_name: String,
-    /// Its hash.
-    #[serde(default)]
-    pub tsig_algorithm: TsigAlgorithm,
-    /// The secret in base64. Belongs into the environment.
-    #[serde(default)]
-    pub tsig_secret: Option<Secret>,
-    /// A file with the secret that its owner alone can read.
-    #[serde(default)]
-    pub tsig_secret_file: Option<PathBuf>,
-}
-
 /// An account that the authority handed out beforehand (RFC 8555, section 7.3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,15 +127,10 @@ impl DnsConfig {
         problems.require(somebody, format!("{at}.resolvers"), what);
         problems.require(!self.propagation.is_zero(), format!("{at}.propagation"), "must not be zero");
         for (name, zone) in &self.zones {
-            let one = zone.tsig_secret.is_some() != zone.tsig_secret_file.is_some();
-            let what = "exactly one of it and tsig_secret_file must be set";
-            problems.require(one, format!("{at}.zones.{name}.tsig_secret"), what);
-            let twice = self.zones.values().filter(|other| other.origin == zone.origin).count() > 1;
-            problems.require(
-                !twice,
-                format!("{at}.zones.{name}.origin"),
-                "is the origin of another zone too",
-            );
+            let at = format!("{at}.zones.{name}");
+            zone.validate(&at, self.resolvers.is_empty(), problems);
+            let twice = self.zones.values().filter(|other| other.origin() == zone.origin()).count() > 1;
+            problems.require(!twice, format!("{at}.origin"), "is the origin of another zone too");
         }
     }
 
@@ -141,20 +139,11 @@ impl DnsConfig {
     /// # Errors
     /// When a key cannot be read or used.
     pub fn build(&self, at: &str, ambient: &Ambient) -> Result<Dns, AcmeSetupError> {
-        let zones = self.zones.iter().map(|(name, zone)| zone.build(&format!("{at}.zones.{name}"), ambient));
-        let zones = zones.collect::<Result<_, _>>()?;
+        let build = |(name, zone): (&String, &ZoneConfig)| {
+            zone.build(&format!("{at}.zones.{name}"), self.propagation, ambient)
+        };
+        let zones = self.zones.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Dns::new(zones, self.resolvers.clone(), self.propagation, ambient))
-    }
-}
-
-impl ZoneConfig {
-    fn build(&self, at: &str, ambient: &Ambient) -> Result<Arc<dyn Zone>, AcmeSetupError> {
-        let field = format!("{at}.tsig_secret");
-        let secret = secret(&field, self.tsig_secret.as_ref(), self.tsig_secret_file.as_ref())?;
-        let key = TsigKey::new(&self.tsig_name, self.tsig_algorithm, &secret);
-        let key = key.map_err(|source| AcmeSetupError::Tsig { field, source })?;
-        let Self { origin, server, nameservers, .. } = self.clone();
-        Ok(Arc::new(Rfc2136::new(origin, server, nameservers, key, ambient)))
     }
 }
 

@@ -11,12 +11,19 @@ use thiserror::Error;
 
 use crate::{caa::Property, name::DomainName};
 
+mod api;
+mod cloudflare;
 mod exchange;
 mod lookup;
 mod rfc2136;
+mod route53;
+mod servers;
 
+pub use api::{Endpoint, EndpointError};
+pub use cloudflare::{Cloudflare, CloudflareToken, TokenError};
 pub use lookup::{Relevant, parse_answer};
 pub use rfc2136::{Rfc2136, TsigAlgorithm, TsigError, TsigKey};
+pub use route53::{AccessKey, AccessKeyError, HostedZone, Route53};
 
 /// How long one question or update may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +84,44 @@ pub enum DnsError {
         /// The name.
         name: String,
     },
+    /// A provider's API was not reached, or said what it should not.
+    #[error("{provider}: {what}")]
+    Provider {
+        /// Which provider.
+        provider: &'static str,
+        /// What happened.
+        what: String,
+    },
+    /// A provider does not take the credentials, or does not let them do this.
+    #[error(
+        "{provider} refuses with {status}: {what}; do the credentials hold, and may they change this zone?"
+    )]
+    Credentials {
+        /// Which provider.
+        provider: &'static str,
+        /// 401 or 403.
+        status: u16,
+        /// Its own words.
+        what: String,
+    },
+    /// A provider had enough for now.
+    #[error("{provider} takes no request for another {}s", after.as_secs())]
+    RateLimited {
+        /// Which provider.
+        provider: &'static str,
+        /// How long to wait.
+        after: Duration,
+    },
+    /// A provider shows no zone that the origin lies in.
+    #[error(
+        "{provider} shows no public zone that {origin} lies in: may the credentials list it? else set zone_id"
+    )]
+    NoZone {
+        /// Which provider.
+        provider: &'static str,
+        /// What was looked for.
+        origin: DomainName,
+    },
     /// The zone's servers do not show what was written.
     #[error("the servers of {zone} do not show {what} within {}s", after.as_secs())]
     NotShown {
@@ -102,6 +147,8 @@ fn hint(code: &str) -> &'static str {
 /// A change to a zone. There is no way to say anything about other records than these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// Adds these records to the CAA records that the name has.
+    AddCaa(DomainName, Vec<Property>),
     /// Puts these records in place of all CAA records that the name has.
     ReplaceCaa(DomainName, Vec<Property>),
     /// Adds a value of `_acme-challenge.<name>`.
@@ -115,12 +162,16 @@ pub trait Zone: Send + Sync + fmt::Debug {
     /// Its name.
     fn origin(&self) -> &DomainName;
 
-    /// The servers that answer for it.
+    /// The servers that answer for it. None when its NS records say.
     fn nameservers(&self) -> &[SocketAddr];
 
-    /// Makes all changes, or none of them. Nobody who asks meanwhile sees some of them: a name whose CAA is replaced has the
-    /// old set or the new one at each moment. A service that has no transactions would have to add the new records before
-    /// it removes old ones.
+    /// Whether a replaced set is seen as the old one or the new one at each moment and nothing else. Where it is not, the new
+    /// records are added first, and the old ones removed once everybody sees the new.
+    fn replaces_at_once(&self) -> bool {
+        true
+    }
+
+    /// Makes all changes, or none of them.
     fn apply<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<(), DnsError>>;
 }
 
@@ -131,6 +182,7 @@ pub struct Dns {
     resolvers: Vec<SocketAddr>,
     propagation: Duration,
     exchange: exchange::Exchange,
+    found: servers::Found,
 }
 
 impl Dns {
@@ -141,7 +193,13 @@ impl Dns {
         propagation: Duration,
         ambient: &Ambient,
     ) -> Self {
-        Self { zones, resolvers, propagation, exchange: exchange::Exchange::new(ambient) }
+        Self {
+            zones,
+            resolvers,
+            propagation,
+            exchange: exchange::Exchange::new(ambient),
+            found: servers::Found::default(),
+        }
     }
 
     /// The zone of ours that `name` lies in: the innermost, as it is with delegations.
@@ -149,4 +207,17 @@ impl Dns {
         let covering = self.zones.iter().filter(|zone| name.is_within(zone.origin()));
         covering.max_by_key(|zone| zone.origin().as_str().len())
     }
+}
+
+/// A name and those above it down to two labels, the innermost first.
+fn parents(name: &DomainName) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name.as_str()), |&name| {
+        name.split_once('.').map(|(_, above)| above).filter(|above| above.contains('.'))
+    })
+}
+
+/// Reads a provider's answer, as its client does. For the fuzzer.
+pub fn parse_provider_answer(answer: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(answer).ok();
+    cloudflare::parse_records(answer).or_else(|| route53::parse_records(text?))
 }

@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 
 use crate::{
+    dns::DnsError,
     keys::P256Key,
     name::{DomainName, Subject},
 };
@@ -204,4 +205,17 @@ pub enum IssueError {
     /// The gateway's own keys are not to be had.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
+}
+
+impl IssueError {
+    /// That a DNS provider had enough is told as such, so that it is left alone for as long as it wants.
+    pub(crate) fn of_dns(name: &DomainName, error: DnsError) -> Self {
+        let (name, what) = (name.clone(), error.to_string());
+        match error {
+            DnsError::RateLimited { provider, after } => {
+                Self::RateLimited { issuer: provider.to_owned(), name, after, what }
+            }
+            _ => Self::Dns { name, what },
+        }
+    }
 }

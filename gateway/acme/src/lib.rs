@@ -8,6 +8,7 @@ pub mod challenge;
 mod client;
 pub mod config;
 pub mod dns;
+mod http;
 pub mod issuer;
 pub mod keys;
 pub mod name;

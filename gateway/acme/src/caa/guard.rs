@@ -53,7 +53,7 @@ impl Guard {
         let name = subject.domain();
         let permission = Permission::new(&self.issuer, account, method)
             .map_err(|e| IssueError::Caa { name: name.clone(), what: e.to_string() })?;
-        let unknown = |e: DnsError| IssueError::Dns { name: name.clone(), what: e.to_string() };
+        let unknown = |e: DnsError| IssueError::of_dns(name, e);
         if let (CaaMode::Reconcile, Some(zone)) = (self.mode, self.dns.zone_of(name)) {
             self.reconcile(zone.as_ref(), &permission, subject).await.map_err(unknown)?;
         }
@@ -72,7 +72,8 @@ impl Guard {
         Err(IssueError::Caa { name: name.clone(), what })
     }
 
-    /// Publishes the name's own set when it is another one. One update: at no moment is there none.
+    /// Publishes the name's own set when it is another one. At no moment is there none: one update where a set is replaced at
+    /// once; elsewhere the new records come first, and the old ones stay until all servers show the new.
     async fn reconcile(
         &self,
         zone: &dyn Zone,
@@ -88,6 +89,14 @@ impl Guard {
         tracing::warn!(%name, differences = listed(&differences), "CAA is not as it has to be; publishing it");
         let kept = published.into_iter().filter(|property| !property.governs());
         let wanted: Vec<_> = permission.records(subject).into_iter().chain(kept).collect();
+        if !zone.replaces_at_once() {
+            zone.apply(&[Change::AddCaa(name.clone(), wanted.clone())]).await?;
+            let added = || async {
+                let published = self.dns.own_caa(zone, name).await?;
+                Ok(wanted.iter().all(|one| published.contains(one)))
+            };
+            self.dns.until(zone, &format!("the new CAA records of {name}"), added).await?;
+        }
         zone.apply(&[Change::ReplaceCaa(name.clone(), wanted)]).await?;
         let shown = || async {
             let published = self.dns.own_caa(zone, name).await?;

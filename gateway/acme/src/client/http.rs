@@ -4,35 +4,23 @@
 
 use std::{
     future::Future,
-    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt};
-use http::{Request, Response, StatusCode, Uri, header::RETRY_AFTER};
+use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Limited};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo},
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use mandate_runtime::{Ambient, Clock, Net, net::Stream};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use mandate_runtime::{Ambient, Clock};
+use rustls_pki_types::CertificateDer;
+
+use crate::http::{Connector, parse_retry_after};
 
 const MAX_ANSWER: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
-const HTTPS: u16 = 443;
-const LONGEST_WISH: Duration = Duration::from_secs(7 * 86_400);
 
 type Answer = Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>>;
 
@@ -75,34 +63,14 @@ impl Wish {
     }
 }
 
-/// Seconds or a date (RFC 9110, section 10.2.3), bounded: no authority may silence the gateway for longer than a certificate
-/// lives on after its renewal is due.
-fn parse_retry_after(text: &str, now: Duration) -> Option<Duration> {
-    let text = text.trim();
-    let after = match text.parse::<u32>() {
-        Ok(seconds) => Duration::from_secs(seconds.into()),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            date.saturating_sub(now)
-        }
-    };
-    Some(after.min(LONGEST_WISH))
-}
-
 impl AcmeHttp {
     pub(super) fn new(
         extra_roots: &[CertificateDer<'static>],
         ambient: &Ambient,
     ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in extra_roots {
-            roots.add(root.clone())?;
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?;
-        let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
-        let (net, clock) = (Arc::clone(&ambient.net), Arc::clone(&ambient.clock));
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(Connector { net, tls }), clock })
+        let connector = Connector::new(extra_roots, Arc::clone(&ambient.net))?;
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, clock: Arc::clone(&ambient.clock) })
     }
 }
 
@@ -132,88 +100,9 @@ impl HttpClient for AcmeHttp {
     }
 }
 
-/// Connects to `https` and nothing else.
-#[derive(Clone)]
-struct Connector {
-    net: Arc<dyn Net>,
-    tls: TlsConnector,
-}
-
-impl Connector {
-    async fn connect(self, uri: Uri) -> io::Result<Secured> {
-        let unusable = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {what}"));
-        if uri.scheme_str() != Some("https") {
-            return Err(unusable("an ACME authority is spoken to over https alone"));
-        }
-        let host = uri.host().ok_or_else(|| unusable("no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| unusable("not a host name"))?;
-        let stream = self.net.connect(&host, uri.port_u16().unwrap_or(HTTPS)).await?;
-        Ok(Secured(TokioIo::new(self.tls.connect(name, stream).await?)))
-    }
-}
-
-impl tower::Service<Uri> for Connector {
-    type Response = Secured;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Secured>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        self.clone().connect(uri).boxed()
-    }
-}
-
-/// A TLS connection as hyper's client holds it.
-struct Secured(TokioIo<TlsStream<Stream>>);
-
-impl Connection for Secured {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Secured {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl Write for Secured {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wish_is_seconds_or_a_date_and_has_a_bound() {
-        let now = Duration::from_secs(784_111_777);
-        let read = |text: &str| parse_retry_after(text, now).map(|after| after.as_secs());
-        assert_eq!(read(" 120 "), Some(120));
-        assert_eq!(read("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
-        assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
-        assert_eq!(read("4294967295"), Some(LONGEST_WISH.as_secs()));
-        assert_eq!((read("soon"), read("-1"), read("99999999999")), (None, None, None));
-    }
 
     #[tokio::test]
     async fn wish_is_heard_by_the_work_that_it_was_told_to() {

@@ -108,7 +108,7 @@ impl AcmeIssuer {
 
     /// Publishes the values and waits until whoever asks sees them: an authority that asks too early fails the order.
     async fn publish(&self, name: &DomainName, values: Vec<String>) -> Result<Records, IssueError> {
-        let unknown = |e: DnsError| IssueError::Dns { name: name.clone(), what: e.to_string() };
+        let unknown = |e: DnsError| IssueError::of_dns(name, e);
         let zone =
             self.dns.zone_of(name).ok_or_else(|| unknown(DnsError::NoResolver { name: name.to_string() }))?;
         let add: Vec<_> =

@@ -42,7 +42,7 @@ struct Looked<T> {
 
 /// What an answer says about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Found<T> {
+pub(super) enum Found<T> {
     /// These, in order; none when there are none.
     Records(BTreeSet<T>),
     /// It is an alias of a name about which the answer says no more.
@@ -177,8 +177,8 @@ impl Dns {
         pick: &(dyn Fn(&RData) -> Option<T> + Sync),
     ) -> Result<Found<T>, DnsError> {
         let mut agreed: Option<Found<T>> = None;
-        for server in zone.nameservers() {
-            let found = self.query(*server, name, kind, pick).await?.found;
+        for server in self.servers(zone).await? {
+            let found = self.query(server, name, kind, pick).await?.found;
             if agreed.as_ref().is_some_and(|agreed| *agreed != found) {
                 let (zone, name) = (zone.origin().clone(), name.to_ascii());
                 return Err(DnsError::Disagreement { zone, name });
@@ -189,7 +189,7 @@ impl Dns {
     }
 
     /// The first resolver that knows.
-    async fn resolve<T: Ord>(
+    pub(super) async fn resolve<T: Ord>(
         &self,
         name: &Name,
         kind: RecordType,

@@ -170,12 +170,14 @@ pub(super) fn challenge_name(name: &DomainName) -> Result<Name, DnsError> {
 /// The update section's records (RFC 2136, section 2.5).
 fn records(change: &Change) -> Result<Vec<Record>, DnsError> {
     match change {
-        Change::ReplaceCaa(name, wanted) => {
+        Change::AddCaa(name, wanted) => {
             let name = parse(name.as_str())?;
-            let mut all = vec![remove_all(name.clone())];
-            all.extend(
-                wanted.iter().map(|one| Record::from_rdata(name.clone(), CAA_TTL, RData::CAA(caa(one)))),
-            );
+            let record = |one| Record::from_rdata(name.clone(), CAA_TTL, RData::CAA(caa(one)));
+            Ok(wanted.iter().map(record).collect())
+        }
+        Change::ReplaceCaa(name, wanted) => {
+            let mut all = vec![remove_all(parse(name.as_str())?)];
+            all.extend(records(&Change::AddCaa(name.clone(), wanted.clone()))?);
             Ok(all)
         }
         Change::AddChallenge(name, value) => Ok(vec![challenge(name, value, DNSClass::IN, TXT_TTL)?]),
