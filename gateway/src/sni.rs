@@ -159,6 +159,12 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn protocols_beyond_any_use_are_not_kept() {
+        let hello = read(&hello_of("a.b", &[b"h2".as_slice(); 1_000])).await.unwrap().0;
+        assert_eq!(hello.protocols.len(), MAX_PROTOCOLS);
+    }
+
+    #[tokio::test]
     async fn hello_in_single_bytes_is_read_all_the_same() {
         let bytes = hello_of("app.example.org", &[]);
         let (mut far, mut near) = tokio::io::duplex(1);

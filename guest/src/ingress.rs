@@ -38,9 +38,12 @@ mod server;
 
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod tests;
 
 use certificates::Orders;
 pub use config::{AcmeSection, IngressConfig};
+pub use disk::{parse_kept, write_kept};
 use keys::HeldKeys;
 use pages::{Deployed, Pages};
 use problems::{Problems, SECRET};

@@ -289,6 +289,73 @@ mod tests {
         assert_eq!(ends.carried.await.unwrap(), End::Idle);
     }
 
+    /// Takes nothing, and does not say that it is closed.
+    struct Full;
+
+    impl AsyncRead for Full {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Full {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(0))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn side_that_takes_nothing_breaks_the_connection() {
+        let (mut client, near) = duplex(64);
+        client.write_all(b"x").await.unwrap();
+        let end = carry(near, Full, &Traffic::default(), &SystemClock::new(), IDLE).await;
+        assert_eq!(end, End::Broken(io::ErrorKind::WriteZero));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_more_is_flushed() {
+        let ((mut client, a), (b, mut instance)) = (duplex(64), duplex(64));
+        let (traffic, clock) = (Traffic::default(), SystemClock::new());
+        let buffered = tokio::io::BufWriter::new(b);
+        let carried = carry(a, buffered, &traffic, &clock, IDLE);
+        let heard = async {
+            for _ in 0..3 {
+                client.write_all(b"x").await.unwrap();
+                instance.read_u8().await.unwrap();
+            }
+        };
+        tokio::select! {
+            end = carried => panic!("{end:?}"),
+            heard = tokio::time::timeout(Duration::from_secs(20), heard) => heard.expect("it stays in the buffer"),
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_connection_owns_no_memory() {
+        let (mut near, mut far) = duplex(16);
+        let (mut from, mut taken) = (tokio::io::repeat(1).take(1_000), vec![0; 1_000]);
+        let (mut direction, moved) = (Direction::default(), AtomicU64::new(0));
+        poll_fn(|cx| {
+            assert!(direction.poll(cx, &mut from, &mut near, &moved).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!direction.rest.is_empty());
+        let writing = poll_fn(|cx| direction.poll(cx, &mut from, &mut near, &moved));
+        let (written, read) = tokio::join!(writing, far.read_exact(&mut taken));
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(direction.rest.capacity(), 0);
+    }
+
     /// Sends `up` and `down` through pipes of `width` bytes and gives what came out.
     async fn through(up: Vec<u8>, down: Vec<u8>, width: usize) -> (Vec<u8>, Vec<u8>, u64, u64) {
         let ((client, a), (b, instance)) = (duplex(width), duplex(width));

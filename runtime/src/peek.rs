@@ -188,4 +188,15 @@ mod tests {
         );
         assert!(word);
     }
+
+    #[tokio::test]
+    async fn what_is_written_goes_to_the_stream_and_ends_with_it() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut rewind = Rewind::new(Bytes::from_static(b"ahead"), tokio::io::BufWriter::new(near));
+        rewind.write_all(b"x").await.unwrap();
+        rewind.flush().await.unwrap();
+        assert_eq!(far.read_u8().await.unwrap(), b'x');
+        rewind.shutdown().await.unwrap();
+        assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+    }
 }

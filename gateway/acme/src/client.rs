@@ -330,10 +330,14 @@ fn chain_of(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn parse_chain(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
+/// Reads what an authority answers when an order is done: none when it is no chain, or too long a one.
+pub fn parse_chain(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
     if pem.len() > MAX_CHAIN_PEM {
         return None;
     }
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().ok()?;
     (!chain.is_empty()).then_some(chain)
 }
+
+#[cfg(test)]
+mod tests;

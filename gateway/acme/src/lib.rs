@@ -13,7 +13,9 @@ pub mod issuer;
 pub mod keys;
 pub mod name;
 
-pub use client::{ACCOUNT_KEY, AcmeConfig, AcmeIssuer, ExternalAccount, ExternalAccountError, P256};
+pub use client::{
+    ACCOUNT_KEY, AcmeConfig, AcmeIssuer, ExternalAccount, ExternalAccountError, P256, parse_chain,
+};
 
 /// The application protocol of a TLS-ALPN-01 validation (RFC 8737, section 6.2).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";

@@ -140,10 +140,12 @@ mod tests {
     #[test]
     fn malformed_domains_are_refused() {
         let long = format!("{}.org", "a.".repeat(130));
+        let long_label = format!("{}.org", "a".repeat(64));
         for (text, error) in [
             ("", NameError::Length),
             (long.as_str(), NameError::Length),
             ("a..b", NameError::Label),
+            (long_label.as_str(), NameError::Label),
             (".a.b", NameError::Label),
             ("a.b.", NameError::Label),
             ("-a.b", NameError::Label),
@@ -157,6 +159,16 @@ mod tests {
             ("127.0.0.1", NameError::NotADomain),
         ] {
             assert_eq!(DomainName::try_from(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn name_lies_within_a_domain_and_not_within_its_ending() {
+        let name = |text: &str| DomainName::try_from(text).unwrap();
+        let base = name("gw.example.org");
+        assert!(base.is_within(&base) && name("a.b.gw.example.org").is_within(&base));
+        for other in ["evilgw.example.org", "example.org", "gw.example.org.evil.net"] {
+            assert!(!name(other).is_within(&base), "{other}");
         }
     }
 }

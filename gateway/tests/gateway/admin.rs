@@ -3,10 +3,12 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use alloy::primitives::Address;
 use mandate_gateway::{AdminPart, Live, ReloadError};
 use mandate_runtime::config::Secret;
 use tokio::{
@@ -99,6 +101,13 @@ async fn draining_instance_gets_no_new_connections_and_keeps_the_old_ones() {
     assert!(listed.contains(r#""draining":true"#), "{listed}");
     allowed(&world, "POST /v1/drain", &order(false)).await;
     greeting(&mut world.pinned(&passthrough(APP), &instance.spki).await.unwrap()).await;
+    // One instance by its own id, and nobody by a stranger's.
+    let id = world.routes().await[0].instance;
+    for (id, routes) in [(id, 1), (Address::repeat_byte(0x77), 0)] {
+        let order = format!("{{\"id\":\"{id}\",\"draining\":true}}");
+        let (_, body) = allowed(&world, "POST /v1/drain", &order).await;
+        assert!(body.contains(&format!(r#""routes":{routes},"#)), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -132,6 +141,14 @@ async fn new_limits_hold_for_the_next_connection_and_a_bad_file_changes_nothing(
     // Who is connected stays.
     one.write_all(b"ping").await.unwrap();
     one.read_exact(&mut [0; 4]).await.unwrap();
+
+    let mut slow = Live::default();
+    (slow.limits.new_per_second, slow.limits.new_at_once) = (NonZeroU32::MIN, NonZeroU32::MIN);
+    slow.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
+    *next.lock().unwrap() = Ok(slow);
+    assert_eq!(allowed(&world, "POST /v1/reload", "").await.0, 200);
+    connect().await.unwrap();
+    connect().await.unwrap_err();
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@
 
 mod admin;
 mod agent;
+mod agent_answers;
+mod claims;
 mod contracts;
 mod database;
 mod domains;
 mod front;
+mod guest_agent;
 mod ingress;
 mod instance;
 mod limits;
@@ -16,6 +19,7 @@ mod registration;
 mod release;
 mod renewal;
 mod revocation;
+mod rows;
 mod scripted;
 mod store;
 mod termination;

@@ -2,144 +2,39 @@
 //! What the gateway's own pages say, over the TLS connection that they are about.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use alloy::{
-    primitives::{Address, B256, keccak256},
-    signers::{SignerSync, local::PrivateKeySigner},
-};
-use axum::{Json, Router, extract::State, routing::post};
+use alloy::primitives::{Address, B256};
 use mandate_acme::{
     ACCOUNT_KEY, P256,
     keys::{AgentKeys, DevelopmentKeys, KeySource, P256Key},
 };
-use mandate_attestation::{
-    Evidence, Verifier,
-    dev_pki::{DevGuest, DevPki},
-};
+use mandate_attestation::{Evidence, Verifier};
 use mandate_gateway::{Parts, provenance::Agent};
 use mandate_model::wire::{
-    provenance::{DomainProvenance, DomainStatement, GatewayProvenance},
+    provenance::{AppKeys, DomainProvenance, DomainStatement, GatewayProvenance},
     upstream::{self, AcmeInfo, AppInfo},
 };
-use mandate_runtime::{
-    Net,
-    http::{ApiError, serve},
-    net::TcpNet,
-};
+use mandate_runtime::{Clock, net::TcpNet};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Semaphore,
 };
 use tokio_rustls::client::TlsStream;
-use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
+    guest_agent::{GATEWAY, GuestAgent, report_data},
     instance::Instance,
     world::{APP, BASE, DEPLOYED, DOMAIN, NOW, OTHER_APP, World},
 };
 
-/// The gateway's own app.
-const GATEWAY: Address = Address::repeat_byte(0x6a);
-
-/// A guest agent of the gateway's app, with what the tests look at.
-struct GuestAgent {
-    pki: DevPki,
-    app_key: PrivateKeySigner,
-    asked: AtomicUsize,
-    made: AtomicUsize,
-    stated: AtomicBool,
-    gate: Semaphore,
-    dir: tempfile::TempDir,
-}
-
-type Ask = State<Arc<GuestAgent>>;
-
-fn report_data(wish: &Value) -> [u8; 64] {
-    hex::decode(wish["report_data"].as_str().unwrap()).unwrap().try_into().unwrap()
-}
-
-async fn evidence(State(agent): Ask, Json(wish): Json<Value>) -> Json<Value> {
-    agent.asked.fetch_add(1, Ordering::SeqCst);
-    agent.gate.acquire().await.unwrap().forget();
-    agent.made.fetch_add(1, Ordering::SeqCst);
-    let guest = DevGuest::new(GATEWAY, B256::repeat_byte(0x6b));
-    let evidence = agent.pki.evidence(&guest, report_data(&wish), NOW);
-    Json(json!({ "evidence": hex::encode(evidence.encode()), "report_data": wish["report_data"] }))
-}
-
-async fn quote(State(agent): Ask, Json(wish): Json<Value>) -> Json<Value> {
-    agent.made.fetch_add(1, Ordering::SeqCst);
-    Json(json!({ "quote": "00", "event_log": "[]", "report_data": wish["report_data"], "vm_config": "" }))
-}
-
-async fn statement(State(agent): Ask) -> Result<Json<Value>, ApiError> {
-    if !agent.stated.load(Ordering::SeqCst) {
-        return Err(ApiError::unavailable("the committee has not signed the statement yet"));
-    }
-    Ok(Json(json!({
-        "chain_id": 31_337, "kms_auth": hex::encode(DEPLOYED.kms_auth), "app_id": hex::encode(GATEWAY),
-        "generation": 1, "ca_spki_sha256": "11".repeat(32), "ethereum": hex::encode(agent.app_key.address()),
-        "signature": "2222",
-    })))
-}
-
-/// As `guest/src/agent/get_key.rs` answers.
-async fn get_key(State(agent): Ask, Json(wish): Json<Value>) -> Json<Value> {
-    let (path, purpose) = (wish["path"].as_str().unwrap(), wish["purpose"].as_str().unwrap());
-    let secret = B256::from(<[u8; 32]>::from(Sha256::digest(format!("{path}/{purpose}"))));
-    let key = PrivateKeySigner::from_bytes(&secret).unwrap();
-    let public = key.credential().verifying_key().to_encoded_point(true);
-    let vouched = keccak256(format!("{purpose}:{}", hex::encode(public.as_bytes())));
-    let mut vouched = agent.app_key.sign_hash_sync(&vouched).unwrap().as_bytes();
-    vouched[64] -= 27;
-    Json(json!({ "key": hex::encode(secret), "signature_chain": [hex::encode(vouched)] }))
-}
-
-impl GuestAgent {
-    async fn start() -> Arc<Self> {
-        let agent = Arc::new(Self {
-            pki: DevPki::from_seed([5; 32]),
-            app_key: PrivateKeySigner::from_bytes(&B256::repeat_byte(9)).unwrap(),
-            asked: AtomicUsize::new(0),
-            made: AtomicUsize::new(0),
-            stated: AtomicBool::new(true),
-            gate: Semaphore::new(1_000),
-            dir: tempfile::tempdir().unwrap(),
-        });
-        let router = Router::new()
-            .route("/Evidence", post(evidence))
-            .route("/GetQuote", post(quote))
-            .route("/Statement", post(statement))
-            .route("/GetKey", post(get_key))
-            .route("/Info", post(async || Json(json!({ "app_id": hex::encode(GATEWAY), "app_name": "gw" }))))
-            .with_state(Arc::clone(&agent));
-        let listener = TcpNet.listen_unix(&agent.socket()).await.unwrap();
-        tokio::spawn(serve(listener, router, CancellationToken::new()));
-        agent
-    }
-
-    fn socket(&self) -> std::path::PathBuf {
-        self.dir.path().join("agent.sock")
-    }
-
-    fn made(&self) -> usize {
-        self.made.load(Ordering::SeqCst)
-    }
-}
-
 /// A gateway that serves [`DOMAIN`], with an agent if there is one.
-async fn world(agent: Option<&GuestAgent>) -> World {
+pub async fn world(agent: Option<&GuestAgent>) -> World {
     let world = World::start_whole(|_, parts: &mut Parts| {
         if let Some(agent) = agent {
             parts.keys = Arc::new(AgentKeys::new(Arc::new(TcpNet), agent.socket()));
@@ -152,12 +47,12 @@ async fn world(agent: Option<&GuestAgent>) -> World {
     world
 }
 
-async fn open(world: &World, name: &str) -> TlsStream<TcpStream> {
+pub async fn open(world: &World, name: &str) -> TlsStream<TcpStream> {
     world.browse(name, &[b"http/1.1"]).await.unwrap()
 }
 
 /// Status and body.
-async fn ask(mut stream: TlsStream<TcpStream>, path: &str) -> (u16, String) {
+pub async fn ask(mut stream: TlsStream<TcpStream>, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -168,13 +63,13 @@ async fn ask(mut stream: TlsStream<TcpStream>, path: &str) -> (u16, String) {
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
-async fn page<T: DeserializeOwned>(world: &World, path: &str) -> T {
+pub async fn page<T: DeserializeOwned>(world: &World, path: &str) -> T {
     let (status, body) = ask(open(world, BASE).await, path).await;
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).unwrap()
 }
 
-fn about(nonce: Option<B256>) -> String {
+pub fn about(nonce: Option<B256>) -> String {
     let query = nonce.map(|nonce| format!("?nonce={}", hex::encode(nonce))).unwrap_or_default();
     format!("/.well-known/mandate/domain/{DOMAIN}{query}")
 }
@@ -220,10 +115,19 @@ async fn evidence_binds_the_key_of_the_connection_with_the_clients_nonce() {
         account_key_hash: sha256(P256Key::derive(&account).unwrap().spki()),
         nonce: Some(nonce),
     };
-    assert_eq!((&answer.statement, answer.development), (&expected, false));
+    assert_eq!((&answer.statement, answer.made_at, answer.development), (&expected, NOW, false));
     assert_eq!(verify(&world, &answer, &expected), Ok(GATEWAY));
     let keys = answer.keys.as_ref().unwrap();
-    assert_eq!((keys.app, keys.ethereum), (GATEWAY, agent.app_key.address()));
+    let word = AppKeys {
+        chain_id: 31_337,
+        kms_auth: DEPLOYED.kms_auth,
+        app: GATEWAY,
+        generation: 1,
+        ca_spki_hash: B256::repeat_byte(0x11),
+        ethereum: agent.app_key.address(),
+        signature: vec![0x22; 2].into(),
+    };
+    assert_eq!(keys, &word);
     assert_eq!(answer.signature.as_ref().unwrap().app_key(&expected), Some(keys.ethereum));
 
     // Nobody can pass it off as the answer to another question, or for another site.
@@ -258,6 +162,20 @@ async fn answer_without_nonce_is_made_once_a_minute_and_anew_for_another_certifi
     assert_ne!(moved.statement.spki_hash, first.statement.spki_hash);
 }
 
+/// Status of a page and how long it took, by a clock that goes in small steps: it is its turn that takes too long and not its
+/// handshake.
+async fn refused_after(world: &World, path: &str) -> (u16, Duration) {
+    let stream = open(world, BASE).await;
+    let (before, answer) = (world.clock.monotonic(), ask(stream, path));
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            (status, _) = &mut answer => break (status, world.clock.monotonic() - before),
+            () = tokio::task::yield_now() => world.clock.advance(Duration::from_millis(1)),
+        }
+    }
+}
+
 #[tokio::test]
 async fn attack_crowd_that_wants_evidence_waits_or_is_sent_away() {
     let agent = GuestAgent::start().await;
@@ -272,21 +190,19 @@ async fn attack_crowd_that_wants_evidence_waits_or_is_sent_away() {
         while agent.asked.load(Ordering::SeqCst) < 4 {
             tokio::task::yield_now().await;
         }
-        let stream = open(&world, BASE).await;
-        let answer = ask(stream, "/.well-known/mandate/gateway");
-        tokio::pin!(answer);
-        // In small steps, so that it is its turn that takes too long and not its handshake.
-        let status = loop {
-            tokio::select! {
-                (status, _) = &mut answer => break status,
-                () = tokio::task::yield_now() => world.clock.advance(Duration::from_millis(1)),
-            }
-        };
+        let (mut refused, without_nonce) = (Vec::new(), about(None));
+        for path in
+            ["/.well-known/mandate/gateway", "/.dstack/app-info", "/.dstack/acme-info", &without_nonce]
+        {
+            refused.push(refused_after(&world, path).await);
+        }
         agent.gate.add_permits(1_000);
-        status
+        refused
     };
     let (four, fifth) = tokio::join!(four, fifth);
-    assert_eq!((four, fifth), (vec![200; 4], 503));
+    let turn = Duration::from_secs(5);
+    assert_eq!(four, vec![200; 4]);
+    assert!(fifth.iter().all(|(status, after)| *status == 503 && *after >= turn), "{fifth:?}");
 }
 
 #[tokio::test]
@@ -345,6 +261,9 @@ async fn gateway_page_names_deployment_app_and_what_is_served() {
     let world = world(Some(&agent)).await;
     let about: GatewayProvenance = page(&world, "/.well-known/mandate/gateway").await;
     assert_eq!((about.chain_id, about.kms_auth), (DEPLOYED.chain_id, DEPLOYED.kms_auth));
+    assert_eq!((about.domain_registry, about.development), (DEPLOYED.domain_registry, false));
+    let stated: DomainProvenance = page(&world, &self::about(None)).await;
+    assert_eq!(about.account_key_hash, stated.statement.account_key_hash);
     assert_eq!((about.app, about.base_domain.as_str()), (Some(GATEWAY), BASE));
     assert_eq!(about.domains, world.certificates().await);
     assert_eq!(about.domains.len(), 1);

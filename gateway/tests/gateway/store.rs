@@ -189,7 +189,7 @@ const DAMAGES: [(&str, &str); 5] = [
     ("UPDATE certificates SET chain = digest", "certificate 1 of the chain"),
     ("UPDATE certificates SET digest = app", "digest"),
     ("UPDATE certificates SET obtained_at = -1", "out of range"),
-    ("UPDATE certificates SET renew_at = 5", "go together"),
+    ("UPDATE certificates SET renew_at = 5, ask_at = NULL", "go together"),
     ("UPDATE certificates SET subject = 'other.example.org'", "not for other.example.org alone"),
 ];
 

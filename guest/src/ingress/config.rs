@@ -132,3 +132,63 @@ impl Validate for IngressConfig {
         problems.require(self.connections > 0, "ingress.connections", "must not be zero");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use mandate_runtime::config::load_from;
+
+    use super::*;
+
+    const GOOD: &str = r#"
+        domains = ["app.example.org", "www.example.org"]
+        domain_registry = "0x1111111111111111111111111111111111111111"
+        listen = "0.0.0.0:8443"
+        advertise = "10.0.0.5:8443"
+        forward = "127.0.0.1:8080"
+        gateways = ["http://10.0.0.9:7000"]
+        alpn = ["h2", "http/1.1"]
+        [acme]
+        directory = "https://acme.example/dir"
+        issuer = "acme.example"
+        dns.resolvers = ["192.0.2.53:53"]
+    "#;
+
+    fn read(text: &str) -> Result<IngressConfig, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        load_from(file.path(), "MANDATE_NOTHING", []).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn each_setting_that_cannot_work_is_refused_by_name() {
+        read(GOOD).unwrap();
+        for (good, bad, field) in [
+            ("[\"app.example.org\", \"www.example.org\"]", "[]", "ingress.domains"),
+            ("www.example.org", "app.example.org", "ingress.domains.1"),
+            (&"1".repeat(40), &"0".repeat(40), "ingress.domain_registry"),
+            ("10.0.0.5:8443", "10.0.0.5", "ingress.advertise"),
+            ("10.0.0.5:8443", "10.0.0.5:0", "ingress.advertise"),
+            ("10.0.0.5:8443", "10.0.0.5:65536", "ingress.advertise"),
+            ("10.0.0.5:8443", ":8443", "ingress.advertise"),
+            ("127.0.0.1:8080", "127.0.0.1:0", "ingress.forward"),
+            ("127.0.0.1:8080", "0.0.0.0:8443", "ingress.forward"),
+            ("[\"http://10.0.0.9:7000\"]", "[]", "ingress.gateways"),
+            ("http://10.0.0.9:7000", "https://10.0.0.9:7000", "ingress.gateways.0"),
+            ("https://acme.example", "http://acme.example", "ingress.acme.directory"),
+            ("[\"192.0.2.53:53\"]", "[]", "ingress.acme.dns"),
+            ("\"h2\"", "\"\"", "ingress.alpn"),
+            ("\"h2\"", &format!("\"{}\"", "h".repeat(256)), "ingress.alpn"),
+            ("\"h2\"", "\"acme-tls/1\"", "ingress.alpn"),
+            ("[acme]", "handshake_timeout = \"0s\"\n[acme]", "ingress.handshake_timeout"),
+            ("[acme]", "idle_timeout = \"0s\"\n[acme]", "ingress.idle_timeout"),
+            ("[acme]", "[acme]\ntimeout = \"0s\"", "ingress.acme.timeout"),
+            ("[acme]", "connections = 0\n[acme]", "ingress.connections"),
+        ] {
+            assert!(GOOD.contains(good), "{good}");
+            let why = read(&GOOD.replace(good, bad)).expect_err(bad);
+            assert!(why.contains(field), "{field} is not in {why}");
+        }
+    }
+}

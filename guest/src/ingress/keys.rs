@@ -29,3 +29,23 @@ impl KeySource for HeldKeys {
         ready(Ok(self.0.secret.path_key(&format!("mandate-ingress/{path}"), purpose))).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use mandate_acme::{ACCOUNT_KEY, P256};
+
+    use super::*;
+    use crate::ingress::scripted::World;
+
+    #[tokio::test]
+    async fn g12_key_that_the_app_asks_for_under_the_same_path_is_another_one() {
+        let world = World::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), None);
+        let own = HeldKeys::new(&world.held).key(ACCOUNT_KEY, P256).await.unwrap();
+        assert_ne!(*own, *world.held.secret.path_key(ACCOUNT_KEY, P256));
+        assert_eq!(*own, *HeldKeys::new(&world.held).key(ACCOUNT_KEY, P256).await.unwrap());
+    }
+}

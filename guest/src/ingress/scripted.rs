@@ -6,12 +6,15 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::future::{BoxFuture, FutureExt, pending, ready};
 use mandate_acme::{
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued, RenewalWindow},
     keys::KeySource,
@@ -64,6 +67,9 @@ pub(super) struct ScriptedCa {
     clock: Arc<ManualClock>,
     pub(super) script: Mutex<VecDeque<Act>>,
     pub(super) window: Mutex<Option<RenewalWindow>>,
+    /// How often it was asked for one, and whether it never answers.
+    pub(super) asked: AtomicUsize,
+    pub(super) is_mute: AtomicBool,
     /// The predecessor that each order named.
     pub(super) orders: Mutex<Vec<Option<CertificateDer<'static>>>>,
 }
@@ -80,7 +86,8 @@ impl ScriptedCa {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = Issuer::new(params, KeyPair::generate().unwrap());
         let (script, window, orders) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { issuer, clock, script, window, orders }
+        let (asked, is_mute) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { issuer, clock, script, window, asked, is_mute, orders }
     }
 
     fn sign(&self, request: &CertificateRequest) -> Result<Issued, IssueError> {
@@ -125,7 +132,11 @@ impl CertificateIssuer for ScriptedCa {
         &'a self,
         _: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<Option<RenewalWindow>, IssueError>> {
-        ready(Ok(*self.window.lock().unwrap())).boxed()
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        match self.is_mute.load(Ordering::SeqCst) {
+            true => pending().boxed(),
+            false => ready(Ok(*self.window.lock().unwrap())).boxed(),
+        }
     }
 }
 

@@ -210,4 +210,4 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

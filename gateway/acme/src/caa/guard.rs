@@ -117,3 +117,6 @@ fn to_publish(permission: &Permission, subject: &Subject) -> String {
     let records: Vec<_> = records.iter().map(|record: &Property| format!("{name}. {record}")).collect();
     format!("its owner has to publish exactly: {}", records.join(" and "))
 }
+
+#[cfg(test)]
+mod tests;

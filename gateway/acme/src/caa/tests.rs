@@ -35,6 +35,11 @@ fn published_set_is_compared_by_what_it_means() {
     let set = [record(128, "ISSUE", spelt), record(128, "issuewild", ""), record(0, "iodef", "mailto:a@b.c")];
     assert_eq!(permission().differences(&set, &domain()), []);
     assert_eq!(permission().objections(&set, &domain()), []);
+    // What nobody can read means nothing.
+    for unreadable in ["", "a b; c", "ca.example; =", &OURS.replace("dns-01", "dns 01")] {
+        let set = [record(128, "issue", unreadable), record(128, "issuewild", ";")];
+        assert_eq!(permission().differences(&set, &domain()).len(), 2, "{unreadable}");
+    }
     let not_critical = [record(0, "issue", OURS), record(128, "issuewild", ";")];
     assert_eq!(permission().differences(&not_critical, &domain()).len(), 2);
 }
@@ -52,6 +57,8 @@ fn g9_set_that_permits_more_than_this_account_is_objected_to() {
     for (flags, tag, value, why) in [
         (0, "issue", "other.example".to_owned(), Judgement::OtherIssuer),
         (0, "IssueWild", "other.example".to_owned(), Judgement::OtherIssuer),
+        (128, "issue", "other.example".to_owned(), Judgement::OtherIssuer),
+        (128, "issuewild", "other.example".to_owned(), Judgement::OtherIssuer),
         (0, "issue", "ca.example".to_owned(), Judgement::AnyAccount),
         (0, "issue", "ca.example; validationmethods=dns-01".to_owned(), Judgement::AnyAccount),
         (0, "issue", format!("{OURS}2").replace("acct/1", "acct/2"), Judgement::OtherAccount),
@@ -64,6 +71,8 @@ fn g9_set_that_permits_more_than_this_account_is_objected_to() {
         (0, "issue", format!("{OURS}; {account}"), Judgement::Malformed(ValueError::Twice)),
         (0, "issue", "%%%".to_owned(), Judgement::Malformed(ValueError::Issuer)),
         (128, "tbs", "Unknown".to_owned(), Judgement::Unknown),
+        // Without a say, but not for an authority that does not know it.
+        (128, "issuemail", ";".to_owned(), Judgement::Unknown),
     ] {
         let set = [record(128, "issue", OURS), record(flags, tag, &value)];
         for subject in [domain(), wildcard()] {
@@ -90,6 +99,10 @@ fn wildcard_needs_issuewild_of_its_own_when_there_is_any() {
     let missing = Difference::Missing(record(128, "issuewild", OURS));
     assert_eq!(permission().objections(&denied, &wildcard()), [missing]);
     assert_eq!(permission().objections(&denied, &domain()), []);
+    assert_eq!(
+        permission().differences(&denied[..1], &wildcard()),
+        [Difference::Missing(record(128, "issuewild", OURS))]
+    );
     // Section 4.3: without one, `issue` speaks for wildcards too.
     assert_eq!(permission().objections(&denied[..1], &wildcard()), []);
     // And only `issue` speaks for the name itself.
@@ -102,10 +115,17 @@ fn wildcard_needs_issuewild_of_its_own_when_there_is_any() {
 
 #[test]
 fn what_a_record_cannot_say_is_refused() {
-    for account in ["", "https://ca.example/a;b", "https://ca.example/a b", "https://ca.example/\u{e9}"] {
+    for account in [
+        "",
+        "https://ca.example/a;b",
+        "https://ca.example/a;b=c",
+        "https://ca.example/a b",
+        "https://ca.example/\u{e9}",
+    ] {
         let refused = Permission::new("ca.example", account, Method::Dns01);
         assert_eq!(refused, Err(PermissionError::Account(account.to_owned())));
     }
+    assert_eq!(Permission::new("CA.Example", ACCOUNT_URI, Method::Dns01), Ok(permission()));
     for issuer in ["", "ca.example; accounturi=x", "ca_example", "ca.example;"] {
         assert_eq!(
             Permission::new(issuer, ACCOUNT_URI, Method::Dns01),
@@ -118,4 +138,6 @@ fn what_a_record_cannot_say_is_refused() {
 fn shown_record_cannot_forge_log_lines() {
     let shown = record(0, "is\nsue", "a\nb\"\u{1b}").to_string();
     assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)), "{shown:?}");
+    let long = record(0, &"t".repeat(1_000), &"v".repeat(60_000)).to_string();
+    assert!(long.len() < 600, "{}", long.len());
 }

@@ -109,6 +109,7 @@ mod tests {
         let value = read("  CA1.example.net\t;account=230123 ; policy = ev").unwrap();
         assert_eq!(value.issuer.as_deref(), Some("ca1.example.net"));
         assert_eq!((value.parameter("account"), value.parameter("policy")), (Some("230123"), Some("ev")));
+        assert_eq!(read("ca.example; a=b ; "), read("ca.example;a=b"));
         for nobody in ["", ";", " ; ", "\t"] {
             assert_eq!(read(nobody).unwrap(), IssueValue { issuer: None, parameters: vec![] }, "{nobody:?}");
         }
@@ -126,6 +127,7 @@ mod tests {
             ("%%%%%", ValueError::Issuer),
             ("ca..example", ValueError::Issuer),
             ("-ca.example", ValueError::Issuer),
+            ("ca-.example", ValueError::Issuer),
             ("ca.example.", ValueError::Issuer),
             ("ca.example account=1", ValueError::Issuer),
             ("ca.example; account", ValueError::Parameter),

@@ -63,6 +63,9 @@ fn malformed_chains_are_refused() {
     let with = |chain| Issued { chain, ..good.clone() };
     assert_eq!(check(with(Vec::new()), FROM).unwrap_err(), CertificateError::Chain);
     assert_eq!(check(with(vec![good.chain[0].clone(); 9]), FROM).unwrap_err(), CertificateError::Chain);
+    let large: CertificateDer<'static> = vec![0x30; MAX_DER + 1].into();
+    let chain = vec![good.chain[0].clone(), large];
+    assert_eq!(check(with(chain), FROM).unwrap_err(), CertificateError::Chain);
     let trailing = [good.chain[0].as_ref(), &[0]].concat();
     assert_eq!(check(with(vec![trailing.into()]), FROM).unwrap_err(), CertificateError::Malformed);
     let garbage: CertificateDer<'static> = vec![1, 2, 3].into();

@@ -35,7 +35,7 @@ pub(super) async fn claim(store: &SqlStore, subject: Subject) -> Result<Claim, S
     refused(store, &subject, now).await
 }
 
-/// Why there was nothing to take. It may have changed since: then it is for another to ask again.
+/// Why there was nothing to take. That may have changed since: who is told that another gateway orders asks again soon.
 async fn refused(store: &SqlStore, subject: &str, now: i64) -> Result<Claim, StoreError> {
     let row = sqlx::query(
         "SELECT authority.not_before AS authority, orders.leased_until, orders.not_before
@@ -50,7 +50,11 @@ async fn refused(store: &SqlStore, subject: &str, now: i64) -> Result<Claim, Sto
     }
     let not_before: Option<i64> = row.try_get("not_before")?;
     let wait = not_before.unwrap_or(0).max(row.try_get("authority")?).saturating_sub(now);
-    Ok(Claim::TooSoon { after: Duration::from_millis(u64::try_from(wait).unwrap_or(0)) })
+    Ok(match u64::try_from(wait) {
+        Ok(millis @ 1..) => Claim::TooSoon { after: Duration::from_millis(millis) },
+        // Whoever had it has ended it in between.
+        _ => Claim::Elsewhere,
+    })
 }
 
 pub(super) async fn extend(store: &SqlStore, subject: Subject) -> Result<bool, StoreError> {

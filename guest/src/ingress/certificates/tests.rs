@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::{net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::atomic::Ordering};
 
 use mandate_acme::issuer::RenewalWindow;
 
@@ -209,4 +209,76 @@ async fn certificate_that_cannot_be_kept_is_served_all_the_same_and_not_ordered_
     assert!(world.health.problems()[0].contains("certificates: "), "{:?}", world.health.problems());
     domain.step(&world).await;
     assert_eq!(orders(&world), 1);
+    // Once it can be kept again, nothing is wrong any more.
+    std::fs::remove_file(dir.path().join("file")).unwrap();
+    let certificate = orders_of.order(&name, &key, None).await.unwrap();
+    orders_of.adopt(certificate).await;
+    assert!(world.health.problems().is_empty(), "{:?}", world.health.problems());
+}
+
+#[tokio::test]
+async fn authority_is_asked_when_it_said_within_a_minute_and_six_hours_and_not_waited_for() {
+    let (world, mut domain) = (World::new(NOWHERE, None), Domain::default());
+    let suggest = |again_after| {
+        let (start, end) = (NOW + LIFE / 2, NOW + LIFE / 2 + 100_000);
+        *world.ca.window.lock().unwrap() = Some(RenewalWindow { start, end, again_after });
+    };
+    let asked = || world.ca.asked.load(Ordering::SeqCst);
+    suggest(Duration::ZERO);
+    let wait = domain.step(&world).await;
+    assert_eq!((asked(), wait), (1, SOONEST_LOOK));
+    world.clock.advance(wait - Duration::from_secs(1));
+    domain.step(&world).await;
+    assert_eq!(asked(), 1);
+    suggest(Duration::from_secs(10 * 86_400));
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!((domain.step(&world).await, asked()), (LOOK, 2));
+    world.ca.is_mute.store(true, Ordering::SeqCst);
+    world.clock.advance(LOOK);
+    let step = domain.step(&world);
+    tokio::pin!(step);
+    let until = world.ambient.clock.monotonic() + 2 * world.config.acme.timeout;
+    loop {
+        tokio::select! {
+            wait = &mut step => break assert_eq!(wait, LOOK),
+            () = tokio::task::yield_now() => world.clock.advance(Duration::from_secs(1)),
+        }
+        assert!(world.ambient.clock.monotonic() < until, "it is waited for");
+    }
+}
+
+#[tokio::test]
+async fn instances_draw_other_moments_and_other_pauses() {
+    let (mut moments, mut pauses) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..8 {
+        let (world, mut domain) = (World::new(NOWHERE, None), Domain::default());
+        domain.step(&world).await;
+        moments.insert(domain.renew_at());
+        let pause = world.orders().jittered(Duration::from_secs(1_000)).as_secs();
+        assert!((750..=1_250).contains(&pause), "{pause}");
+        pauses.insert(pause);
+    }
+    assert!(moments.len() > 1 && pauses.len() > 1, "{moments:?} {pauses:?}");
+}
+
+#[test]
+fn pause_has_its_bounds_whatever_the_authority_says() {
+    let name = || DOMAIN.parse::<DomainName>().unwrap();
+    let limited = |after| {
+        let (issuer, what) = ("ca.test".to_owned(), "too many".to_owned());
+        OrderError::Issue(IssueError::RateLimited { issuer, name: name(), after, what })
+    };
+    assert_eq!(pause(&limited(Duration::ZERO), 9), UNREACHED.0);
+    assert_eq!(pause(&limited(Duration::MAX), 0), LEFT_ALONE);
+    let caa = IssueError::Caa { name: name(), what: String::new() };
+    let none = IssueError::NoChallenge { issuer: String::new(), name: name(), kind: "dns-01" };
+    for error in [caa, none, refused(name())] {
+        let error = OrderError::Issue(error);
+        assert_eq!((pause(&error, 0), pause(&error, u32::MAX)), REFUSED, "{error}");
+    }
+    let error = OrderError::Issue(unreachable(name()));
+    assert_eq!((pause(&error, 0), pause(&error, 1), pause(&error, u32::MAX)), {
+        let (first, longest) = UNREACHED;
+        (first, 2 * first, longest)
+    });
 }

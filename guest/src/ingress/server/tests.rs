@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use mandate_attestation::{Evidence, verify};
-use mandate_model::wire::provenance::DomainProvenance;
+use mandate_model::wire::provenance::{DomainProvenance, DomainStatement};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -18,10 +18,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
-use crate::ingress::scripted::{APP, DEPLOYED, DOMAIN, LIFE, NOW, World, pki};
+use crate::ingress::scripted::{APP, DEPLOYED, DOMAIN, LEASE, LIFE, NOW, World, pki};
 
 /// The app: says back what it hears.
-async fn app() -> SocketAddr {
+pub(in crate::ingress) async fn app() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -77,7 +77,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-type Shaken = io::Result<TlsStream<TcpStream>>;
+pub(in crate::ingress) type Shaken = io::Result<TlsStream<TcpStream>>;
 
 async fn connect_with(
     address: SocketAddr,
@@ -96,7 +96,7 @@ async fn connect_with(
     TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
 }
 
-async fn connect(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Shaken {
+pub(in crate::ingress) async fn connect(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Shaken {
     connect_with(address, name, protocols, rustls::ALL_VERSIONS).await
 }
 
@@ -133,11 +133,13 @@ async fn attack_challenges_certificate_is_for_who_offers_acme_tls_alone() {
     for protocols in [&[b"http/1.1".as_slice()][..], &[b"acme-tls/1", b"http/1.1"], &[]] {
         assert_eq!(alert(connect(address, DOMAIN, protocols).await), AlertDescription::AccessDenied);
     }
-    let validation = connect(address, DOMAIN, &[ACME_TLS]).await.unwrap();
+    let mut validation = connect(address, DOMAIN, &[ACME_TLS]).await.unwrap();
     let challenge = leaf(&validation);
     assert_eq!(validation.get_ref().1.alpn_protocol(), Some(ACME_TLS));
     let parsed = X509Certificate::from_der(&challenge).unwrap().1;
     assert!(parsed.extensions().iter().any(|e| e.oid.to_id_string() == "1.3.6.1.5.5.7.1.31" && e.critical));
+    // Nobody gets through to the app as an authority.
+    assert_eq!(exchange(&mut validation, b"GET / HTTP/1.1\r\n\r\n").await, b"");
     // Nor for another name, nor once the order is through.
     assert_eq!(
         alert(connect(address, "other.example.org", &[ACME_TLS]).await),
@@ -207,15 +209,91 @@ async fn silent_client_is_cut_off_after_the_idle_timeout() {
     // Once something came back, the handshake is over on the other side, too.
     stream.write_all(b"x").await.unwrap();
     stream.read_u8().await.unwrap();
+    assert!(cut_off(&world, &mut stream).await >= world.config.idle_timeout);
+}
+
+/// Lets the time pass until the other side closes, and tells when that was.
+async fn cut_off(world: &World, stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Duration {
     let mut rest = Vec::new();
     let mut ended = std::pin::pin!(stream.read_to_end(&mut rest));
     loop {
         tokio::select! {
-            ended = &mut ended => break drop(ended),
-            () = tokio::task::yield_now() => world.clock.advance(Duration::from_secs(1)),
+            ended = &mut ended => {
+                drop(ended);
+                return world.ambient.clock.monotonic();
+            }
+            () = tokio::task::yield_now() => world.clock.advance(Duration::from_millis(100)),
+        }
+        assert!(world.ambient.clock.monotonic() < 3 * world.config.idle_timeout, "it stays open");
+    }
+}
+
+#[tokio::test]
+async fn attack_client_that_does_not_shake_hands_or_say_a_word_is_cut_off() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    let before = world.ambient.clock.monotonic();
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let after = cut_off(&world, &mut silent).await - before;
+    assert!(after >= world.config.handshake_timeout && after < world.config.idle_timeout, "{after:?}");
+    let mut mute = connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap();
+    cut_off(&world, &mut mute).await;
+}
+
+#[tokio::test]
+async fn attack_slow_request_for_a_page_is_cut_off() {
+    let mut world = World::new(app().await, None);
+    // The server of pages goes by the time of the machine.
+    Arc::get_mut(&mut world.config).unwrap().handshake_timeout = Duration::from_millis(300);
+    world.certified().await;
+    let mut slow = connect(world.serve().await, DOMAIN, &[b"http/1.1"]).await.unwrap();
+    slow.write_all(b"GET /.well-known/mandate/domain/").await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), slow.read_to_end(&mut rest)).await;
+    drop(ended.expect("it stays open"));
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_after_the_lease_whoever_cuts_the_others_off() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let address = world.serve().await;
+    connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap();
+    world.clock.advance(LEASE);
+    connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn connections_beyond_their_number_wait_for_one_to_end() {
+    let mut world = World::new(app().await, None);
+    Arc::get_mut(&mut world.config).unwrap().connections = 1;
+    world.certified().await;
+    let address = world.serve().await;
+    let mut one = connect(address, DOMAIN, &[b"http/1.1"]).await.unwrap();
+    let mut waiting = std::pin::pin!(connect(address, DOMAIN, &[b"http/1.1"]));
+    for _ in 0..50 {
+        let mut pong = [0; 4];
+        one.write_all(b"ping").await.unwrap();
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("it was let in"),
+            read = one.read_exact(&mut pong) => drop(read.unwrap()),
         }
     }
-    assert!(world.ambient.clock.monotonic() >= world.config.idle_timeout);
+    drop(one);
+    waiting.await.unwrap();
+}
+
+/// A page's answer over HTTP/1.1 would break the app's own protocol.
+#[tokio::test]
+async fn what_is_said_in_another_protocol_than_http_1_is_the_apps() {
+    let mut world = World::new(app().await, None);
+    Arc::get_mut(&mut world.config).unwrap().alpn = vec!["h2".to_owned(), "http/1.1".to_owned()];
+    world.certified().await;
+    let mut stream = connect(world.serve().await, DOMAIN, &[b"h2"]).await.unwrap();
+    let said = b"GET /.well-known/mandate/domain/app.example.org HTTP/1.1\r\n\r\n";
+    assert_eq!(exchange(&mut stream, said).await, said);
 }
 
 async fn page(world: &World, name: &str, path: &str) -> (u16, Vec<u8>, Vec<u8>) {
@@ -227,6 +305,8 @@ async fn page(world: &World, name: &str, path: &str) -> (u16, Vec<u8>, Vec<u8>) 
     stream.read_to_end(&mut answer).await.unwrap();
     let head = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
     let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    let told = std::str::from_utf8(&answer[..head]).unwrap().contains("cache-control: no-store");
+    assert!(status != 200 || told, "no cache may keep it");
     (status, answer[head..].to_vec(), key)
 }
 
@@ -239,13 +319,24 @@ async fn evidence_binds_domain_key_account_and_nonce_of_the_connection() {
     let path = format!("/.well-known/mandate/domain/{DOMAIN}?nonce={}", "ab".repeat(32));
     let (status, body, key) = page(&world, DOMAIN, &path).await;
     let answer: DomainProvenance = serde_json::from_slice(&body).unwrap();
+    let account = world.keys().key(mandate_acme::ACCOUNT_KEY, mandate_acme::P256).await.unwrap();
+    let account = mandate_acme::keys::P256Key::derive(&account).unwrap();
+    let sha256 = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes)).into();
+    let expected = DomainStatement {
+        chain_id: DEPLOYED.chain_id,
+        kms_auth: DEPLOYED.kms_auth,
+        domain_registry: DEPLOYED.domain_registry,
+        domain: DOMAIN.to_owned(),
+        app: APP,
+        spki_hash: sha256(&key),
+        issuer: "ca.test".to_owned(),
+        account_uri: "https://ca.test/account/1".to_owned(),
+        account_key_hash: sha256(account.spki()),
+        nonce: Some([0xab; 32].into()),
+    };
     let statement = &answer.statement;
-    assert_eq!((status, answer.development, statement.app), (200, false, APP));
-    assert_eq!(statement.spki_hash.0, <[u8; 32]>::from(Sha256::digest(&key)));
-    assert_eq!(statement.nonce.unwrap().0, [0xab; 32]);
-    assert_eq!((statement.domain.as_str(), statement.chain_id), (DOMAIN, DEPLOYED.chain_id));
-    assert_eq!(statement.domain_registry, DEPLOYED.domain_registry);
-    assert_eq!(statement.account_uri, "https://ca.test/account/1");
+    assert_eq!((status, answer.development, answer.made_at), (200, false, NOW));
+    assert_eq!(statement, &expected);
     let evidence = Evidence::decode(&answer.evidence.unwrap()).unwrap();
     let anchors = pki().trust_anchors();
     let verified = verify(&evidence, &anchors, NOW, &statement.report_data()).unwrap();
@@ -273,4 +364,34 @@ async fn pages_are_of_the_apps_domains_alone_and_under_their_names() {
     let mut stream = connect(world.serve().await, "id.gw.test", &[b"http/1.1"]).await.unwrap();
     let said = b"GET /.well-known/mandate/domain/app.example.org HTTP/1.1\r\n\r\n";
     assert_eq!(exchange(&mut stream, said).await, said);
+}
+
+#[tokio::test]
+async fn committees_word_on_the_keys_comes_with_a_signature_by_them() {
+    let world = World::new(app().await, None);
+    world.certified().await;
+    let signer = alloy::signers::local::PrivateKeySigner::from_slice(world.held.secret.k256_key().as_slice());
+    let ethereum = signer.unwrap().address();
+    let statement = mandate_threshold::AppStatement {
+        chain_id: DEPLOYED.chain_id,
+        kms_auth: DEPLOYED.kms_auth.into(),
+        app: APP.into(),
+        generation: 7,
+        ca_spki_sha256: [0x11; 32],
+        ethereum: ethereum.into(),
+    };
+    world.held.stated.set(crate::keys::Stated { statement, signature: vec![0x22; 2] }).unwrap();
+    let path = format!("/.well-known/mandate/domain/{DOMAIN}");
+    let answer: DomainProvenance = serde_json::from_slice(&page(&world, DOMAIN, &path).await.1).unwrap();
+    let word = mandate_model::wire::provenance::AppKeys {
+        chain_id: DEPLOYED.chain_id,
+        kms_auth: DEPLOYED.kms_auth,
+        app: APP,
+        generation: 7,
+        ca_spki_hash: [0x11; 32].into(),
+        ethereum,
+        signature: vec![0x22; 2].into(),
+    };
+    assert_eq!(answer.keys, Some(word));
+    assert_eq!(answer.signature.unwrap().app_key(&answer.statement), Some(ethereum));
 }
