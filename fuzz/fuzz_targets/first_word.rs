@@ -41,8 +41,8 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
     let (one, two) = said.split_at(usize::from(cut).min(said.len()));
     assert_eq!(whole, asked(one.chain(two)));
     assert_eq!(whole.1, said);
-    let expected = ["GET ", "HEAD "].iter().any(|method| {
-        PATHS.iter().any(|path| said.starts_with(format!("{method}{path}").as_bytes()))
-    });
+    let expected = ["GET ", "HEAD "]
+        .iter()
+        .any(|method| PATHS.iter().any(|path| said.starts_with(format!("{method}{path}").as_bytes())));
     assert_eq!(whole.0, expected);
 });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mandate_gateway::Settings;
 use mandate_model::wire::upstream::AcmeInfo;
+use rustls::AlertDescription;
 use serde_json::{Value, json};
 
 use crate::{
@@ -77,7 +78,9 @@ async fn domain_whose_certificate_is_over_is_neither_served_nor_spoken_of() {
     world.ca.set(Mischief::Refuses);
     world.clock.advance(YEAR);
     assert_eq!(ask(open(&world, BASE).await, &about(None)).await.0, 404);
-    alert(world.browse(DOMAIN, &[]).await);
+    let app = Instance::echo().await;
+    world.register(APP, &app).await;
+    assert_eq!(alert(world.browse(DOMAIN, &[]).await), AlertDescription::UnrecognisedName);
 }
 
 #[tokio::test]

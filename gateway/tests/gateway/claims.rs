@@ -81,6 +81,7 @@ on_both! {
     pause_of_an_authority_holds_everybody_and_is_never_shortened;
     longest_pause_is_the_one_that_is_told;
     certificate_that_nobody_claimed_is_not_written;
+    mark_of_a_damaged_row_says_so;
 }
 
 async fn rows_are_told_apart_by_generation_name_and_app(kind: Kind) {
@@ -212,6 +213,17 @@ async fn certificate_that_nobody_claimed_is_not_written(kind: Kind) {
     assert!(!store.complete(ONE, record(slot.clone(), 1)).await.unwrap());
     assert!(row(&*store, ONE, &slot).await.is_none());
     assert!(!store.extend(slot.subject).await.unwrap());
+}
+
+async fn mark_of_a_damaged_row_says_so(kind: Kind) {
+    let (rig, store) = Rig::new(kind).await;
+    for damage in ["digest = app", "renew_at = 5", "ask_at = 5", "renew_at = -5, ask_at = 5"] {
+        write(&*store, ONE, record(slot(DOMAIN, APP), 1)).await;
+        assert!(store.marks(ONE).await.unwrap()[0].is_ok());
+        rig.database.does(&format!("UPDATE certificates SET {damage}")).await;
+        assert!(store.marks(ONE).await.unwrap()[0].is_err(), "{damage}");
+        rig.database.does("DELETE FROM certificates").await;
+    }
 }
 
 /// SQLite keeps whatever it is given.

@@ -143,6 +143,8 @@ async fn acme_validation_that_nobody_ordered_is_refused() {
     world.chain.approve(DOMAIN, APP);
     world.order(DOMAIN).await.unwrap();
     assert_eq!(alert(world.browse(DOMAIN, &[b"acme-tls/1"]).await), AlertDescription::UnrecognisedName);
+    let world = World::start_whole(|_, _| {}).await;
+    assert_eq!(alert(world.browse(BASE, &[b"acme-tls/1"]).await), AlertDescription::UnrecognisedName);
 }
 
 #[tokio::test]

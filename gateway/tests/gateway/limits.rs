@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use mandate_gateway::Live;
 use rustls::AlertDescription;
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{
     instance::Instance,
@@ -45,6 +46,23 @@ async fn balancer_is_believed_and_has_to_say_for_whom_it_connects() {
     world.browse_after(HEADER, DOMAIN).await.unwrap_err();
     let other = b"PROXY TCP4 192.0.2.8 192.0.2.1 4711 443\r\n";
     assert_eq!(greeting(&mut world.browse_after(other, DOMAIN).await.unwrap()).await, "one");
+}
+
+#[tokio::test]
+async fn attack_balancer_that_says_nothing_is_cut_off() {
+    let balancer = |live: &mut Live| live.network.proxy_protocol = vec!["127.0.0.1/32".parse().unwrap()];
+    let world = World::start_as_balanced(balancer).await;
+    let mut silent = TcpStream::connect(world.gateway.tls_addr).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = silent.read_to_end(&mut rest);
+    tokio::pin!(ended);
+    for _ in 0..100_000 {
+        tokio::select! {
+            _ = &mut ended => return,
+            () = tokio::task::yield_now() => world.clock.advance(Duration::from_millis(100)),
+        }
+    }
+    panic!("it is waited for");
 }
 
 #[tokio::test]

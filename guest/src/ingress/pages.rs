@@ -193,3 +193,6 @@ where
         Err(_) => End::Broken(io::ErrorKind::Other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,7 +234,10 @@ async fn attack_answer_that_is_none_is_not_taken_for_nothing_there() {
         ("failure", |answer| answer.metadata.response_code = ResponseCode::ServFail),
         ("no question", |answer| answer.queries.clear()),
         ("other name", |answer| answer.queries = vec![Query::query(name("x.org"), RecordType::CAA)]),
-        ("other type", |answer| answer.queries = vec![Query::query(name(NAME), RecordType::TXT)]),
+        ("other type", |answer| {
+            let asked = answer.queries[0].name().clone();
+            answer.queries = vec![Query::query(asked, RecordType::TXT)];
+        }),
         ("cut off", |answer| answer.metadata.truncation = true),
         ("referral", |answer| answer.metadata.recursion_available = false),
         ("endless", |answer| {
