@@ -274,8 +274,8 @@ async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
         let required = ["urn:ietf:params:acme:error:externalAccountRequired", "set external_account", ZONE];
         refused(with(None).issue(&request()).await, &required);
         let (id, key) = EXTERNAL;
-        for (id, key) in [(id, WRONG_EXTERNAL_KEY), ("kid-2", key)] {
-            let words = ["urn:ietf:params:acme:error:", ZONE, "xternal account"];
+        for (id, key, why) in [(id, WRONG_EXTERNAL_KEY, "external account binding"), ("kid-2", key, "kid")] {
+            let words = ["urn:ietf:params:acme:error:", ZONE, why];
             refused(with(Some((id, key))).issue(&request()).await, &words);
         }
         // Nobody was let in, so no account was pinned.

@@ -174,3 +174,30 @@ async fn dns_is_watched_and_what_is_wrong_with_it_shows_in_health() {
     rig.at(NOW + 1_500).await;
     assert!(!rig.world.health().await.contains("somebody else"));
 }
+
+#[tokio::test]
+async fn names_are_served_after_a_start_while_orders_for_others_hang() {
+    const NAMES: usize = 20;
+    let (chain, ca, clock) =
+        (Arc::new(ScriptedChain::default()), TestCa::new(), Arc::new(ManualClock::new(FROM + DAY)));
+    ca.set_life(2026, 2027);
+    let database = Database::sqlite();
+    let world = start(&database.config, &clock, &chain, &ca).await;
+    for number in 0..NAMES {
+        let name = format!("app-{number}.example.org");
+        chain.approve(&name, APP);
+        world.order(&name).await.unwrap();
+    }
+    world.gateway.shutdown().await;
+    // All of them are valid, and so late in their life due.
+    clock.advance(Duration::from_secs(TO - DAY - clock.unix()));
+    ca.set(Mischief::Hangs);
+    let world = start(&database.config, &clock, &chain, &ca).await;
+    for _ in 0..2_000 {
+        if world.certificates().await.len() == NAMES {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} of {NAMES} are served", world.certificates().await.len());
+}
