@@ -8,7 +8,6 @@ mod dns_server;
 use std::{sync::Arc, time::Duration};
 
 use dns_server::{KINDS, SECRET, Server};
-
 use mandate_acme::{
     AcmeConfig, AcmeIssuer,
     caa::guard::CaaMode,
