@@ -231,7 +231,7 @@ impl Route53 {
             return Ok(());
         }
         let body = xml::batch(planned).map_err(|e| DnsError::Encode(e.to_string()))?;
-        let path = format!("/hostedzone/{}/rrset", self.zone().await?);
+        let path = format!("/hostedzone/{}/rrset/", self.zone().await?);
         let changed: Changed = self.call(Method::POST, &path, body).await?;
         drop(changing);
         let adds = |change: &Change| !matches!(change, Change::RemoveChallenge(..));
