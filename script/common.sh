@@ -63,6 +63,12 @@ want_dns_servers() {
     say "no BIND or no Knot: orders by DNS-01 are tested on what is there"
 }
 
+# Programs of others that look at the gateway's TLS; each test skips where its own is missing.
+want_tls_tools() {
+  apt_for openssl:openssl curl:curl h2load:nghttp2-client testssl:testssl.sh chromium:chromium certutil:libnss3-tools ||
+    say "not all of openssl, curl, h2load, testssl, Chromium and certutil: the TLS port is tested by what is there"
+}
+
 # What the gateway is measured beside.
 want_proxies() {
   { [ -x /usr/sbin/nginx ] || apt_for nginx:nginx no-such-command:libnginx-mod-stream; } &&
