@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{
     programs::{Ran, find, run, text},
-    world::{APP, BASE, DOMAIN, LABEL, OTHER_APP, World, id_name},
+    world::{APP, BASE, DOMAIN, OTHER_APP, World, id_name},
 };
 
 /// Every name of these tests is here, and no other one anywhere.

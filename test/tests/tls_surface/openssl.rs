@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Versions, suites, groups, protocols and names, as `openssl s_client` meets them.
 
-use tokio::process::Command;
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{
+    app::App,
     programs::{Ran, find, run, run_holding, text},
-    world::{BASE, DOMAIN, LABEL, World, id_name, request},
+    world::{BASE, DOMAIN, LABEL, THIRD_APP, World, id_name, request},
 };
 
 /// Every suite of TLS 1.2 that openssl knows, other than those of the gateway.
@@ -145,10 +148,23 @@ async fn openssl_gets_an_alert_when_it_names_nobody_or_nobody_that_is_here() {
     }
 }
 
+/// An app that goes on talking: rustls's answer goes out with the next thing that is said.
+async fn ticking() -> App {
+    App::raw(&[], |mut tls| async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while tls.write_all(b".").await.is_ok() && tls.flush().await.is_ok() {
+            ticks.tick().await;
+        }
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn openssl_cannot_renegotiate() {
-    let world = World::start().await;
-    let arguments = ["-servername", DOMAIN, "-tls1_2", "-legacy_renegotiation"];
+    let (world, app) = (World::start().await, ticking().await);
+    world.register(THIRD_APP, &app).await;
+    let name = id_name(THIRD_APP, "");
+    let arguments = ["-servername", &name, "-tls1_2", "-legacy_renegotiation"];
     let Some(command) = s_client(&world, &arguments) else { return };
     // `R` on a line of its own is its command to renegotiate.
     let ran = run_holding(command, "R\n").await;

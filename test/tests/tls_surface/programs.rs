@@ -10,7 +10,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, process::Command};
 
 /// Longer than any of them takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// The program, or nothing and a word about it where it is not installed.
 pub fn find(name: &str, package: &str) -> Option<Command> {

@@ -52,6 +52,8 @@ pub const DOMAIN: &str = "app.example.org";
 pub const OTHER_DOMAIN: &str = "other.example.org";
 pub const APP: Address = Address::repeat_byte(0xa1);
 pub const OTHER_APP: Address = Address::repeat_byte(0xb2);
+/// For an app that a test adds.
+pub const THIRD_APP: Address = Address::repeat_byte(0xd4);
 /// What the apps call themselves.
 pub const LABEL: &str = "the app";
 pub const OTHER_LABEL: &str = "the other app";
