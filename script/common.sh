@@ -90,12 +90,15 @@ want_sunlight() {
 }
 
 fetch_sunlight() {
-  local tool=$1 dir keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  local tool=$1 dir archive keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   have apt-get && have dpkg && [ -r "$keyring" ] || return 1
+  # Where this system gets Debian from, sid is to be had, too.
+  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)
+  [ -n "$archive" ] || return 1
   say "fetching sunlight from Debian sid"
   dir=$(mktemp -d)
   mkdir -p "$dir/sources" "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/unpacked"
-  printf 'Types: deb\nURIs: http://deb.debian.org/debian\nSuites: sid\nComponents: main\nSigned-By: %s\n' "$keyring" \
+  printf 'Types: deb\nURIs: %s\nSuites: sid\nComponents: main\nSigned-By: %s\n' "$archive" "$keyring" \
     >"$dir/sources/sid.sources"
   local apt=(apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$dir/sources"
     -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State::Lists=$dir/lists"
@@ -110,6 +113,12 @@ fetch_sunlight() {
 
 # A mock of Amazon's services, for the tests of zones at Route 53.
 want_moto() { (need_python_tool moto) || say "no moto: zones at Route 53 are not tested"; }
+
+# Programs of others that look at the gateway's TLS; each test skips where its own is missing.
+want_tls_tools() {
+  apt_for openssl:openssl curl:curl h2load:nghttp2-client testssl:testssl.sh chromium:chromium certutil:libnss3-tools ||
+    say "not all of openssl, curl, h2load, testssl, Chromium and certutil: the TLS port is tested by what is there"
+}
 
 # What the gateway is measured beside.
 want_proxies() {

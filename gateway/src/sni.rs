@@ -77,17 +77,29 @@ pub async fn read_hello<S: AsyncRead + Unpin>(
             match acceptor.accept() {
                 Ok(Some(accepted)) => return Ok((Hello::from(accepted.client_hello()), seen.freeze())),
                 Ok(None) => {}
-                Err((source, alert)) => return Err(HelloError::NotTls { source, alert: bytes_of(alert) }),
+                Err((source, alert)) => {
+                    let alert = bytes_of(alert, &source);
+                    return Err(HelloError::NotTls { source, alert });
+                }
             }
         }
     }
     Err(HelloError::TooLarge { cap })
 }
 
-fn bytes_of(mut alert: AcceptedAlert) -> Vec<u8> {
+/// What rustls has to say about it. For a message that is out of place or cannot be put together it has nothing, and a client would
+/// see a connection that breaks.
+fn bytes_of(mut alert: AcceptedAlert, source: &rustls::Error) -> Vec<u8> {
     let mut out = Vec::new();
     // Writing into memory cannot fail; an alert that could not be made is just not sent.
     let _ = alert.write_all(&mut out);
+    if out.is_empty() {
+        out.extend(alert_record(match source {
+            rustls::Error::InappropriateMessage { .. }
+            | rustls::Error::InappropriateHandshakeMessage { .. } => AlertDescription::UnexpectedMessage,
+            _ => AlertDescription::DecodeError,
+        }));
+    }
     out
 }
 

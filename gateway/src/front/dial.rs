@@ -7,7 +7,9 @@ use alloy::primitives::Address;
 use bytes::Bytes;
 use mandate_acme::name::DomainName;
 use mandate_runtime::{Ambient, carry::unless, clock::within, net::Stream, peek::Rewind};
+use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
+use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -142,6 +144,9 @@ impl Dialler {
             Some(None) => Err(io::ErrorKind::TimedOut.into()),
             Some(Some(dialled)) => dialled,
         };
+        if dialled.as_ref().is_err_and(|e| e.get_ref().is_some_and(|e| e.is::<NoSharedProtocol>())) {
+            return Err(Refusal::NoSharedProtocol);
+        }
         route.note(dialled.is_ok(), self.ambient.clock.monotonic());
         dialled.map_err(|error| {
             let (app, instance) = (route.facts.app, route.facts.instance);
@@ -189,7 +194,14 @@ impl Dialler {
         let config = route.tls(ends.protocols.clone()).map_err(io::Error::other)?;
         let name = ServerName::try_from(ends.name.clone()).map_err(io::Error::other)?;
         let stream = self.connect(&route.upstream, live).await?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        let dialled = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        // Any client can bring that about: it says nothing against the instance, unless it was asked for nothing.
+        match dialled {
+            Err(e) if !ends.protocols.is_empty() && is_about_protocols(&e) => {
+                Err(io::Error::other(NoSharedProtocol))
+            }
+            dialled => dialled,
+        }
     }
 
     /// Whether the instance answers as it must, for the health checks.
@@ -198,6 +210,16 @@ impl Dialler {
         let ends = Ends { id: None, app: None, name, protocols: Vec::new(), offered: true, ended: None };
         self.attempt(route, live, self.connect_pinned(route, &ends, live)).await.is_ok()
     }
+}
+
+/// The instance speaks nothing of what the client offers.
+#[derive(Debug, Error)]
+#[error("no shared protocol")]
+struct NoSharedProtocol;
+
+fn is_about_protocols(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)))
 }
 
 /// Says hello, and gives the stream back once the other side takes part in the handshake.

@@ -28,14 +28,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limit: Duration = live.limits.handshake_timeout;
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limit).max_headers(MAX_HEADERS);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(32)
-        .keep_alive_interval(limit)
-        .keep_alive_timeout(limit);
     match builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages)).await {
         Ok(()) => End::Closed,
         Err(_) => End::Broken(io::ErrorKind::Other),

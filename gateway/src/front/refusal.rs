@@ -32,9 +32,12 @@ pub enum Refusal {
     NoWildcard,
     /// The client offers no protocol that the name stands for.
     #[error(
-        "the client does not offer the protocol that the name asks for: h2 with the suffix g, http/1.1 without"
+        "the client does not offer the protocol that the name asks for: h2 without http/1.1 with the suffix g, http/1.1 without"
     )]
     NoProtocol,
+    /// The client and the instance share no protocol.
+    #[error("the app speaks none of the protocols that the client offers")]
+    NoSharedProtocol,
     /// A balancer sent no PROXY header.
     #[error(transparent)]
     ProxyHeader(#[from] ProxyHeaderError),
@@ -70,7 +73,9 @@ impl Refusal {
             Self::Name(_) | Self::NoWildcard | Self::UnknownName => {
                 alert_record(AlertDescription::UnrecognisedName).to_vec()
             }
-            Self::NoProtocol => alert_record(AlertDescription::NoApplicationProtocol).to_vec(),
+            Self::NoProtocol | Self::NoSharedProtocol => {
+                alert_record(AlertDescription::NoApplicationProtocol).to_vec()
+            }
             Self::NoInstance | Self::Upstream(_) | Self::ManyToApp => {
                 alert_record(AlertDescription::InternalError).to_vec()
             }
@@ -85,7 +90,7 @@ impl Refusal {
             Self::NoName => "no_name",
             Self::Name(_) => "bad_name",
             Self::NoWildcard => "no_wildcard",
-            Self::NoProtocol => "no_protocol",
+            Self::NoProtocol | Self::NoSharedProtocol => "no_protocol",
             Self::ProxyHeader(_) => "no_proxy_header",
             Self::ManyFromAddress => "many_from_address",
             Self::OftenFromAddress => "often_from_address",

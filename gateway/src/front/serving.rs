@@ -42,11 +42,18 @@ pub(crate) struct Ends {
 
 impl Ends {
     /// `<id>[-port].<base>` stands for HTTP/1.1 and the suffix `g` for HTTP/2.
+    ///
+    /// All of these names share a certificate and an address. A browser with an HTTP/2 connection to one of them sends over it what
+    /// it has for the others (RFC 9113, section 9.1.1), and one app would get the requests of all, cookies included. Browsers
+    /// offer HTTP/1.1 as well, clients of gRPC do not: so HTTP/2 is for those that do not.
     pub(super) fn id(id: IdName, name: &str, hello: &Hello) -> Self {
         let only = if id.mode == Mode::TerminateH2 { HTTP_2 } else { HTTP_1 };
         let protocols: Vec<_> = hello.protocols.iter().filter(|p| p.as_slice() == only).cloned().collect();
-        // HTTP/1.1 needs no agreement.
-        let offered = !protocols.is_empty() || (hello.protocols.is_empty() && only == HTTP_1);
+        let offered = match id.mode {
+            Mode::TerminateH2 => !protocols.is_empty() && !hello.protocols.iter().any(|p| p == HTTP_1),
+            // HTTP/1.1 needs no agreement.
+            _ => !protocols.is_empty() || hello.protocols.is_empty(),
+        };
         Self { id: Some(id), app: None, name: name.to_owned(), protocols, offered, ended: None }
     }
 
@@ -63,7 +70,6 @@ pub(crate) struct Configs {
     plain: Arc<ServerConfig>,
     http_1: Arc<ServerConfig>,
     http_2: Arc<ServerConfig>,
-    pages: Arc<ServerConfig>,
     acme: Arc<ServerConfig>,
 }
 
@@ -73,14 +79,10 @@ impl Configs {
         challenges: Arc<ChallengeStore>,
     ) -> Result<Self, rustls::Error> {
         let plain = tls::server(certificates)?;
-        let speaking = |protocols: &[&[u8]]| {
-            let protocols = protocols.iter().map(|p| p.to_vec()).collect();
-            Arc::new(offering(&plain, protocols))
-        };
+        let speaking = |protocol: &[u8]| Arc::new(offering(&plain, protocol));
         Ok(Self {
-            http_1: speaking(&[HTTP_1]),
-            http_2: speaking(&[HTTP_2]),
-            pages: speaking(&[HTTP_2, HTTP_1]),
+            http_1: speaking(HTTP_1),
+            http_2: speaking(HTTP_2),
             acme: Arc::new(tls::acme_server(challenges)?),
             plain: Arc::new(plain),
         })
@@ -91,14 +93,14 @@ impl Configs {
             None => Arc::clone(&self.plain),
             Some(HTTP_1) => Arc::clone(&self.http_1),
             Some(HTTP_2) => Arc::clone(&self.http_2),
-            Some(other) => Arc::new(offering(&self.plain, vec![other.to_vec()])),
+            Some(other) => Arc::new(offering(&self.plain, other)),
         }
     }
 }
 
-fn offering(config: &ServerConfig, protocols: Vec<Vec<u8>>) -> ServerConfig {
+fn offering(config: &ServerConfig, protocol: &[u8]) -> ServerConfig {
     let mut config = config.clone();
-    config.alpn_protocols = protocols;
+    config.alpn_protocols = vec![protocol.to_vec()];
     config
 }
 
@@ -218,8 +220,9 @@ impl Front {
         }
     }
 
+    /// Over HTTP/1.1, for the same reason that names of ids are: a browser would bring here what is for them.
     async fn own_pages(&self, ahead: Bytes, client: &mut Client) -> End {
-        let config = Arc::clone(&self.configs.pages);
+        let config = Arc::clone(&self.configs.http_1);
         let stream = Rewind::new(ahead, client.take());
         match self.accept(config, stream, &client.live).await {
             Ok(own) => Box::pin(pages::serve(own, self.pages.clone(), &client.live)).await,

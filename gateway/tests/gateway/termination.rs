@@ -29,16 +29,43 @@ async fn id_without_suffix_stands_for_http_1_and_g_for_http_2() {
     for (name, offered, chosen) in [
         (&plain, vec![b"h2".as_slice(), b"http/1.1"], Some(b"http/1.1".as_slice())),
         (&plain, vec![], None),
-        (&grpc, vec![b"h2", b"http/1.1"], Some(b"h2")),
+        (&grpc, vec![b"h2"], Some(b"h2")),
     ] {
         let mut stream = world.browse(name, &offered).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), chosen);
         assert_eq!(greeting(&mut stream).await, "one");
     }
-    for (name, offered) in [(&plain, vec![b"h2".as_slice()]), (&grpc, vec![b"http/1.1"]), (&grpc, vec![])] {
+    for (name, offered) in [
+        (&plain, vec![b"h2".as_slice()]),
+        (&grpc, vec![b"http/1.1"]),
+        (&grpc, vec![]),
+        // What browsers offer, who would use the connection for other apps' names.
+        (&grpc, vec![b"h2", b"http/1.1"]),
+    ] {
         let refused = alert(world.browse(name, &offered).await);
         assert_eq!(refused, AlertDescription::NoApplicationProtocol, "{name} {offered:?}");
     }
+}
+
+/// A browser would use an HTTP/2 connection to the gateway's pages for every app below its name.
+#[tokio::test]
+async fn gateways_own_pages_are_not_for_http_2() {
+    let world = World::start_whole(|_, _| {}).await;
+    let stream = world.browse(BASE, &[b"h2", b"http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+    assert_eq!(alert(world.browse(BASE, &[b"h2"]).await), AlertDescription::NoApplicationProtocol);
+}
+
+/// Anybody may offer what no app speaks; an instance that refuses that is as good as before.
+#[tokio::test]
+async fn attack_client_that_offers_unknown_protocols_does_not_make_an_instance_look_failing() {
+    let (world, instance) = (World::start().await, Instance::start("one").await);
+    world.register(APP, &instance).await;
+    world.chain.approve(DOMAIN, APP);
+    world.order(DOMAIN).await.unwrap();
+    let refused = alert(world.browse(DOMAIN, &[b"unheard-of"]).await);
+    assert_eq!(refused, AlertDescription::NoApplicationProtocol);
+    assert!(world.routes().await.iter().all(|route| !route.failing));
 }
 
 #[tokio::test]
