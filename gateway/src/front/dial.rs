@@ -24,8 +24,8 @@ use crate::{
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
-/// TLS to an instance that has proved its key.
-pub(super) type Pinned = TlsStream<Stream>;
+/// TLS to an instance that has proved its key. In a box, because it is large and goes through many hands.
+pub(super) type Pinned = Box<TlsStream<Stream>>;
 
 /// A connection to an instance.
 pub(super) struct Dialled<S> {
@@ -191,16 +191,16 @@ impl Dialler {
     }
 
     async fn connect_pinned(&self, route: &Route, ends: &Ends, live: &Live) -> io::Result<Pinned> {
-        let config = route.tls(ends.protocols.clone()).map_err(io::Error::other)?;
+        let config = route.tls(&ends.protocols).map_err(io::Error::other)?;
         let name = ServerName::try_from(ends.name.clone()).map_err(io::Error::other)?;
         let stream = self.connect(&route.upstream, live).await?;
-        let dialled = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let dialled = TlsConnector::from(config).connect(name, stream).await;
         // Any client can bring that about: it says nothing against the instance, unless it was asked for nothing.
         match dialled {
             Err(e) if !ends.protocols.is_empty() && is_about_protocols(&e) => {
                 Err(io::Error::other(NoSharedProtocol))
             }
-            dialled => dialled,
+            dialled => dialled.map(Box::new),
         }
     }
 

@@ -106,19 +106,20 @@ fn offering(config: &ServerConfig, protocol: &[u8]) -> ServerConfig {
 
 impl Front {
     pub(super) async fn serve(&self, goal: Goal, ahead: Bytes, client: &mut Client) -> Result<End, Refusal> {
+        // A task is as large as the largest thing that it may come to. What takes much room gets it when it comes to that.
         match goal {
             Goal::Pass(wanted) => self.pass(&wanted, ahead, client).await,
-            Goal::PassValidation(name) => self.pass_validation(&name, &ahead, client).await,
+            Goal::PassValidation(name) => Box::pin(self.pass_validation(&name, &ahead, client)).await,
             Goal::Validate => {
                 client.access.set_mode("validation");
                 let stream = Rewind::new(ahead, client.take());
-                Ok(self.validate(stream, &client.live).await)
+                Ok(Box::pin(self.validate(stream, &client.live)).await)
             }
             Goal::Pages => {
                 client.access.set_mode("pages");
-                Ok(self.own_pages(ahead, client).await)
+                Ok(Box::pin(self.own_pages(ahead, client)).await)
             }
-            Goal::End(ends) => self.end_tls(&ends, ahead, client).await,
+            Goal::End(ends) => Box::pin(self.end_tls(&ends, ahead, client)).await,
         }
     }
 
@@ -163,7 +164,7 @@ impl Front {
         let taken_away = ends.ended.clone().unwrap_or_default();
         let whole = async {
             let Dialled { route, stream, counted: _counted } =
-                self.dialler.pinned(ends, &client.live).await?;
+                Box::pin(self.dialler.pinned(ends, &client.live)).await?;
             client.access.set_route(&route);
             let spliced = self.splice(ahead, client, stream);
             Ok(unless(&route.ended, spliced).await.unwrap_or(End::Revoked))
@@ -176,15 +177,13 @@ impl Front {
         let config = self.configs.speaking(protocol.as_deref());
         let stream = Rewind::new(ahead, client.take());
         let (clock, limits) = (self.ambient.clock.as_ref(), &client.live.limits);
-        let accepted = self.accept(config, stream, &client.live).await;
-        let own = match accepted {
+        let own = match Box::pin(self.accept(config, stream, &client.live)).await {
             Ok(own) => own,
             Err(end) => return end,
         };
         if protocol.as_deref().is_some_and(|protocol| protocol != HTTP_1) {
             return carry(own, instance, &client.access.traffic, clock, limits.idle_timeout).await;
         }
-        // Boxed, so that the many connections without do not hold the room that the pages take.
         match within(clock, limits.idle_timeout, first_word(own, instance, &pages::OURS)).await {
             None => End::Idle,
             Some(Err(e)) => End::Broken(e.kind()),
@@ -200,10 +199,10 @@ impl Front {
         config: Arc<ServerConfig>,
         stream: S,
         live: &super::Live,
-    ) -> Result<TlsStream<S>, End> {
-        let accept = TlsAcceptor::from(config).accept(stream);
+    ) -> Result<Box<TlsStream<S>>, End> {
+        let accept = Box::pin(TlsAcceptor::from(config).accept(stream));
         match within(self.ambient.clock.as_ref(), live.limits.handshake_timeout, accept).await {
-            Some(Ok(stream)) => Ok(stream),
+            Some(Ok(stream)) => Ok(Box::new(stream)),
             Some(Err(e)) => Err(End::Broken(e.kind())),
             None => Err(End::Broken(io::ErrorKind::TimedOut)),
         }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,6 +14,9 @@ use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{facts::Facts, tls, upstream::Upstream};
+
+/// Sets of protocols for which a configuration is kept: what browsers and tools offer. Clients may make up any number.
+const OFFERS: usize = 4;
 
 /// A route's number; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +42,7 @@ pub struct Route {
     draining: AtomicBool,
     /// When it last answered as it must, in milliseconds of monotonic time.
     answered: AtomicU64,
-    tls: OnceLock<ClientConfig>,
+    tls: Mutex<Vec<Arc<ClientConfig>>>,
 }
 
 /// A domain that an instance serves by itself, while the registry gives it to the instance's app.
@@ -80,7 +83,7 @@ impl Route {
             failing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             answered: AtomicU64::new(0),
-            tls: OnceLock::new(),
+            tls: Mutex::default(),
         }
     }
 
@@ -129,16 +132,20 @@ impl Route {
     ///
     /// # Errors
     /// When the TLS provider lacks the protocol version.
-    pub fn tls(&self, protocols: Vec<Vec<u8>>) -> Result<ClientConfig, rustls::Error> {
-        let made = match self.tls.get() {
-            Some(made) => made,
-            None => {
-                let made = tls::upstream(self.spki.clone(), Vec::new())?;
-                self.tls.get_or_init(|| made)
-            }
+    pub fn tls(&self, protocols: &[Vec<u8>]) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let mut kept = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = kept.iter().find(|config| config.alpn_protocols == protocols) {
+            return Ok(Arc::clone(same));
+        }
+        let mut config = match kept.first() {
+            Some(other) => ClientConfig::clone(other),
+            None => tls::upstream(self.spki.clone(), Vec::new())?,
         };
-        let mut config = made.clone();
-        config.alpn_protocols = protocols;
+        config.alpn_protocols = protocols.to_vec();
+        let config = Arc::new(config);
+        if kept.len() < OFFERS {
+            kept.push(Arc::clone(&config));
+        }
         Ok(config)
     }
 

@@ -105,7 +105,7 @@ pub(super) fn nginx(dir: &Path, backend: &Backend) -> Result<Proxy> {
         "daemon off; master_process off; pid {d}/nginx.pid; error_log {d}/nginx.log warn;
 
 include /etc/nginx/modules-enabled/50-mod-stream.conf;
-events {{ worker_connections 18000; }}
+events {{ worker_connections 20000; }}
 stream {{
   map_hash_bucket_size 128;
   map $ssl_preread_server_name $to {{ {name} {tls_backend}; }}
@@ -158,7 +158,8 @@ pub(super) fn haproxy(dir: &Path, backend: &Backend) -> Result<Proxy> {
     let config = format!(
         "global
   nbthread 1
-  maxconn 7000
+  maxconn 9940
+  maxpipes 40
 defaults
   timeout connect 10s
   timeout client 600s
