@@ -75,14 +75,9 @@ impl Certificate {
         key: &P256Key,
         now: u64,
     ) -> Result<Self, CertificateError> {
-        let chain = &issued.chain;
-        if chain.is_empty() || chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
-            return Err(CertificateError::Chain);
-        }
-        let leaf = chain.first().ok_or(CertificateError::Chain)?;
-        let (not_before, not_after) = check_leaf(leaf, &subject, key, now)?;
-        let spki_sha256 = Sha256::digest(key.spki()).into();
-        let key = certified_key(chain.clone(), key).map_err(|_| CertificateError::Key)?;
+        let Presented { spki_sha256, not_before, not_after, .. } =
+            check_chain(&issued.chain, &subject, Some(key), now)?;
+        let key = certified_key(issued.chain.clone(), key).map_err(|_| CertificateError::Key)?;
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
         Ok(Self { subject, issued: Arc::new(issued), key: Arc::new(key), spki_sha256, not_before, not_after })
@@ -139,12 +134,44 @@ impl Certificate {
     }
 }
 
-fn check_leaf(
-    leaf: &[u8],
+/// A certificate whose key somebody else holds: for one subject alone, and valid at the time of the check. Whether that is
+/// the right key and whether anybody trusts who signed it is not said here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// SHA-256 of the leaf's DER.
+    pub fingerprint: [u8; 32],
+    /// SHA-256 of the leaf's SubjectPublicKeyInfo.
+    pub spki_sha256: [u8; 32],
+    /// From when it is valid, Unix seconds.
+    pub not_before: u64,
+    /// Until when it is valid, Unix seconds.
+    pub not_after: u64,
+}
+
+impl Presented {
+    /// Checks what somebody shows as his certificate for `subject`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn check(
+        subject: &Subject,
+        chain: &[CertificateDer<'_>],
+        now: u64,
+    ) -> Result<Self, CertificateError> {
+        check_chain(chain, subject, None, now)
+    }
+}
+
+fn check_chain(
+    chain: &[CertificateDer<'_>],
     subject: &Subject,
-    key: &P256Key,
+    key: Option<&P256Key>,
     now: u64,
-) -> Result<(u64, u64), CertificateError> {
+) -> Result<Presented, CertificateError> {
+    if chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
+        return Err(CertificateError::Chain);
+    }
+    let leaf = chain.first().ok_or(CertificateError::Chain)?;
     let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
     if !rest.is_empty() {
         return Err(CertificateError::Malformed);
@@ -154,17 +181,19 @@ fn check_leaf(
     if !are_exactly(names, &subject.dns_names()) {
         return Err(CertificateError::Names(subject.clone()));
     }
-    if parsed.public_key().raw != key.spki() {
+    let spki = parsed.public_key().raw;
+    if key.is_some_and(|key| spki != key.spki()) {
         return Err(CertificateError::Key);
     }
     let (not_before, not_after) =
         (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let dates = CertificateError::Dates { not_before, not_after, now };
     let (Ok(from), Ok(to)) = (u64::try_from(not_before), u64::try_from(not_after)) else { return Err(dates) };
-    match from <= now && now < to {
-        true => Ok((from, to)),
-        false => Err(dates),
+    if !(from..to).contains(&now) {
+        return Err(dates);
     }
+    let (fingerprint, spki_sha256) = (Sha256::digest(leaf).into(), Sha256::digest(spki).into());
+    Ok(Presented { fingerprint, spki_sha256, not_before: from, not_after: to })
 }
 
 /// Whether `names` are `expected`, each once and in whatever order, and nothing else.

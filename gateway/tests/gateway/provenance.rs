@@ -50,10 +50,10 @@ use crate::{
 };
 
 /// The gateway's own app.
-const GATEWAY: Address = Address::repeat_byte(0x6a);
+pub const GATEWAY: Address = Address::repeat_byte(0x6a);
 
 /// A guest agent of the gateway's app, with what the tests look at.
-struct GuestAgent {
+pub struct GuestAgent {
     pki: DevPki,
     app_key: PrivateKeySigner,
     asked: AtomicUsize,
@@ -107,7 +107,7 @@ async fn get_key(State(agent): Ask, Json(wish): Json<Value>) -> Json<Value> {
 }
 
 impl GuestAgent {
-    async fn start() -> Arc<Self> {
+    pub async fn start() -> Arc<Self> {
         let agent = Arc::new(Self {
             pki: DevPki::from_seed([5; 32]),
             app_key: PrivateKeySigner::from_bytes(&B256::repeat_byte(9)).unwrap(),
@@ -139,7 +139,7 @@ impl GuestAgent {
 }
 
 /// A gateway that serves [`DOMAIN`], with an agent if there is one.
-async fn world(agent: Option<&GuestAgent>) -> World {
+pub async fn world(agent: Option<&GuestAgent>) -> World {
     let world = World::start_whole(|_, parts: &mut Parts| {
         if let Some(agent) = agent {
             parts.keys = Arc::new(AgentKeys::new(Arc::new(TcpNet), agent.socket()));
@@ -152,12 +152,12 @@ async fn world(agent: Option<&GuestAgent>) -> World {
     world
 }
 
-async fn open(world: &World, name: &str) -> TlsStream<TcpStream> {
+pub async fn open(world: &World, name: &str) -> TlsStream<TcpStream> {
     world.browse(name, &[b"http/1.1"]).await.unwrap()
 }
 
 /// Status and body.
-async fn ask(mut stream: TlsStream<TcpStream>, path: &str) -> (u16, String) {
+pub async fn ask(mut stream: TlsStream<TcpStream>, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -179,17 +179,21 @@ fn about(nonce: Option<B256>) -> String {
     format!("/.well-known/mandate/domain/{DOMAIN}{query}")
 }
 
-fn sha256(bytes: &[u8]) -> B256 {
+pub fn sha256(bytes: &[u8]) -> B256 {
     B256::from(<[u8; 32]>::from(Sha256::digest(bytes)))
 }
 
 /// The key that the other side of the connection proved.
-fn spki(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+pub fn spki(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     let leaf = &stream.get_ref().1.peer_certificates().unwrap()[0];
     X509Certificate::from_der(leaf).unwrap().1.public_key().raw.to_vec()
 }
 
-fn verify(world: &World, answer: &DomainProvenance, statement: &DomainStatement) -> Result<Address, String> {
+pub fn verify(
+    world: &World,
+    answer: &DomainProvenance,
+    statement: &DomainStatement,
+) -> Result<Address, String> {
     let evidence = Evidence::decode(answer.evidence.as_ref().unwrap()).unwrap();
     let verifier: Verifier = world.pki.trust_anchors().into();
     let verified = verifier.verify(&evidence, NOW, &statement.report_data());

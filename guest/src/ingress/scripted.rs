@@ -30,11 +30,13 @@ use mandate_threshold::AppSecret;
 use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::{
     AcmeSection, IngressConfig,
     certificates::Orders,
     keys::HeldKeys,
+    offers::Offers,
     pages::{Deployed, Pages},
     problems::Problems,
     server::{Server, Shown},
@@ -64,6 +66,8 @@ pub(super) struct ScriptedCa {
     clock: Arc<ManualClock>,
     pub(super) script: Mutex<VecDeque<Act>>,
     pub(super) window: Mutex<Option<RenewalWindow>>,
+    /// Whether it knows certificates that others bring.
+    pub(super) knows: std::sync::atomic::AtomicBool,
     /// The predecessor that each order named.
     pub(super) orders: Mutex<Vec<Option<CertificateDer<'static>>>>,
 }
@@ -80,7 +84,7 @@ impl ScriptedCa {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = Issuer::new(params, KeyPair::generate().unwrap());
         let (script, window, orders) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { issuer, clock, script, window, orders }
+        Self { issuer, clock, script, window, orders, knows: true.into() }
     }
 
     fn sign(&self, request: &CertificateRequest) -> Result<Issued, IssueError> {
@@ -121,6 +125,20 @@ impl CertificateIssuer for ScriptedCa {
         ready(Ok(())).boxed()
     }
 
+    fn recognise<'a>(
+        &'a self,
+        name: &'a DomainName,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        let (issuer, account_uri) = ("ca.test".to_owned(), "https://ca.test/account/1".to_owned());
+        let (name, what) = (name.clone(), "it leads to no root".to_owned());
+        ready(match self.knows.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Ok(Issued { chain, issuer, account_uri }),
+            false => Err(IssueError::Refused { issuer, name, what }),
+        })
+        .boxed()
+    }
+
     fn renewal<'a>(
         &'a self,
         _: &'a CertificateDer<'static>,
@@ -155,6 +173,7 @@ pub(super) struct World {
     pub(super) shown: Arc<Shown>,
     pub(super) held: Arc<Held>,
     pub(super) config: Arc<IngressConfig>,
+    pub(super) offers: watch::Sender<Offers>,
 }
 
 impl World {
@@ -202,6 +221,7 @@ impl World {
             identity,
             shown,
             config,
+            offers: watch::Sender::default(),
         }
     }
 
@@ -217,6 +237,7 @@ impl World {
             issuer: Arc::clone(&self.ca) as _,
             shown: Arc::clone(&self.shown),
             problems: Arc::clone(&self.problems),
+            offers: self.offers.subscribe(),
         }
     }
 

@@ -26,7 +26,7 @@ use hyper_util::{
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use mandate_runtime::{Ambient, Clock, Net, net::Stream};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const MAX_ANSWER: usize = 1 << 20;
@@ -90,14 +90,7 @@ fn parse_retry_after(text: &str, now: Duration) -> Option<Duration> {
 }
 
 impl AcmeHttp {
-    pub(super) fn new(
-        extra_roots: &[CertificateDer<'static>],
-        ambient: &Ambient,
-    ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in extra_roots {
-            roots.add(root.clone())?;
-        }
+    pub(super) fn new(roots: Arc<RootCertStore>, ambient: &Ambient) -> Result<Self, rustls::Error> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?;
         let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
