@@ -29,6 +29,7 @@ use serde::Serialize;
 
 pub(crate) mod check;
 mod connection;
+mod own;
 
 #[cfg(test)]
 mod tests;

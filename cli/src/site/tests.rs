@@ -8,6 +8,7 @@ use super::*;
 
 mod connections;
 mod keys;
+mod own;
 
 const NOW: u64 = 1_790_000_000;
 const GATEWAY: Address = Address::repeat_byte(0x6a);
