@@ -7,10 +7,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use alloy::{
-    primitives::{Address, B256},
-    providers::Provider,
-};
+use alloy::primitives::{Address, B256};
 use axum::{
     Router,
     extract::{Query, State},
@@ -93,14 +90,6 @@ impl Desk {
         DomainRegistry::new(self.world.deployment.domain_registry, &self.world.wallet)
     }
 
-    async fn may_record(&self) {
-        sent(self.registry().setRecorder(payer().address(), true).send().await.unwrap()).await;
-        let (to, value) =
-            (payer().address(), alloy::primitives::U256::from(10).pow(alloy::primitives::U256::from(18)));
-        let gift = alloy::rpc::types::TransactionRequest::default().to(to).value(value);
-        sent(self.world.wallet.send_transaction(gift).await.unwrap()).await;
-    }
-
     async fn send(&self) {
         let redact = Redact::new(&Secret::new(String::new()));
         let (config, store) = (Default::default(), Arc::clone(&self.store));
@@ -128,7 +117,6 @@ impl Desk {
 #[tokio::test]
 async fn certificate_that_nobody_ordered_is_recorded_with_its_account_once() {
     let desk = desk().await;
-    desk.may_record().await;
     desk.world.approve(DOMAIN).await;
     desk.list(DOMAIN, desk.world.app, 7);
     assert_eq!(desk.listing.round().await, 0, "the approval is not final yet");
@@ -148,7 +136,6 @@ async fn certificate_that_nobody_ordered_is_recorded_with_its_account_once() {
 #[tokio::test]
 async fn attack_certificate_for_a_domain_that_is_not_its_apps_is_not_recorded() {
     let desk = desk().await;
-    desk.may_record().await;
     desk.world.approve(DOMAIN).await;
     desk.follow().await;
     desk.list("a.example", desk.world.app, 1);
@@ -163,7 +150,6 @@ async fn attack_certificate_for_a_domain_that_is_not_its_apps_is_not_recorded() 
 async fn attack_certificate_of_the_app_that_held_the_domain_before_is_not_recorded_for_the_one_that_has_it_now()
  {
     let desk = desk().await;
-    desk.may_record().await;
     desk.world.approve(DOMAIN).await;
     desk.follow().await;
     desk.list(DOMAIN, desk.world.app, 3);
