@@ -43,7 +43,16 @@ impl Registry {
         let registry = DomainRegistry::deploy(&wallet, *kms_auth.address(), owner).await.unwrap();
         let payer = chain.signers().pop().unwrap().address();
         registry.setRecorder(payer, true).send().await.unwrap().get_receipt().await.unwrap();
-        let init = AppInit { owner, guardian: owner, notice: U40::from(1), ..AppInit::default() };
+        let init = AppInit {
+            owner,
+            guardian: owner,
+            notice: U40::from(1),
+            codeHashes: vec![B256::repeat_byte(0xc0)],
+            anyDevice: true,
+            teeKinds: vec![1],
+            tcbFloor: 1,
+            ..AppInit::default()
+        };
         let register = kms_auth.deployAndRegisterApp(init, B256::ZERO);
         let first = register.call().await.unwrap();
         register.send().await.unwrap().get_receipt().await.unwrap();
