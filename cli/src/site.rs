@@ -26,6 +26,7 @@ use serde::Serialize;
 
 pub(crate) mod check;
 mod connection;
+mod own;
 mod public;
 
 use public::{Published, Relevant, caa, incidents, logged};

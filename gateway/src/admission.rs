@@ -4,11 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
-use mandate_acme::name::{DomainName, NameError};
+use mandate_acme::{
+    certificate::CertificateError,
+    name::{DomainName, NameError},
+};
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
-    wire::gateway::{RegisterRequest, RegisterResponse},
+    wire::gateway::{IssuedCertificate, RegisterRequest, RegisterResponse},
 };
 use mandate_runtime::Clock;
 use thiserror::Error;
@@ -22,6 +25,8 @@ use crate::{
     routes::{Candidate, Route, RouteError, Routes, Term},
     upstream::{Upstream, UpstreamError},
 };
+
+mod certificates;
 
 /// The largest public key that is accepted: a little more than RSA 8192.
 const MAX_SPKI: usize = 2 << 10;
@@ -50,6 +55,23 @@ pub enum RegisterError {
     /// More domains than one instance may end the TLS of.
     #[error("domains: more than {MAX_DOMAINS}")]
     TooManyDomains,
+    /// A certificate for something that is not among the domains, or a second one.
+    #[error("certificates: {name:?} is none of the domains, or there twice")]
+    Unasked {
+        /// As given, cut.
+        name: String,
+    },
+    /// Not a certificate for its domain alone.
+    #[error("certificates: {name}: {source}")]
+    Certificate {
+        /// The domain.
+        name: DomainName,
+        /// What is wrong.
+        source: CertificateError,
+    },
+    /// More than the registry takes.
+    #[error("certificates: issuer and account of {0} have at most 512 bytes, and the issuer at least one")]
+    Text(DomainName),
 }
 
 /// Decides about routes.
@@ -79,6 +101,7 @@ impl Admission {
     pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse, RegisterError> {
         let upstream = Upstream::try_from(request.upstream.as_str())?;
         let domains = parse_domains(&request.domains, &self.base)?;
+        let presented = certificates::read(&request.certificates, &domains, self.clock.unix())?;
         check_spki(&request.spki)?;
         if request.evidence.len() > MAX_EVIDENCE {
             return Err(RegisterError::EvidenceTooLarge);
@@ -91,15 +114,26 @@ impl Admission {
             Ok(ingress) => ingress,
             Err(outcome) => return Ok(self.answer(None, outcome)),
         };
-        let candidate = Candidate { facts, spki: request.spki.to_vec(), upstream, ingress };
-        let (outcome, names) = self.admit(candidate).await;
-        Ok(self.answer(names, outcome))
+        let app = facts.app;
+        let certificates = presented.into_iter().map(|presented| Arc::new(presented.of(app))).collect();
+        let (spki, names) = (request.spki.to_vec(), ingress.clone());
+        let candidate = Candidate { facts, spki, upstream, ingress, certificates };
+        let (outcome, ids) = self.admit(candidate).await;
+        let mut answer = self.answer(ids, outcome);
+        if matches!(answer.outcome, Outcome::Allowed { .. }) {
+            answer.certificates = self.shared(&names, app);
+        }
+        Ok(answer)
     }
 
-    /// Whether an instance ends the TLS of `name` itself. Then the certificate is its own affair.
-    pub fn is_led_to_an_instance(&self, name: &str) -> bool {
-        let name = DomainName::try_from(name);
-        name.is_ok_and(|name| !self.routes.ingress(&name, self.clock.monotonic()).is_empty())
+    /// What the instances that end the TLS of `name` themselves serve it with: none when no instance does, and nothing in it
+    /// while they have no certificate.
+    pub fn led_to_instances(&self, name: &str) -> Option<Option<IssuedCertificate>> {
+        let name = DomainName::try_from(name).ok()?;
+        let now = self.clock.monotonic();
+        let app = self.routes.ingress(&name, now).first()?.facts.app;
+        let newest = self.routes.newest(&name, app, now, self.clock.unix());
+        Some(newest.map(|reported| reported.record.clone()))
     }
 
     /// The domains whose TLS the instance wants to end itself must be its app's, by finalised state and still by the newest.
@@ -168,7 +202,8 @@ impl Admission {
             Outcome::Undecided { .. } => "undecided",
         };
         metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
-        RegisterResponse { outcome, names: names.unwrap_or_default(), lease: self.lease.as_secs() }
+        let (names, certificates) = (names.unwrap_or_default(), Vec::new());
+        RegisterResponse { outcome, names, lease: self.lease.as_secs(), certificates }
     }
 }
 

@@ -12,7 +12,8 @@ use mandate_model::wire::{
     },
     kms::{GrantNotice, RevocationNotice},
 };
-use mandate_runtime::http::{ApiError, ApiJson, Health, operations_router};
+use mandate_runtime::http::{ApiError, ApiJson, ApiQuery, Health, operations_router};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -28,6 +29,8 @@ const MAX_NOTICES: usize = 64;
 
 /// Orders under way at a time; each name has one at most.
 const MAX_ORDERS: usize = 64;
+/// Certificates on one page. Those of one name stay together.
+const PAGE: usize = 256;
 
 /// What the handlers need.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ pub(crate) fn router(api: Arc<Api>, health: Health) -> Router {
         .route("/v1/register", post(register))
         .route("/v1/revocations", post(revocations))
         .route("/v1/grants", post(grants))
-        .route("/v1/domains", post(domains))
+        .route("/v1/domains", post(domains).get(listing))
         .route("/v1/domains/release", post(release))
         .with_state(api)
         .merge(operations_router(health))
@@ -109,8 +112,13 @@ async fn domains(
     State(api): Shared,
     ApiJson(order): ApiJson<DomainOrder>,
 ) -> Result<ApiJson<IssuedCertificate>, ApiError> {
-    if api.admission.is_led_to_an_instance(&order.name) {
-        return Err(ApiError::conflict(format!("the app of {} ends its TLS itself", order.name)));
+    match api.admission.led_to_instances(&order.name) {
+        Some(Some(theirs)) => return Ok(ApiJson(theirs)),
+        Some(None) => {
+            let what = format!("the app of {} ends its TLS itself and has no certificate yet", order.name);
+            return Err(ApiError::conflict(what));
+        }
+        None => {}
     }
     // An order goes on when the caller hangs up: the authority counts it either way.
     let ordered = tokio::spawn(async move {
@@ -118,6 +126,31 @@ async fn domains(
         Ok(ApiJson(api.domains.order(&order.name).await?))
     });
     ordered.await.map_err(ApiError::internal)?
+}
+
+#[derive(Debug, Deserialize)]
+struct After {
+    after: Option<String>,
+}
+
+/// One page of everything that is to be recorded, in the order of the names.
+async fn listing(
+    State(api): Shared,
+    ApiQuery(After { after }): ApiQuery<After>,
+) -> Result<ApiJson<Vec<IssuedCertificate>>, ApiError> {
+    let _permit = api.notices.acquire().await.map_err(ApiError::internal)?;
+    let own = api.domains.certificates.all().iter().map(|served| served.record()).collect();
+    let mut all = api.admission.certificates(own);
+    all.retain(|one| after.as_ref().is_none_or(|after| one.name > *after));
+    Ok(ApiJson(page(all)))
+}
+
+fn page(mut all: Vec<IssuedCertificate>) -> Vec<IssuedCertificate> {
+    let last = all.get(PAGE.saturating_sub(1)).map(|one| one.name.clone());
+    if let Some(last) = last {
+        all.retain(|one| one.name <= last);
+    }
+    all
 }
 
 impl From<RegisterError> for ApiError {
@@ -128,7 +161,10 @@ impl From<RegisterError> for ApiError {
             | RegisterError::Upstream(_)
             | RegisterError::Domain(_)
             | RegisterError::Base(_)
-            | RegisterError::TooManyDomains => Self::bad_request(error),
+            | RegisterError::TooManyDomains
+            | RegisterError::Unasked { .. }
+            | RegisterError::Certificate { .. }
+            | RegisterError::Text(_) => Self::bad_request(error),
         }
     }
 }

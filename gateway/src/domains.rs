@@ -24,6 +24,7 @@ use thiserror::Error;
 use crate::{
     certificates::{self, CertificateError, CertificateKeys, Certificates},
     chain::{At, Chain, Standing, Undecided},
+    routes::Routes,
     store::{Damaged, Slot, Store, StoreError},
 };
 
@@ -33,6 +34,7 @@ mod order;
 mod release;
 mod renewal;
 mod review;
+mod superseded;
 
 use known::Table;
 
@@ -125,6 +127,8 @@ pub struct Domains {
     ambient: Ambient,
     base: DomainName,
     base_certificate: bool,
+    /// Which names are led to instances that end their TLS.
+    routes: Arc<Routes>,
     known: Table,
     turns: Mutex<HashMap<Subject, Arc<tokio::sync::Mutex<()>>>>,
     /// When DNS is looked at next, in monotonic time.
@@ -159,6 +163,7 @@ impl Domains {
             ambient,
             base,
             base_certificate: false,
+            routes: Arc::default(),
             known: Table::default(),
             turns: Mutex::default(),
             checks: Mutex::default(),
@@ -169,6 +174,12 @@ impl Domains {
     #[must_use]
     pub fn with_base_certificate(self, base_certificate: bool) -> Self {
         Self { base_certificate, ..self }
+    }
+
+    /// Renews nothing while instances of these routes end a name's TLS themselves.
+    #[must_use]
+    pub fn beside(self, routes: Arc<Routes>) -> Self {
+        Self { routes, ..self }
     }
 
     /// Obtains a certificate for a domain, or gives the one that is served when it will do for some time.

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     certificates::Certificates,
+    challenges::FleetChallenges,
     limits::{Counts, Limits},
     name::{Mode, Target},
     network::Network,
@@ -67,6 +68,7 @@ pub struct Front {
     routes: Arc<Routes>,
     certificates: Arc<Certificates>,
     challenges: Arc<ChallengeStore>,
+    fleet: FleetChallenges,
     ambient: Ambient,
     base: DomainName,
     lives: Lives,
@@ -86,6 +88,8 @@ pub struct Parts {
     pub certificates: Arc<Certificates>,
     /// What it shows validating authorities.
     pub challenges: Arc<ChallengeStore>,
+    /// The same for the orders of all gateways.
+    pub fleet: FleetChallenges,
     /// Clock and sockets.
     pub ambient: Ambient,
     /// Under which ids are names.
@@ -118,7 +122,7 @@ impl Front {
     /// # Errors
     /// When the TLS provider lacks the protocol versions.
     pub fn new(parts: Parts) -> Result<Self, rustls::Error> {
-        let Parts { routes, certificates, challenges, ambient, base, lives, own, pages } = parts;
+        let Parts { routes, certificates, challenges, fleet, ambient, base, lives, own, pages } = parts;
         let configs = Configs::new(Arc::clone(&certificates), Arc::clone(&challenges))?;
         let live = Arc::clone(&lives.borrow());
         let rates = Rates::new(live.limits.rate(), Arc::clone(&ambient.clock));
@@ -127,6 +131,7 @@ impl Front {
             routes,
             certificates,
             challenges,
+            fleet,
             ambient,
             base,
             lives,
@@ -274,7 +279,7 @@ impl Front {
             });
         }
         if hello.is_acme_validation() {
-            return self.validation(name.as_str());
+            return self.validation(name.as_str()).or(Ok(Goal::ValidateForFleet(name)));
         }
         let served = self.certificates.find(&name, self.ambient.clock.unix()).ok_or(Refusal::UnknownName)?;
         Ok(Goal::End(Ends::domain(&served, name, hello)))
@@ -305,6 +310,8 @@ enum Goal {
     Pass(Wanted),
     PassValidation(DomainName),
     Validate,
+    /// For an order of another gateway, if there is one.
+    ValidateForFleet(DomainName),
     Pages,
     End(Ends),
 }

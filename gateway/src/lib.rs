@@ -20,6 +20,7 @@ pub mod admission;
 mod api;
 pub mod certificates;
 pub mod chain;
+pub mod challenges;
 pub mod config;
 pub mod domains;
 pub mod facts;

@@ -5,8 +5,8 @@
 //! Evidence is made while somebody waits for it, so it is bounded: a few at a time, and without a nonce once a minute.
 
 use std::{
-    collections::HashMap,
     fmt,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +19,7 @@ use axum::{
     routing::get,
 };
 use http::header;
+use lru::LruCache;
 use mandate_acme::{
     ACCOUNT_KEY, P256,
     keys::{KeySource, P256Key},
@@ -37,7 +38,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::certificates::Certificates;
+use crate::{
+    certificates::{self, Certificates},
+    name::{Mode, Target},
+};
 
 mod agent;
 mod upstream;
@@ -50,6 +54,8 @@ const AT_A_TIME: usize = 4;
 const TURN: Duration = Duration::from_secs(5);
 /// How long an answer without a nonce serves everybody.
 const KEPT: Duration = Duration::from_secs(60);
+/// How many of them are kept; each holds evidence of up to a megabyte.
+const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// Which deployment the gateway belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +85,7 @@ pub(crate) struct Provenance {
     clock: Arc<dyn Clock>,
     base: DomainName,
     turns: Semaphore,
-    kept: Mutex<HashMap<DomainName, Kept>>,
+    kept: Mutex<LruCache<DomainName, Kept>>,
     quotes: upstream::Quotes,
 }
 
@@ -140,14 +146,14 @@ impl Provenance {
         clock: Arc<dyn Clock>,
         base: DomainName,
     ) -> Self {
-        let (turns, kept) = (Semaphore::new(AT_A_TIME), Mutex::default());
+        let (turns, kept) = (Semaphore::new(AT_A_TIME), Mutex::new(LruCache::new(KEPT_ANSWERS)));
         let quotes = upstream::Quotes::default();
         Self { origin, keys, certificates, clock, base, turns, kept, quotes }
     }
 
     async fn domain(&self, name: &str, nonce: Option<B256>) -> Result<DomainProvenance, ApiError> {
         let name = DomainName::try_from(name).map_err(ApiError::bad_request)?;
-        let record = self.record(&name)?;
+        let record = self.record(&name).await?;
         if nonce.is_some() {
             let _turn = self.turn().await?;
             return self.make(record, nonce).await;
@@ -162,15 +168,31 @@ impl Provenance {
         }
         let answer = self.make(record.clone(), None).await?;
         let until = self.clock.monotonic().saturating_add(KEPT);
-        self.lock().insert(name, Kept { until, record, answer: answer.clone() });
+        self.lock().put(name, Kept { until, record, answer: answer.clone() });
         Ok(answer)
     }
 
-    fn record(&self, name: &DomainName) -> Result<IssuedCertificate, ApiError> {
-        let served = self.certificates.find(name, self.clock.unix());
-        let served =
-            served.ok_or_else(|| ApiError::not_found(format!("{name} is not served by this gateway")))?;
-        Ok(served.record())
+    async fn record(&self, name: &DomainName) -> Result<IssuedCertificate, ApiError> {
+        if let Some(served) = self.certificates.find(name, self.clock.unix()) {
+            return Ok(served.record());
+        }
+        let own = self.certificates.base(self.clock.unix()).filter(|_| self.is_own(name));
+        let own = own.ok_or_else(|| ApiError::not_found(format!("{name} is not served by this gateway")))?;
+        // Whichever app an id leads to, the key is the gateway's.
+        let app = match &self.origin.agent {
+            Some(agent) => agent.app().await?,
+            None => Address::ZERO,
+        };
+        Ok(IssuedCertificate { name: name.to_string(), ..certificates::record(&own, app) })
+    }
+
+    /// Whether it is one of the gateway's own names, whose TLS it ends itself.
+    fn is_own(&self, name: &DomainName) -> bool {
+        match Target::parse(name.as_str(), &self.base) {
+            Ok(Target::Own) => true,
+            Ok(Target::Id(id)) => id.mode != Mode::Passthrough,
+            Ok(Target::Custom(_)) | Err(_) => false,
+        }
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, ApiError> {
@@ -180,7 +202,7 @@ impl Provenance {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DomainName, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<DomainName, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,9 +210,8 @@ impl Provenance {
     fn kept(&self, name: &DomainName, record: &IssuedCertificate) -> Option<DomainProvenance> {
         let now = self.clock.monotonic();
         let mut all = self.lock();
-        // Domains come and go; what is over is not kept for those that went.
-        all.retain(|_, kept| now < kept.until);
-        all.get(name).filter(|kept| kept.record == *record).map(|kept| kept.answer.clone())
+        let current = all.get(name).filter(|kept| now < kept.until && kept.record == *record);
+        current.map(|kept| kept.answer.clone())
     }
 
     async fn make(

@@ -16,8 +16,10 @@ use thiserror::Error;
 
 use crate::facts::Facts;
 
+mod reported;
 mod route;
 
+pub use reported::Reported;
 pub use route::{Candidate, ConnectionGuard, Ingress, Route, RouteId};
 
 /// Routes that one instance may have at once: one per key and place that it registered.
@@ -92,11 +94,12 @@ impl Routes {
     }
 
     /// Makes the route, or lengthens the term of the same one.
-    pub fn insert(&self, candidate: Candidate, term: Term) -> Result<Arc<Route>, RouteError> {
+    pub fn insert(&self, mut candidate: Candidate, term: Term) -> Result<Arc<Route>, RouteError> {
         let mut table = self.table();
         table.check(&candidate)?;
         if let Some(slot) = table.same(&candidate) {
             slot.term = term;
+            slot.route.report(std::mem::take(&mut candidate.certificates));
             return Ok(Arc::clone(&slot.route));
         }
         table.make_room(candidate.facts.instance);

@@ -17,6 +17,7 @@ use crate::{
     api::{self, Api},
     certificates::Certificates,
     chain::Chain,
+    challenges::FleetChallenges,
     config::{Settings, StoreConfig},
     domains::Domains,
     front::{self, Front, Live},
@@ -115,18 +116,20 @@ impl Gateway {
         let admin_addr = admin.as_ref().map(|((_, addr), _)| *addr);
         warn_of_development(verifier.anchors());
 
-        let challenges = Arc::new(ChallengeStore::default());
-        let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
         let base = settings.base_domain.clone();
         let clock = Arc::clone(&ambient.clock);
         let store = store::open(&store, &ambient).await?;
+        let fleet = FleetChallenges::new(Arc::clone(&store), Arc::clone(&keys), ambient.clone());
+        let challenges = Arc::new(ChallengeStore::sharing(Arc::new(fleet.clone())));
+        let issuer = issuer(Arc::clone(&challenges)).map_err(StartError::Issuer)?;
+        let routes = Arc::new(Routes::default());
         let domains =
             Domains::new(Arc::clone(&chain), Arc::clone(&keys), issuer, store, ambient.clone(), base.clone())
-                .with_base_certificate(settings.base_certificate);
+                .with_base_certificate(settings.base_certificate)
+                .beside(Arc::clone(&routes));
         let domains = Arc::new(domains);
         domains.restore().await?;
 
-        let routes = Arc::new(Routes::default());
         let revocations =
             Arc::new(Revocations::new(Arc::clone(&chain), Arc::clone(&routes), Arc::clone(&clock)));
         let admission = Admission {
@@ -147,6 +150,7 @@ impl Gateway {
             routes: Arc::clone(&routes),
             certificates: Arc::clone(&certificates),
             challenges,
+            fleet,
             ambient: ambient.clone(),
             base,
             lives: watched,

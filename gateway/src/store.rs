@@ -142,6 +142,17 @@ pub struct Failure {
     pub error: String,
 }
 
+/// A challenge of an order under way, of which any gateway of the fleet may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// SHA-256 of the key authorization.
+    pub digest: Vec<u8>,
+    /// When it is over, milliseconds since the Unix epoch.
+    pub expires_at: i64,
+    /// By which gateways know that one of them wrote it.
+    pub tag: Vec<u8>,
+}
+
 /// What a store answers, in time.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -166,7 +177,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn let_go(&self, subject: Subject) -> Answer<'_, ()>;
 
     /// Keeps a certificate in place of the one before it and ends the claim, whole or not at all; false, and nothing is kept,
-    /// when the claim is no longer this gateway's.
+    /// when the claim is no longer this gateway's. The one before stays among the superseded ones.
     fn complete(&self, generation: Generation, record: Record) -> Answer<'_, bool>;
 
     /// Ends a claim with a failure, if it is still this gateway's.
@@ -174,6 +185,21 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Forgets a certificate, unless another one has taken its place.
     fn forget(&self, generation: Generation, slot: Slot, digest: B256) -> Answer<'_, ()>;
+
+    /// The certificates that others have followed, the ones that were forgotten apart.
+    fn superseded(&self, generation: Generation, slot: Slot) -> Answer<'_, Vec<Row>>;
+
+    /// Forgets a superseded certificate.
+    fn drop_superseded(&self, generation: Generation, slot: Slot, digest: Vec<u8>) -> Answer<'_, ()>;
+
+    /// Shows every gateway of the fleet a name's challenge, in place of another one; and forgets those that are over.
+    fn open_challenge(&self, name: String, challenge: Challenge) -> Answer<'_, ()>;
+
+    /// Takes it back, unless another one stands in its place.
+    fn close_challenge(&self, name: String, digest: Vec<u8>) -> Answer<'_, ()>;
+
+    /// A name's challenge, whether over or not.
+    fn challenge(&self, name: String) -> Answer<'_, Option<Challenge>>;
 
     /// Sets a certificate's plan if it still is as it was `before`; tells whether it was.
     fn plan(

@@ -32,6 +32,7 @@ mod certificates;
 mod config;
 mod disk;
 mod keys;
+mod offers;
 mod pages;
 mod problems;
 mod server;
@@ -45,6 +46,7 @@ use certificates::Orders;
 pub use config::{AcmeSection, IngressConfig};
 pub use disk::{parse_kept, write_kept};
 use keys::HeldKeys;
+use offers::Offers;
 use pages::{Deployed, Pages};
 use problems::{Problems, SECRET};
 use server::{Server, Shown};
@@ -211,7 +213,8 @@ impl Ingress {
 
     /// Serves with one secret, for as long as this is polled; ends with an error alone.
     async fn serve(&self, held: Arc<Held>) -> IngressError {
-        let (server, orders) = match self.parts(&held) {
+        let offers = watch::Sender::new(Offers::new());
+        let (server, orders) = match self.parts(&held, offers.subscribe()) {
             Ok(parts) => parts,
             Err(error) => return error,
         };
@@ -224,23 +227,32 @@ impl Ingress {
         self.problems.clear(SECRET);
         let mut listener = self.listener.lock().await;
         let registered = watch::Sender::new(false);
-        let registering = self.register(&registered);
+        let registering = self.register(&registered, &offers, &orders.shown);
         let ordering = orders.keep(registered.subscribe());
         let (never, (), ()) = tokio::join!(server.run(&mut listener), registering, ordering);
         match never {}
     }
 
-    fn parts(&self, held: &Arc<Held>) -> Result<(Server, Orders), IngressError> {
+    fn parts(
+        &self,
+        held: &Arc<Held>,
+        offers: watch::Receiver<Offers>,
+    ) -> Result<(Server, Orders), IngressError> {
         let clock = Arc::clone(&self.ambient.clock);
         let shown = Arc::new(Shown::new(&self.identity, &self.config.domains, Arc::clone(&clock))?);
         let keys: Arc<dyn KeySource> = Arc::new(HeldKeys::new(held));
         let (quoter, seen) = (Arc::clone(&self.quoter), Arc::clone(&shown));
         let pages = Pages::new(self.deployed, held, Arc::clone(&keys), quoter, seen, clock).router();
         let server = Server::new(&self.config, &self.ambient, held, &shown, pages)?;
-        Ok((server, self.orders(keys, shown)?))
+        Ok((server, self.orders(keys, shown, offers)?))
     }
 
-    fn orders(&self, keys: Arc<dyn KeySource>, shown: Arc<Shown>) -> Result<Orders, IngressError> {
+    fn orders(
+        &self,
+        keys: Arc<dyn KeySource>,
+        shown: Arc<Shown>,
+        offers: watch::Receiver<Offers>,
+    ) -> Result<Orders, IngressError> {
         let AcmeSection { directory, issuer, timeout, caa, .. } = &self.config.acme;
         let acme = AcmeConfig {
             directory: directory.clone(),
@@ -265,24 +277,34 @@ impl Ingress {
             issuer: Arc::new(issuer),
             shown,
             problems: Arc::clone(&self.problems),
+            offers,
         })
     }
 
-    /// Keeps a route at every gateway; says so once there is one.
-    async fn register(&self, registered: &watch::Sender<bool>) {
+    /// Keeps a route at every gateway; says so once there is one. Each is told with what the domains are served, and tells
+    /// with what other instances serve them.
+    async fn register(
+        &self,
+        registered: &watch::Sender<bool>,
+        offers: &watch::Sender<Offers>,
+        shown: &Shown,
+    ) {
         let forever = CancellationToken::new();
         let all = self.config.gateways.iter().map(|gateway| {
             let registration = Registration {
                 gateway: gateway.clone(),
                 upstream: self.config.advertise.clone(),
                 domains: self.config.domains.iter().map(ToString::to_string).collect(),
+                served: Some(shown.told()),
             };
             let (ambient, identity, quoter, forever) =
                 (&self.ambient, &*self.identity, &*self.quoter, &forever);
             async move {
                 let observe = |answer: &Result<RegisterResponse, RegisterError>| match answer {
-                    Ok(_) => {
+                    Ok(answer) => {
                         self.problems.clear(gateway);
+                        // First, so that nobody orders what is there.
+                        offers::note(offers, gateway, &answer.certificates);
                         registered.send_replace(true);
                     }
                     Err(error) => self.problems.set(gateway, error),

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 
 use mandate_model::{
     outcome::{Outcome, Reason},
-    wire::gateway::{RegisterRequest, RegisterResponse},
+    wire::gateway::{RegisterRequest, RegisterResponse, ServedCertificate},
 };
 use mandate_runtime::{
     Ambient,
@@ -16,6 +16,7 @@ use mandate_runtime::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -100,7 +101,7 @@ pub enum RegisterError {
 }
 
 /// Where and as what an instance registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Registration {
     /// Base URL of the gateway.
     pub gateway: String,
@@ -108,6 +109,8 @@ pub struct Registration {
     pub upstream: String,
     /// Domains whose TLS it ends itself.
     pub domains: Vec<String>,
+    /// The certificates that it serves them with; the gateway is told of new ones at once.
+    pub served: Option<watch::Receiver<Vec<ServedCertificate>>>,
 }
 
 impl Registration {
@@ -126,6 +129,7 @@ impl Registration {
             spki: identity.spki().to_vec().into(),
             upstream: self.upstream.clone(),
             domains: self.domains.clone(),
+            certificates: self.served.as_ref().map(|served| served.borrow().clone()).unwrap_or_default(),
         };
         request.evidence = quoter.evidence(request.report_data()).await?.encode().into();
         let url = format!("{}/v1/register", self.gateway.trim_end_matches('/'));
@@ -141,8 +145,8 @@ impl Registration {
         }
     }
 
-    /// Registers again and again until `stop` fires: at half of each lease, and with growing pauses while it fails, longer ones
-    /// while it is denied. `observe` is told what came of every try.
+    /// Registers again and again until `stop` fires: at half of each lease and when there are new certificates, and with growing
+    /// pauses while it fails, longer ones while it is denied. `observe` is told what came of every try.
     pub async fn keep(
         &self,
         ambient: &Ambient,
@@ -152,8 +156,11 @@ impl Registration {
         mut observe: impl FnMut(&Result<RegisterResponse, RegisterError>) + Send,
     ) {
         let http = Client::new(ambient.net.clone());
-        let mut failures = 0;
+        let (mut failures, mut served) = (0, self.served.clone());
         while !stop.is_cancelled() {
+            if let Some(served) = &mut served {
+                served.mark_unchanged();
+            }
             let Some(answer) = stop.run_until_cancelled(self.register(&http, identity, quoter)).await else {
                 return;
             };
@@ -171,8 +178,23 @@ impl Registration {
                 }
             };
             observe(&answer);
-            stop.run_until_cancelled(ambient.clock.sleep(wait)).await;
+            let news = news(answer.is_ok().then_some(&mut served));
+            let wait = async {
+                tokio::select! { () = ambient.clock.sleep(wait) => {}, () = news => {} }
+            };
+            stop.run_until_cancelled(wait).await;
         }
+    }
+}
+
+/// Waits for other certificates: for ever where there are none to come, and while registering fails.
+async fn news(served: Option<&mut Option<watch::Receiver<Vec<ServedCertificate>>>>) {
+    let changed = match served.and_then(Option::as_mut) {
+        Some(served) => served.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        futures::future::pending::<()>().await;
     }
 }
 

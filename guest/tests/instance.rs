@@ -42,7 +42,12 @@ async fn register(
     assert_eq!(request.upstream, "10.0.0.5:8443");
     let i = gateway.asked.fetch_add(1, Ordering::SeqCst) as usize;
     let outcome = gateway.outcomes[i.min(gateway.outcomes.len() - 1)].clone();
-    Json(RegisterResponse { outcome, names: vec!["app.example".to_owned()], lease: 60 })
+    Json(RegisterResponse {
+        outcome,
+        names: vec!["app.example".to_owned()],
+        lease: 60,
+        certificates: Vec::new(),
+    })
 }
 
 async fn gateway(outcomes: Vec<Outcome>) -> (Registration, CancellationToken) {
@@ -52,7 +57,8 @@ async fn gateway(outcomes: Vec<Outcome>) -> (Registration, CancellationToken) {
     let router = Router::new().route("/v1/register", post(register)).with_state(gateway);
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, router, stop.clone()));
-    (Registration { gateway: url, upstream: "10.0.0.5:8443".to_owned(), domains: Vec::new() }, stop)
+    let upstream = "10.0.0.5:8443".to_owned();
+    (Registration { gateway: url, upstream, domains: Vec::new(), served: None }, stop)
 }
 
 fn allowed() -> Outcome {

@@ -122,6 +122,8 @@ pub enum Effect {
     PinAccount {
         /// The domain.
         name: String,
+        /// The app whose certificate it issued.
+        app: Address,
         /// The issuer.
         issuer: String,
         /// The account.
@@ -191,6 +193,15 @@ impl Effect {
                 | Self::CheckPassed { .. }
                 | Self::Webhook { .. }
         )
+    }
+
+    /// The domain and the app that must hold it still when this is sent: the contract records for whoever holds it.
+    pub(crate) fn of_domain(&self) -> Option<(&str, Address)> {
+        match self {
+            Self::PinAccount { name, app, .. } => Some((name, *app)),
+            Self::RecordCertificate { certificate } => Some((&certificate.name, certificate.app)),
+            _ => None,
+        }
     }
 
     /// A word for logs and metrics.
@@ -267,6 +278,7 @@ impl NewEffect {
                 origin: ORIGIN_CHAIN.to_owned(),
                 effect: Effect::PinAccount {
                     name: issued.name.clone(),
+                    app: issued.app,
                     issuer: issued.issuer.clone(),
                     account_uri: issued.account_uri.clone(),
                 },

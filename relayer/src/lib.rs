@@ -12,6 +12,7 @@ pub mod chain;
 pub mod config;
 pub mod effects;
 pub mod intake;
+pub mod listing;
 pub mod mailbox;
 pub mod metrics;
 pub mod operator;

@@ -309,7 +309,16 @@ impl Sender {
             self.store.complete(queued.key.clone(), Vec::new()).await?;
             return Ok(false);
         }
-        let dry = match self.dry_run(&call).await? {
+        let dry = match self.is_for_its_app(&queued.effect).await? {
+            Ok(false) => {
+                tracing::warn!(effect = %queued.key, "nothing is recorded: the domain is another app's by now");
+                self.store.complete(queued.key.clone(), Vec::new()).await?;
+                return Ok(false);
+            }
+            Ok(true) => self.dry_run(&call).await?,
+            Err(revert) => Err(revert),
+        };
+        let dry = match dry {
             Ok(()) => self.estimate(&call).await?,
             Err(revert) => Err(revert),
         };

@@ -27,6 +27,7 @@ use crate::{
         Dispatcher, Outside,
         webhook::{WebhookError, Webhooks},
     },
+    listing::Listing,
     mailbox::Mailbox,
     metrics,
     periodic::Periodic,
@@ -200,12 +201,22 @@ impl Service {
             anchor_every: self.config.effects.anchor_every,
             bell: Arc::clone(&http_bell),
         };
+        let listing = Listing {
+            contracts: self.contracts,
+            store: Arc::clone(&self.store),
+            client: Client::new(Arc::clone(&self.ambient.net)),
+            gateways: self.config.gateways.clone(),
+            every: self.config.effects.list_every,
+            clock: Arc::clone(&self.ambient.clock),
+            chain_bell: Arc::clone(&chain_bell),
+        };
         tokio::join!(
             serve_with(self.listener, router, stop.clone(), options).boxed(),
             following.run(stop.clone()).boxed(),
             dispatcher.run(stop.clone()).boxed(),
             self.sender.run(chain_bell, self.config.chain.poll, self.health, stop.clone()).boxed(),
             periodic.run(stop.clone()).boxed(),
+            listing.run(stop.clone()).boxed(),
             self.endpoints.watch_heads(stop.clone()).boxed(),
         );
         tracing::info!("relayer stopped");

@@ -141,6 +141,7 @@ async fn depths_and_cancellations_are_shown_by_kind(kind: Kind) {
     let origin = "chain".to_owned();
     let effect = mandate_relayer::effects::Effect::PinAccount {
         name: "a.example".to_owned(),
+        app: Default::default(),
         issuer: "ca.example".to_owned(),
         account_uri: "https://ca.example/1".to_owned(),
     };

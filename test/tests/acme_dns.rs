@@ -143,7 +143,10 @@ async fn attack_order_without_caa_is_not_placed() {
         let refused =
             issuer(&server, &pebble, "pebble.test", CaaMode::Reconcile, WRONG_SECRET).issue(&request()).await;
         assert!(matches!(refused, Err(IssueError::Dns { .. })), "{refused:?}");
-        assert_eq!(server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        assert_eq!(
+            server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None),
+            None
+        );
         // Somebody else's records are found by whoever may not mend them.
         issuer(&server, &pebble, "other.test", CaaMode::Reconcile, SECRET)
             .check(request().subject())
@@ -247,7 +250,8 @@ async fn record_that_a_nameserver_never_shows_ends_the_order_and_is_taken_back()
     each(async |kind, server| {
         let lagging = kind.start(&[ZONE]).await.unwrap().unwrap();
         let pebble = pebble(&server, Rules::default()).await;
-        let zone: Arc<dyn Zone> = Arc::new(server.zone(&name(ZONE), SECRET, vec![server.addr, lagging.addr]).unwrap());
+        let zone: Arc<dyn Zone> =
+            Arc::new(server.zone(&name(ZONE), SECRET, vec![server.addr, lagging.addr]).unwrap());
         let patience = Duration::from_millis(200);
         let dns = Dns::new(vec![zone], vec![server.addr], patience, &Ambient::system());
         let orders = issuer_with(config(&pebble, "pebble.test", CaaMode::Off), Arc::new(dns));
@@ -269,7 +273,10 @@ async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
         let with = |external: Option<(&str, &str)>| {
             let external = external.map(|(id, key)| ExternalAccount::new(id.to_owned(), key).unwrap());
             let config = config(&pebble, "pebble.test", CaaMode::Reconcile);
-            issuer_with(AcmeConfig { external_account: external, ..config }, server.dns(&name(ZONE), SECRET).unwrap())
+            issuer_with(
+                AcmeConfig { external_account: external, ..config },
+                server.dns(&name(ZONE), SECRET).unwrap(),
+            )
         };
         let required = ["urn:ietf:params:acme:error:externalAccountRequired", "set external_account", ZONE];
         refused(with(None).issue(&request()).await, &required);
@@ -279,7 +286,10 @@ async fn account_is_made_only_for_whom_the_authoritys_operator_knows() {
             refused(with(Some((id, key))).issue(&request()).await, &words);
         }
         // Nobody was let in, so no account was pinned.
-        assert_eq!(server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None), None);
+        assert_eq!(
+            server.dns(&name(ZONE), SECRET).unwrap().relevant_caa(&name(ZONE)).await.unwrap_or(None),
+            None
+        );
         let first = with(Some(EXTERNAL)).issue(&request()).await.unwrap();
         // After a restart the account is there already.
         let second = with(Some(EXTERNAL)).issue(&request()).await.unwrap();

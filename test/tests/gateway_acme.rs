@@ -18,6 +18,7 @@ use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
     chain::{At, Chain, Holder, Standing, Undecided, Verdict},
+    config::StoreConfig,
     facts::Facts,
     provenance::{Deployed, Origin},
 };
@@ -76,6 +77,10 @@ fn free_port() -> u16 {
 }
 
 async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
+    gateway_on(StoreConfig::default(), pebble, tls_port, pki).await
+}
+
+async fn gateway_on(store: StoreConfig, pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
     let ambient = Ambient::system();
     let keys = Arc::new(DevelopmentKeys::new([3; 32].into()));
     let acme = AcmeConfig {
@@ -92,7 +97,7 @@ async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
         ambient,
         chain: Arc::new(Permissive),
         verifier: pki.trust_anchors().into(),
-        store: Default::default(),
+        store,
         keys,
         issuer: Box::new(move |challenges| {
             Ok(Arc::new(AcmeIssuer::new(acme, its_keys, challenges, dns, its_ambient)?))
@@ -157,6 +162,7 @@ async fn register(gateway: &Running, pki: &DevPki, identity: &TlsIdentity, upstr
         spki: identity.spki().to_vec().into(),
         upstream: upstream.to_string(),
         domains: Vec::new(),
+        certificates: Vec::new(),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     request.evidence = pki.evidence(&DevGuest::new(APP, CODE), request.report_data(), now).encode().into();
@@ -196,6 +202,19 @@ async fn gateways_of_a_fleet_are_one_account() {
     let two = order(&second).await.unwrap();
     assert_eq!((&one.account_uri, one.spki_hash), (&two.account_uri, two.spki_hash));
     assert_ne!(one.fingerprint, two.fingerprint);
+}
+
+#[tokio::test]
+async fn order_of_one_gateway_is_validated_through_another_of_its_fleet() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (dir, tls_port, pki) = (tempfile::tempdir().unwrap(), free_port(), DevPki::from_seed([5; 32]));
+    let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
+    let store = StoreConfig { sqlite: Some(dir.path().join("gateway.sqlite")), postgres: None };
+    // All validations come to this one.
+    let other = gateway_on(store.clone(), &pebble, tls_port, &pki).await;
+    let one = gateway_on(store, &pebble, 0, &pki).await;
+    let issued = order(&one).await.unwrap();
+    assert_eq!(order(&other).await.unwrap(), issued);
 }
 
 #[tokio::test]

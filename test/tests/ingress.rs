@@ -3,51 +3,57 @@
 //! through the gateway; a client's TLS ends at the app's own key (T5).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod registry;
 #[path = "../../guest/tests/support/mod.rs"]
 mod support;
 
 use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use alloy::primitives::{Address, FixedBytes};
+use alloy::primitives::{Address, B256, Bytes, FixedBytes};
 use futures::future::{BoxFuture, FutureExt, ready};
 use mandate_acme::{
     issuer::{CertificateIssuer, CertificateRequest, IssueError, Issued},
     keys::DevelopmentKeys,
     name::DomainName,
 };
-use mandate_attestation::dev_pki::DevPki;
+use mandate_attestation::{Evidence, dev_pki::DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
+    chain::{At, Chain, Holder, Standing, Undecided, Verdict, VerifiedChain},
     facts::Facts,
     provenance::{Deployed, Origin},
 };
 use mandate_guest::{
-    Config, Service,
+    Config, Quoter, QuoterError, Service,
+    agent::KeyState,
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
     ingress::{AcmeSection, IngressConfig},
 };
 use mandate_model::wire::BlockRef;
-use mandate_runtime::{Ambient, clock::ManualClock};
+use mandate_runtime::Ambient;
+use registry::Registry;
 use rustls::pki_types::CertificateDer;
-use support::{APP, Manner, World};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use sha2::{Digest, Sha256};
+use support::{APP, DevQuoter, Manner, World};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const NAME: &str = "app.example.org";
 const PAGE: &str = "the app's own page";
-const REGISTRY: Address = Address::repeat_byte(0xd0);
 const BLOCK: BlockRef = BlockRef { number: 1, hash: alloy::primitives::B256::ZERO };
 
-/// Allows everything: what the gateway does with another answer is tested elsewhere.
+/// Allows every code, which is tested elsewhere; whose a domain is, the registry says.
 #[derive(Debug)]
-struct Permissive;
+struct Permissive(VerifiedChain);
 
 impl Chain for Permissive {
     fn decide<'a>(&'a self, _: &'a Facts, _: At) -> BoxFuture<'a, Verdict> {
@@ -55,12 +61,29 @@ impl Chain for Permissive {
         ready(Verdict::Allowed { valid_until: u64::MAX, remaining, block: BLOCK }).boxed()
     }
 
-    fn app_of<'a>(&'a self, _: &'a DomainName, _: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
-        ready(Ok(Holder { app: Some(APP), block: BLOCK })).boxed()
+    fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
+        self.0.app_of(name, at)
     }
 
-    fn standing(&self, _: Address, _: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
-        ready(Ok(Standing::Active)).boxed()
+    fn standing(&self, app: Address, at: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
+        self.0.standing(app, at)
+    }
+}
+
+/// The committee of the tests lives at a time of its own, and pebble and the gateway at the present one. What the agent shows
+/// the committee has to be of its time, and what it shows the gateway after that, of now.
+#[derive(Debug)]
+struct OfBothTimes(DevQuoter, OnceLock<watch::Receiver<KeyState>>);
+
+impl Quoter for OfBothTimes {
+    fn evidence(&self, report_data: [u8; 64]) -> BoxFuture<'_, Result<Evidence, QuoterError>> {
+        match self.1.get().map(|keys| matches!(*keys.borrow(), KeyState::Held(_))) {
+            Some(true) => {
+                let now = Ambient::system().clock.unix();
+                ready(Ok(self.0.pki.evidence(&self.0.guest, report_data, now))).boxed()
+            }
+            _ => self.0.evidence(report_data),
+        }
     }
 }
 
@@ -82,9 +105,6 @@ impl CertificateIssuer for NoIssuer {
     }
 }
 
-/// The committee of the tests and their evidence live at this time. The gateway does as well; the agent lives in pebble's.
-const NOW: u64 = 1_790_000_000;
-
 fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
@@ -94,13 +114,13 @@ fn free_port() -> u16 {
     TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
 }
 
-async fn gateway(tls_port: u16, pki: &DevPki) -> Running {
+async fn gateway(tls_port: u16, pki: &DevPki, registry: &Registry) -> Running {
     let mut live = Live::default();
     live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
     live.limits.drain_timeout = Duration::ZERO;
     let parts = Parts {
-        ambient: Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() },
-        chain: Arc::new(Permissive),
+        ambient: Ambient::system(),
+        chain: Arc::new(Permissive(registry.verified())),
         verifier: pki.trust_anchors().into(),
         store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
@@ -136,12 +156,12 @@ async fn app() -> SocketAddr {
 
 async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) -> DropGuard {
     let ca_file = dir.join("pebble-ca.pem");
-    std::fs::write(&ca_file, &pebble.ca_pem).unwrap();
+    std::fs::write(&ca_file, [pebble.ca_pem.as_str(), &pebble.issuing_root_pem].concat()).unwrap();
     // The agent's port has to be known before it is bound, since it is what the gateway is told.
     let port = free_port();
     let ingress = IngressConfig {
         domains: vec![NAME.parse().unwrap()],
-        domain_registry: REGISTRY,
+        domain_registry: APP,
         listen: loopback(port),
         advertise: loopback(port).to_string(),
         forward: app().await,
@@ -179,8 +199,9 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) ->
         ingress: Some(ingress),
         log: LogConfig::default(),
     };
-    let quoter = Arc::new(support::quoter());
-    let service = Service::start(config, Ambient::system(), quoter).await.unwrap();
+    let quoter = Arc::new(OfBothTimes(support::quoter(), OnceLock::new()));
+    let service = Service::start(config, Ambient::system(), Arc::clone(&quoter) as _).await.unwrap();
+    quoter.1.set(service.keys()).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(service.run(stop.clone()));
     stop.drop_guard()
@@ -198,13 +219,40 @@ async fn page(gateway: &Running, root: &str) -> String {
     }
 }
 
-#[tokio::test]
-async fn app_gets_its_own_certificate_through_the_gateway_and_keeps_it_over_a_restart() {
+/// What the agent keeps on disk.
+fn kept(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join(format!("certificates/{NAME}.json"))).ok()
+}
+
+fn fingerprint(kept: &str) -> B256 {
+    let kept: serde_json::Value = serde_json::from_str(kept).unwrap();
+    let leaf: Bytes = serde_json::from_value(kept["chain"][0].clone()).unwrap();
+    B256::from(<[u8; 32]>::from(Sha256::digest(&leaf)))
+}
+
+/// Until `found` finds something, while blocks go on.
+async fn until<T>(registry: &Registry, what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{what} never happened");
+        registry.chain.mine(1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chain_and_its_other_instances_share_it()
+ {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (dir, tls_port, world) =
         (tempfile::tempdir().unwrap(), free_port(), World::start(&[Manner::Honest; 4]).await);
+    let registry = Registry::with_app(APP).await;
+    registry.approve(NAME, APP).await;
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
-    let gateway = gateway(tls_port, &support::quoter().pki).await;
+    let gateway = gateway(tls_port, &support::quoter().pki, &registry).await;
     let first = agent(&world, dir.path(), &pebble, &gateway).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     // The gateway has no certificate for the domain: it could not have read a word of that.
@@ -213,12 +261,34 @@ async fn app_gets_its_own_certificate_through_the_gateway_and_keeps_it_over_a_re
     assert_eq!(listed[0].domains, [NAME]);
 
     // What is on disk is public.
-    let kept = std::fs::read_to_string(dir.path().join(format!("certificates/{NAME}.json"))).unwrap();
-    assert!(!kept.to_lowercase().contains("private") && !kept.to_lowercase().contains("key"), "{kept}");
+    let ordered = kept(dir.path()).unwrap();
+    let lower = ordered.to_lowercase();
+    assert!(!lower.contains("private") && !lower.contains("key"), "{ordered}");
+
+    // Nobody else is told of it than the gateway, which the relayer asks.
+    let stop = CancellationToken::new();
+    let url = format!("http://{}", gateway.api_addr);
+    let relayer = registry.relayer(dir.path(), url, &stop).await;
+    let recorded = until(&registry, "the recording", async || {
+        Some(registry.domain(NAME).await).filter(|domain| !domain.certificate.is_zero())
+    })
+    .await;
+    assert_eq!(recorded.certificate, fingerprint(&ordered));
+    assert_eq!((recorded.app, recorded.issuer.as_str()), (APP, "pebble.test"));
+    assert!(recorded.accountUri.contains("/my-account/"), "{}", recorded.accountUri);
+
+    // Another instance, on another machine: what the first one ordered will do for it as well.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let _other = agent(&world, elsewhere.path(), &pebble, &gateway).await;
+    let shared =
+        until(&registry, "a certificate of the other instance", async || kept(elsewhere.path())).await;
+    assert_eq!(shared, ordered, "another certificate was ordered");
+
     drop(first);
     std::fs::remove_file(dir.path().join("dstack.sock")).ok();
     let _second = agent(&world, dir.path(), &pebble, &gateway).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
-    let again = std::fs::read_to_string(dir.path().join(format!("certificates/{NAME}.json"))).unwrap();
-    assert_eq!(kept, again, "another certificate was ordered");
+    assert_eq!(kept(dir.path()).unwrap(), ordered, "another certificate was ordered");
+    stop.cancel();
+    relayer.await.unwrap();
 }

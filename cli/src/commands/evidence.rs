@@ -228,6 +228,7 @@ mod tests {
             spki: vec![1].into(),
             upstream: "a:1".into(),
             domains: Vec::new(),
+            certificates: Vec::new(),
         };
         let given = read(&serde_json::to_vec(&request).unwrap()).unwrap();
         assert_eq!((given.evidence == bytes, given.report_data), (true, Some(request.report_data())));

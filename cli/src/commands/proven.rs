@@ -9,6 +9,7 @@ use alloy::{
     providers::{DynProvider, ProviderBuilder},
     sol_types::SolCall,
 };
+use mandate_model::wire::BlockRef;
 use mandate_witness::{At, Endpoint, Quorum, Read, RpcWitnessSource, Undecided, VerifiedReader};
 
 use crate::{
@@ -17,6 +18,13 @@ use crate::{
     error::Result,
     replay::rules,
 };
+
+/// Of which block.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Newest(At),
+    That(BlockRef),
+}
 
 /// Endpoints, of which `quorum` must agree.
 #[derive(Debug)]
@@ -57,6 +65,25 @@ impl Proven {
         call: &C,
         at: At,
     ) -> std::result::Result<Read<C::Return>, Undecided> {
+        self.read_as(to, call, Which::Newest(at)).await
+    }
+
+    /// The same at the block of an earlier read, so that both answers go together.
+    pub(crate) async fn read_at<C: SolCall>(
+        &self,
+        block: BlockRef,
+        to: Address,
+        call: &C,
+    ) -> std::result::Result<Read<C::Return>, Undecided> {
+        self.read_as(to, call, Which::That(block)).await
+    }
+
+    async fn read_as<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        which: Which,
+    ) -> std::result::Result<Read<C::Return>, Undecided> {
         let spec = rules(self.chain_id);
         let named = |(name, provider): &(String, DynProvider)| Endpoint {
             name: name.clone(),
@@ -69,12 +96,43 @@ impl Proven {
         for (name, provider) in &self.endpoints {
             let source = RpcWitnessSource::new(name.clone(), provider.clone(), spec.clone());
             let reader = VerifiedReader::new(headers.clone(), Arc::new(source), spec.clone());
-            match reader.read(to, call, at).await {
+            let read = match which {
+                Which::Newest(at) => reader.read(to, call, at).await,
+                Which::That(block) => reader.read_at(block, to, call).await,
+            };
+            match read {
                 // What one endpoint cannot or will not prove, another may.
                 Err(error) if error.blames_source() => last = Some(error),
                 decided => return decided,
             }
         }
         Err(last.unwrap_or(Undecided::Evm { why: "there is no endpoint".to_owned() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::{primitives::aliases::U40, providers::Provider};
+    use mandate_devchain::{Config, DevChain};
+    use mandate_model::bindings::{AppAuth, KmsAuth};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn second_read_is_of_the_first_ones_block_whatever_the_chain_says_by_then() {
+        let chain = DevChain::new(Config::default()).unwrap();
+        let (wallet, owner) = (chain.wallet_provider(), chain.accounts()[0]);
+        let implementation = *AppAuth::deploy(&wallet).await.unwrap().address();
+        let auth = KmsAuth::deploy(&wallet, implementation, owner, owner, U40::ZERO).await.unwrap();
+        let endpoints = vec![("dev".to_owned(), chain.provider().erased())];
+        let proven = Proven::over(chain.chain_id(), endpoints, None);
+        let call = KmsAuth::pendingOwnerCall {};
+        let first = proven.read(*auth.address(), &call, At::Head).await.unwrap();
+        let transfer = auth.transferOwnership(chain.accounts()[1]).send().await.unwrap();
+        assert!(transfer.get_receipt().await.unwrap().status());
+        let newest = proven.read(*auth.address(), &call, At::Head).await.unwrap();
+        let same = proven.read_at(first.block, *auth.address(), &call).await.unwrap();
+        assert_eq!((same.block, same.value.newOwner), (first.block, Address::ZERO));
+        assert_eq!(newest.value.newOwner, chain.accounts()[1]);
     }
 }

@@ -317,6 +317,7 @@ impl Revocable<'_> {
             gateway: services.gateway_url(),
             upstream: app.address.to_string(),
             domains: Vec::new(),
+            served: None,
         };
         let http = Client::new(Arc::clone(&world.ambient.net));
         let guest = world.guest(id, code);

@@ -10,7 +10,7 @@ use mandate_attestation::{Verified, Verifier};
 use mandate_model::{
     bindings::{DomainRegistry, KmsAuth, KmsCommittee},
     deployment::Deployment,
-    wire::provenance::DomainProvenance,
+    wire::{BlockRef, provenance::DomainProvenance},
 };
 use mandate_runtime::{Ambient, entropy};
 use mandate_threshold::GROUP_KEY_LENGTH;
@@ -18,8 +18,11 @@ use mandate_witness::{At, Read};
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    Published, Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee, connection::Unanswered,
-    domain_call, evidence, group_keys, incidents, logged, provenance, registry, step,
+    Published, Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee,
+    connection::Unanswered,
+    domain_call, evidence, group_keys, incidents, logged,
+    own::{gateways_own, is_gateways_own},
+    provenance, registry, step,
 };
 use crate::{
     commands::proven::Proven,
@@ -70,11 +73,24 @@ impl Judge<'_> {
         let mut steps = Vec::new();
         let Asked { shown, chain, answer } = self.ask(site, &mut steps).await;
         let verified = self.evidence(answer.as_ref(), &mut steps).await;
-        steps.push(self.code(answer.as_ref(), verified.as_ref()).await);
+        let (code, by_gateway) = self.code(answer.as_ref(), verified.as_ref()).await;
+        steps.push(code);
         let recorded = self.recorded(&site.name).await;
         let statement = answer.as_ref().map(|answer| &answer.statement);
-        steps.push(registry(&site.name, shown.as_ref(), statement, &recorded));
-        steps.push(self.caa(&site.name, &recorded).await);
+        match statement
+            .filter(|statement| is_gateways_own(by_gateway, statement, verified.as_ref(), &recorded))
+        {
+            Some(own) => {
+                steps.push(gateways_own(&site.name, shown.as_ref(), own));
+                steps.push(self.caa(&site.name, Ok((own.issuer.as_str(), own.account_uri.as_str()))).await);
+            }
+            None => {
+                steps.push(registry(&site.name, shown.as_ref(), statement, &recorded));
+                let pinned = recorded.as_ref().map_err(String::as_str).map(|(_, head)| &head.domain);
+                let pinned = pinned.map(|domain| (domain.issuer.as_str(), domain.accountUri.as_str()));
+                steps.push(self.caa(&site.name, pinned).await);
+            }
+        }
         steps.extend(self.logged(site, &chain));
         steps.push(incidents(&site.name, &self.open_incidents(&site.name).await));
         steps
@@ -148,25 +164,37 @@ impl Judge<'_> {
             .map_err(|e| e.to_string())
     }
 
+    /// The same of the block of an earlier read: two answers of two blocks may never have been true together.
+    async fn read_at<C: SolCall>(&self, block: BlockRef, to: Address, call: &C) -> Result<C::Return, String> {
+        let read = tokio::time::timeout(CHAIN_PATIENCE, self.proven.read_at(block, to, call)).await;
+        let read = read.map_err(|_| format!("no proof within {} s", CHAIN_PATIENCE.as_secs()))?;
+        Ok(read.map_err(|e| e.to_string())?.value)
+    }
+
     async fn group_keys(&self) -> Result<Vec<[u8; GROUP_KEY_LENGTH]>, String> {
         let committee = self.deployment.committee;
         let current = self.read(committee, &KmsCommittee::currentEpochCall {}, At::Finalized).await?;
-        let outgoing = self.read(committee, &KmsCommittee::outgoingEpochCall {}, At::Finalized).await?;
-        Ok(group_keys(&current.value, &outgoing.value, outgoing.timestamp))
+        let outgoing = self.read_at(current.block, committee, &KmsCommittee::outgoingEpochCall {}).await?;
+        Ok(group_keys(&current.value, &outgoing, current.timestamp))
     }
 
-    async fn code(&self, answer: Option<&DomainProvenance>, verified: Option<&Verified>) -> Step {
+    /// The step, and whether it is the gateway's code by the finalised block and by the newest.
+    async fn code(&self, answer: Option<&DomainProvenance>, verified: Option<&Verified>) -> (Step, bool) {
         let (Some(answer), Some(verified)) = (answer, verified) else {
-            return Step::skipped(step::CODE, "no evidence says which code it is");
+            return (Step::skipped(step::CODE, "no evidence says which code it is"), false);
         };
         // The keys that the committee vouches for must be those that are given out now.
         let generation = answer.keys.as_ref().map_or(0, |keys| keys.generation);
         let request = mandate_kms::boot::boot_request(verified, generation);
         let verdicts = async {
             let finalized = self.verdict(&request, At::Finalized).await?;
-            Ok((finalized, self.verdict(&request, At::Head).await?))
+            Ok::<_, String>((finalized, self.verdict(&request, At::Head).await?))
         };
-        code(verified, &answer.statement, &verdicts.await)
+        let verdicts = verdicts.await;
+        let by_gateway = verdicts.as_ref().is_ok_and(|(finalized, head)| {
+            [finalized.gateway, head.gateway].iter().all(|gateway| *gateway == verified.app_id())
+        });
+        (code(verified, &answer.statement, &verdicts), by_gateway)
     }
 
     async fn verdict(
@@ -176,8 +204,9 @@ impl Judge<'_> {
     ) -> Result<Verdict, String> {
         let kms_auth = self.deployment.kms_auth;
         let gateway = self.read(kms_auth, &KmsAuth::gatewayAppCall {}, at).await?;
-        let read = self.read(kms_auth, &KmsAuth::decideCall { request: request.clone() }, at).await?;
-        Ok(Verdict { block: read.block.number, gateway: gateway.value, answer: read.value })
+        let decide = KmsAuth::decideCall { request: request.clone() };
+        let answer = self.read_at(gateway.block, kms_auth, &decide).await?;
+        Ok(Verdict { block: gateway.block.number, gateway: gateway.value, answer })
     }
 
     async fn recorded(&self, name: &DomainName) -> Twice<Recorded> {
@@ -198,16 +227,16 @@ impl Judge<'_> {
     }
 
     /// By what the registry pins: that is what the owner wants DNS to say, whatever a gateway says.
-    async fn caa(&self, name: &DomainName, recorded: &Twice<Recorded>) -> Step {
-        let pinned = match recorded {
+    async fn caa(&self, name: &DomainName, pinned: Result<(&str, &str), &str>) -> Step {
+        let (issuer, account) = match pinned {
             Err(why) => return Step::undecided(step::CAA, format!("no account is known: {why}")),
-            Ok((_, head)) => &head.domain,
+            Ok(pinned) => pinned,
         };
         if self.resolvers.is_empty() {
             let text = "DNS was not asked: this system names no resolver, and neither does --dns";
             return Step::undecided(step::CAA, text);
         }
-        caa(name, &pinned.issuer, &pinned.accountUri, &self.relevant(name).await)
+        caa(name, issuer, account, &self.relevant(name).await)
     }
 
     async fn relevant(&self, name: &DomainName) -> Relevant {

@@ -10,6 +10,7 @@ use crate::ct::sct::{SctError, Vouched};
 
 mod connections;
 mod keys;
+mod own;
 
 const NOW: u64 = 1_790_000_000;
 const GATEWAY: Address = Address::repeat_byte(0x6a);

@@ -75,13 +75,10 @@ impl Certificate {
         key: &P256Secret,
         now: u64,
     ) -> Result<Self, CertificateError> {
-        let chain = &issued.chain;
-        if chain.is_empty() || chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
-            return Err(CertificateError::Chain);
-        }
-        let leaf = chain.first().ok_or(CertificateError::Chain)?;
-        let Leaf { signing, spki_sha256, not_before, not_after } = check_leaf(leaf, &subject, key, now)?;
-        let key = CertifiedKey::new(chain.clone(), signing);
+        let signing = |spki: &[u8]| key.signing_key(spki).map_err(|_| CertificateError::Key);
+        let (Presented { spki_sha256, not_before, not_after, .. }, signing) =
+            check_chain(&issued.chain, &subject, now, signing)?;
+        let key = CertifiedKey::new(issued.chain.clone(), signing);
         // Compares the keys once more, as rustls understands them.
         key.keys_match().map_err(|_| CertificateError::Key)?;
         Ok(Self { subject, issued: Arc::new(issued), key: Arc::new(key), spki_sha256, not_before, not_after })
@@ -138,15 +135,45 @@ impl Certificate {
     }
 }
 
-/// A leaf that is for the right names and key, and in time.
-struct Leaf {
-    signing: Arc<dyn SigningKey>,
-    spki_sha256: [u8; 32],
-    not_before: u64,
-    not_after: u64,
+/// A certificate whose key somebody else holds: for one subject alone, and valid at the time of the check. Whether that is
+/// the right key and whether anybody trusts who signed it is not said here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// SHA-256 of the leaf's DER.
+    pub fingerprint: [u8; 32],
+    /// SHA-256 of the leaf's SubjectPublicKeyInfo.
+    pub spki_sha256: [u8; 32],
+    /// From when it is valid, Unix seconds.
+    pub not_before: u64,
+    /// Until when it is valid, Unix seconds.
+    pub not_after: u64,
 }
 
-fn check_leaf(leaf: &[u8], subject: &Subject, key: &P256Secret, now: u64) -> Result<Leaf, CertificateError> {
+impl Presented {
+    /// Checks what somebody shows as his certificate for `subject`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn check(
+        subject: &Subject,
+        chain: &[CertificateDer<'_>],
+        now: u64,
+    ) -> Result<Self, CertificateError> {
+        Ok(check_chain(chain, subject, now, |_| Ok(()))?.0)
+    }
+}
+
+/// With what `of_key` makes of the leaf's SubjectPublicKeyInfo.
+fn check_chain<T>(
+    chain: &[CertificateDer<'_>],
+    subject: &Subject,
+    now: u64,
+    of_key: impl FnOnce(&[u8]) -> Result<T, CertificateError>,
+) -> Result<(Presented, T), CertificateError> {
+    if chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_DER) {
+        return Err(CertificateError::Chain);
+    }
+    let leaf = chain.first().ok_or(CertificateError::Chain)?;
     let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
     if !rest.is_empty() {
         return Err(CertificateError::Malformed);
@@ -157,16 +184,16 @@ fn check_leaf(leaf: &[u8], subject: &Subject, key: &P256Secret, now: u64) -> Res
         return Err(CertificateError::Names(subject.clone()));
     }
     let spki = parsed.public_key().raw;
-    let signing = key.signing_key(spki).map_err(|_| CertificateError::Key)?;
-    let spki_sha256 = Sha256::digest(spki).into();
+    let key = of_key(spki)?;
     let (not_before, not_after) =
         (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let dates = CertificateError::Dates { not_before, not_after, now };
     let (Ok(from), Ok(to)) = (u64::try_from(not_before), u64::try_from(not_after)) else { return Err(dates) };
-    match from <= now && now < to {
-        true => Ok(Leaf { signing, spki_sha256, not_before: from, not_after: to }),
-        false => Err(dates),
+    if !(from..to).contains(&now) {
+        return Err(dates);
     }
+    let (fingerprint, spki_sha256) = (Sha256::digest(leaf).into(), Sha256::digest(spki).into());
+    Ok((Presented { fingerprint, spki_sha256, not_before: from, not_after: to }, key))
 }
 
 /// Whether `names` are `expected`, each once and in whatever order, and nothing else.

@@ -6,8 +6,10 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use futures::future::BoxFuture;
 use mandate_runtime::Entropy;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName};
 use rustls::{
@@ -35,30 +37,62 @@ pub enum ChallengeError {
     /// rustls does not take it.
     #[error("challenge certificate: {0}")]
     Tls(#[from] rustls::Error),
+    /// The others would not answer for it.
+    #[error("the challenge is not shared: {0}")]
+    Shared(String),
+}
+
+/// Shows the challenges of one's orders to all who may be asked about them: several listeners behind one name.
+pub trait SharedChallenges: Send + Sync + fmt::Debug {
+    /// Shares the SHA-256 of a key authorization for `name`, for at most so long.
+    fn open<'a>(
+        &'a self,
+        name: &'a DomainName,
+        key_authorization: [u8; 32],
+        life: Duration,
+    ) -> BoxFuture<'a, Result<(), ChallengeError>>;
+
+    /// Takes it back.
+    fn close(&self, name: DomainName, key_authorization: [u8; 32]) -> BoxFuture<'static, ()>;
 }
 
 /// The challenges that are open.
 #[derive(Default)]
-pub struct ChallengeStore(Mutex<HashMap<String, Arc<CertifiedKey>>>);
+pub struct ChallengeStore {
+    open: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+    shared: Option<Arc<dyn SharedChallenges>>,
+}
 
 impl ChallengeStore {
-    fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Shares what it answers.
+    pub fn sharing(shared: Arc<dyn SharedChallenges>) -> Self {
+        Self { open: Mutex::default(), shared: Some(shared) }
     }
 
-    /// Answers for `name` with the SHA-256 of the key authorization until the answer is dropped.
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers for `name` with the SHA-256 of the key authorization until the answer is dropped. Who shares it answers for
+    /// `life` at most, should this one die.
     ///
     /// # Errors
-    /// When the certificate cannot be made.
-    pub fn answer(
+    /// When the certificate cannot be made, or not shared: the authority may ask the others.
+    pub async fn answer(
         self: &Arc<Self>,
         name: &DomainName,
         key_authorization: [u8; 32],
+        life: Duration,
         entropy: &dyn Entropy,
     ) -> Result<Answer, ChallengeError> {
         let certified = certificate(name, key_authorization, entropy)?;
         self.open().insert(name.to_string(), Arc::new(certified));
-        Ok(Answer { store: Arc::clone(self), name: name.to_string() })
+        // Made first, so that what is shared is taken back whatever happens.
+        let answer = Answer { store: Arc::clone(self), name: name.clone(), key_authorization };
+        if let Some(shared) = &self.shared {
+            shared.open(name, key_authorization, life).await?;
+        }
+        Ok(answer)
     }
 
     /// Whether somebody waits for a validation of `name`.
@@ -84,17 +118,27 @@ impl ResolvesServerCert for ChallengeStore {
 #[must_use = "the challenge is answered for as long as this lives"]
 pub struct Answer {
     store: Arc<ChallengeStore>,
-    name: String,
+    name: DomainName,
+    key_authorization: [u8; 32],
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.store.open().remove(&self.name);
+        self.store.open().remove(self.name.as_str());
+        let (Some(shared), Ok(runtime)) = (&self.store.shared, tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        // Nobody waits for that: the authority has asked, and the others forget it by themselves.
+        runtime.spawn(shared.close(self.name.clone(), self.key_authorization));
     }
 }
 
-/// RFC 8737 section 3: self-signed, the name as its one alternative name, the digest in a critical extension.
-fn certificate(
+/// RFC 8737 section 3: self-signed, the name as its one alternative name, the digest in a critical extension. Its key is of no
+/// meaning, so that whoever knows the digest can make one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn certificate(
     name: &DomainName,
     key_authorization: [u8; 32],
     entropy: &dyn Entropy,
@@ -116,11 +160,12 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn answer_stands_until_it_is_dropped() {
+    #[tokio::test]
+    async fn answer_stands_until_it_is_dropped() {
         let store = Arc::new(ChallengeStore::default());
         let name = DomainName::try_from("app.example.org").unwrap();
-        let answer = store.answer(&name, [9; 32], &SeededEntropy::new([1; 32])).unwrap();
+        let entropy = SeededEntropy::new([1; 32]);
+        let answer = store.answer(&name, [9; 32], Duration::from_secs(1), &entropy).await.unwrap();
         assert!(store.is_open("app.example.org") && !store.is_open("example.org"));
         drop(answer);
         assert!(!store.is_open("app.example.org"));

@@ -3,8 +3,8 @@
 //! on one's own TLS port elsewhere.
 //!
 //! The account key derives from the gateway app's secret: every gateway of the fleet is the same account, so the account
-//! URI that CAA pins (RFC 8657) holds for all of them. A validation by TLS-ALPN-01 must reach the gateway that ordered: a
-//! fleet behind one address needs its balancer to keep `acme-tls/1` connections with one member. DNS-01 asks no gateway.
+//! URI that CAA pins (RFC 8657) holds for all of them. A validation by TLS-ALPN-01 may reach any gateway of a fleet whose
+//! challenges are shared ([`crate::challenge::SharedChallenges`]). DNS-01 asks no gateway.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -31,6 +31,7 @@ use crate::{
 
 mod account;
 mod http;
+mod recognise;
 mod renewal;
 mod validation;
 
@@ -61,7 +62,7 @@ pub const P256: &str = "p256";
 pub struct AcmeConfig {
     /// URL of the authority's directory.
     pub directory: String,
-    /// Roots that its own HTTPS may lead to besides the public ones, in DER.
+    /// Roots that its own HTTPS, and certificates of it that others bring, may lead to besides the public ones, in DER.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// The authority's domain name as CAA names it.
     pub issuer: String,
@@ -82,6 +83,7 @@ pub struct AcmeIssuer {
     guard: Guard,
     ambient: Ambient,
     http: http::AcmeHttp,
+    roots: recognise::Roots,
     account: Mutex<Option<Account>>,
 }
 
@@ -103,9 +105,10 @@ impl AcmeIssuer {
         dns: Arc<Dns>,
         ambient: Ambient,
     ) -> Result<Self, rustls::Error> {
-        let http = http::AcmeHttp::new(&config.extra_roots, &ambient)?;
+        let roots = recognise::Roots::new(&config.extra_roots)?;
+        let http = http::AcmeHttp::new(roots.store(), &ambient)?;
         let guard = Guard::new(config.caa, config.issuer.clone(), Arc::clone(&dns));
-        Ok(Self { config, keys, challenges, dns, guard, ambient, http, account: Mutex::new(None) })
+        Ok(Self { config, keys, challenges, dns, guard, ambient, http, roots, account: Mutex::new(None) })
     }
 
     /// How a subject is validated: through DNS where that is ours.
@@ -278,6 +281,14 @@ impl CertificateIssuer for AcmeIssuer {
         leaf: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<Option<RenewalWindow>, IssueError>> {
         self.suggested(leaf).boxed()
+    }
+
+    fn recognise<'a>(
+        &'a self,
+        name: &'a DomainName,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        self.in_time(name, self.known(name, chain)).boxed()
     }
 
     fn check<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<(), IssueError>> {

@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use mandate_runtime::{Net, net::Stream};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 const HTTP: u16 = 80;
@@ -46,6 +46,11 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     address.is_ok_and(|address| address.is_loopback())
 }
 
+/// The public web's.
+pub(crate) fn public_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
 /// Connects to `https`, and by plain `http` to a loopback address where that is let in.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -55,15 +60,8 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Servers must have a certificate of the public web or under one of `extra_roots`.
-    pub(crate) fn new(
-        extra_roots: &[CertificateDer<'static>],
-        net: Arc<dyn Net>,
-    ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in extra_roots {
-            roots.add(root.clone())?;
-        }
+    /// Servers must have a certificate under one of `roots`.
+    pub(crate) fn new(roots: Arc<RootCertStore>, net: Arc<dyn Net>) -> Result<Self, rustls::Error> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?;
         let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
@@ -158,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn attack_plain_http_leaves_this_machine_never() {
         let net = mandate_runtime::Ambient::system().net;
-        let connector = Connector::new(&[], net).unwrap();
+        let connector = Connector::new(Arc::new(public_roots()), net).unwrap();
         for url in ["http://127.0.0.1:1/", "http://192.0.2.1/", "ftp://127.0.0.1/"] {
             let refused = connector.clone().connect(url.parse().unwrap()).await.err().unwrap();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{url}");

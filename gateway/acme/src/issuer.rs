@@ -108,6 +108,22 @@ pub trait CertificateIssuer: Send + Sync + fmt::Debug {
         futures::future::ready(Ok(None)).boxed()
     }
 
+    /// Makes sure of a certificate that somebody else says this issuer gave for `name` to the same account: nothing is
+    /// believed of it but what leads to a trusted root. Whether it is for the right key is for the caller to check.
+    fn recognise<'a>(
+        &'a self,
+        name: &'a DomainName,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> BoxFuture<'a, Result<Issued, IssueError>> {
+        drop(chain);
+        let refused = IssueError::Refused {
+            issuer: format!("{self:?}"),
+            name: name.clone(),
+            what: "it knows no certificates that others bring".to_owned(),
+        };
+        futures::future::ready(Err(refused)).boxed()
+    }
+
     /// Whether what DNS says about who may issue for `subject` still is what it should be, mended where that is possible.
     /// For issuers to whom nobody's DNS matters there is nothing to look at.
     fn check<'a>(&'a self, subject: &'a Subject) -> BoxFuture<'a, Result<(), IssueError>> {

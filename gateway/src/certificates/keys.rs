@@ -19,6 +19,7 @@ use crate::store::{Generation, Slot};
 pub const CERTIFICATE_KEYS: &str = "certificate";
 
 const KEY: &[u8] = b"mandate-gateway-certificate-v1";
+const CHALLENGES: &[u8] = b"mandate-gateway-challenges-v1";
 const GENERATION: &[u8] = b"mandate-gateway-generation-v1";
 
 /// Derives the key of each certificate; the same ones on each gateway of the fleet.
@@ -81,6 +82,16 @@ impl Parent {
         let mut material = Zeroizing::new([0; 32]);
         self.expand(&info, material.as_mut_slice())?;
         P256Secret::derive(&material)
+    }
+
+    /// The key by which gateways of a fleet know each other's challenges.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub(crate) fn challenge_key(&self) -> Result<Material, KeyError> {
+        let mut key = Zeroizing::new([0; 32]);
+        self.expand(CHALLENGES, key.as_mut_slice())?;
+        Ok(key)
     }
 
     /// Names this secret in the store, so that certificates for keys of an earlier secret are told apart.

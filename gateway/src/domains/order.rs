@@ -179,6 +179,9 @@ impl Domains {
             }
         };
         tracing::info!(%slot, %digest, not_after = certificate.not_after(), "certificate issued");
+        if let Err(error) = self.forget_expired(slot).await {
+            tracing::error!(%slot, %error, "superseded certificates are not looked through");
+        }
         let state = State::Sound(certificate.clone());
         self.known.put(slot.clone(), Known { digest, plan: None, obtained_at, state, is_kept });
         self.serve(slot, &certificate).await?;

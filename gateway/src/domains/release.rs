@@ -5,12 +5,9 @@
 
 use mandate_acme::issuer::IssueError;
 use mandate_model::wire::gateway::{DomainRelease, ReleaseEffect};
+use rustls_pki_types::CertificateDer;
 
-use super::{
-    Domains,
-    known::{Known, State},
-    review::Right,
-};
+use super::{Domains, known::State, review::Right};
 use crate::{chain::At, store::Slot};
 
 impl Domains {
@@ -48,16 +45,22 @@ impl Domains {
             State::Damaged(damaged) => return Some(damaged.to_string()),
             State::Early | State::Expired => {}
             State::Sound(_) => {
-                if let Some(problem) = self.revoke(slot, &known).await {
+                let leaf = known.sound(self.now()).and_then(|certificate| certificate.leaf());
+                // Its time may have come to an end by itself.
+                if let Some(leaf) = leaf
+                    && let Some(problem) = self.revoke(slot, leaf).await
+                {
                     return Some(problem);
                 }
             }
         }
-        let parent = self.keys.parent().await;
-        let generation = match parent.and_then(|parent| parent.generation()) {
+        let generation = match self.generation().await {
             Ok(generation) => generation,
             Err(error) => return Some(error.to_string()),
         };
+        if let Err(problem) = self.retire_superseded(slot).await {
+            return Some(problem.to_string());
+        }
         if let Err(error) = self.store.forget(generation, slot.clone(), known.digest).await {
             return Some(error.to_string());
         }
@@ -66,8 +69,7 @@ impl Domains {
     }
 
     /// Has the issuer end a certificate. What it refuses, it will refuse again.
-    async fn revoke(&self, slot: &Slot, known: &Known) -> Option<String> {
-        let leaf = known.sound(self.now())?.leaf()?;
+    pub(super) async fn revoke(&self, slot: &Slot, leaf: &CertificateDer<'static>) -> Option<String> {
         let (outcome, problem) = match self.issuer.revoke(slot.subject.domain(), leaf).await {
             Ok(()) => ("revoked", None),
             Err(error @ (IssueError::Refused { .. } | IssueError::Request { .. })) => {

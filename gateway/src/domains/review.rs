@@ -134,6 +134,10 @@ impl Domains {
 
     /// Orders and renews what the chain allows, and looks at its DNS.
     async fn look_after(&self, slot: &Slot) -> Option<String> {
+        if self.routes.is_ingress(slot.subject.domain(), self.ambient.clock.monotonic()) {
+            // Its certificate is its app's affair, and so are its DNS records: they name the app's account.
+            return None;
+        }
         let now = self.now();
         let mut is_due = true;
         if let Some(known) = self.known.get(slot) {

@@ -15,8 +15,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ACME_TLS, Bytes, Certificates, ChallengeStore, Client, DomainName, Front, Goal, Hello, Mode, Refusal,
-    Rewind, Wanted, dial::Dialled, pages,
+    ACME_TLS, Bytes, Certificates, ChallengeStore, Client, DomainName, Front, Goal, Hello, Mode, PeerKey,
+    Refusal, Rewind, Wanted, dial::Dialled, pages,
 };
 use crate::{certificates::Served, name::IdName, tls};
 
@@ -113,7 +113,15 @@ impl Front {
             Goal::Validate => {
                 client.access.set_mode("validation");
                 let stream = Rewind::new(ahead, client.take());
-                Ok(Box::pin(self.validate(stream, &client.live)).await)
+                let config = Arc::clone(&self.configs.acme);
+                Ok(Box::pin(self.validate(config, stream, &client.live)).await)
+            }
+            Goal::ValidateForFleet(name) => {
+                let peer = PeerKey::from(client.access.peer());
+                let config = self.fleet.answer(&name, peer).await.ok_or(Refusal::UnknownName)?;
+                client.access.set_mode("validation");
+                let stream = Rewind::new(ahead, client.take());
+                Ok(Box::pin(self.validate(Arc::new(config), stream, &client.live)).await)
             }
             Goal::Pages => {
                 client.access.set_mode("pages");
@@ -209,8 +217,13 @@ impl Front {
     }
 
     /// RFC 8737: completes the handshake, which is all that the authority wants to see.
-    async fn validate<S: AsyncRead + AsyncWrite + Unpin>(&self, authority: S, live: &super::Live) -> End {
-        match self.accept(Arc::clone(&self.configs.acme), authority, live).await {
+    async fn validate<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        config: Arc<ServerConfig>,
+        authority: S,
+        live: &super::Live,
+    ) -> End {
+        match self.accept(config, authority, live).await {
             Ok(mut stream) => match stream.shutdown().await {
                 Ok(()) => End::Closed,
                 Err(e) => End::Broken(e.kind()),

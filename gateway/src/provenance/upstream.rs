@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `/.dstack/app-info` and `/.dstack/acme-info`: the same, as upstream's tools read it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
+use lru::LruCache;
 use mandate_model::wire::upstream::{ACCOUNT, AcmeInfo, AppInfo, CERTIFICATE, QuotedKey, report_data};
 use mandate_runtime::http::ApiError;
 use p256::pkcs8::{LineEnding, der::pem::encode_string};
@@ -20,19 +21,27 @@ const KEPT: Duration = Duration::from_secs(3_600);
 /// would keep the agent busy, and everybody else waiting, for minutes.
 const QUOTED: usize = 64;
 
+/// How many quotes are kept: those of one answer, and of the certificates that they follow.
+const QUOTES: NonZeroUsize = NonZeroUsize::new(2 * QUOTED + 2).unwrap();
+
 /// Quotes by report data, each until when it is given out. Whoever makes one holds the lock, so that nobody makes another.
-#[derive(Debug, Default)]
-pub(super) struct Quotes(Mutex<HashMap<[u8; 64], (Duration, String)>>);
+#[derive(Debug)]
+pub(super) struct Quotes(Mutex<LruCache<[u8; 64], (Duration, String)>>);
+
+impl Default for Quotes {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(QUOTES)))
+    }
+}
 
 impl Quotes {
     async fn of(&self, agent: &Agent, data: [u8; 64], now: Duration) -> Result<String, AgentError> {
         let mut kept = self.0.lock().await;
-        kept.retain(|_, (until, _)| now < *until);
-        if let Some((_, quote)) = kept.get(&data) {
+        if let Some((_, quote)) = kept.get(&data).filter(|(until, _)| now < *until) {
             return Ok(quote.clone());
         }
         let quote = agent.quote(data).await?;
-        kept.insert(data, (now.saturating_add(KEPT), quote.clone()));
+        kept.put(data, (now.saturating_add(KEPT), quote.clone()));
         Ok(quote)
     }
 }

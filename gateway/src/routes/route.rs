@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use mandate_acme::name::DomainName;
 use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
+use super::Reported;
 use crate::{facts::Facts, tls, upstream::Upstream};
 
 /// Sets of protocols for which a configuration is kept: what browsers and tools offer. Clients may make up any number.
@@ -43,6 +44,7 @@ pub struct Route {
     /// When it last answered as it must, in milliseconds of monotonic time.
     answered: AtomicU64,
     tls: Mutex<Vec<Arc<ClientConfig>>>,
+    certificates: Mutex<Vec<Arc<Reported>>>,
 }
 
 /// A domain that an instance serves by itself, while the registry gives it to the instance's app.
@@ -65,11 +67,13 @@ pub struct Candidate {
     pub upstream: Upstream,
     /// Domains whose TLS it ends itself; the registry gives each to its app.
     pub ingress: Vec<DomainName>,
+    /// What it serves them with.
+    pub certificates: Vec<Arc<Reported>>,
 }
 
 impl Route {
     pub(super) fn new(id: RouteId, candidate: Candidate) -> Self {
-        let Candidate { facts, spki, upstream, ingress } = candidate;
+        let Candidate { facts, spki, upstream, ingress, certificates } = candidate;
         let ended = CancellationToken::new();
         let ingress = ingress.into_iter().map(|name| Ingress { name, ended: ended.child_token() }).collect();
         Self {
@@ -84,7 +88,12 @@ impl Route {
             draining: AtomicBool::new(false),
             answered: AtomicU64::new(0),
             tls: Mutex::default(),
+            certificates: Mutex::new(certificates),
         }
+    }
+
+    pub(super) fn certificates(&self) -> MutexGuard<'_, Vec<Arc<Reported>>> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a connection for as long as the guard lives.

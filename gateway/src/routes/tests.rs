@@ -26,7 +26,8 @@ fn facts(app: u8, instance: u8) -> Facts {
 
 fn candidate(app: u8, instance: u8, port: u16) -> Candidate {
     let upstream = Upstream::try_from(format!("127.0.0.1:{port}").as_str()).unwrap();
-    Candidate { facts: facts(app, instance), spki: vec![instance], upstream, ingress: Vec::new() }
+    let (ingress, certificates) = (Vec::new(), Vec::new());
+    Candidate { facts: facts(app, instance), spki: vec![instance], upstream, ingress, certificates }
 }
 
 fn until(seconds: u32) -> Term {

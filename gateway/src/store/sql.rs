@@ -12,12 +12,17 @@ use sqlx::{Pool, Row as _};
 
 use super::{BEGIN, Db, DbRow};
 use crate::store::{
-    Answer, Claim, Damaged, Failure, Generation, LEASE, Mark, Plan, Record, Row, Slot, Store, StoreError,
+    Answer, Challenge, Claim, Damaged, Failure, Generation, LEASE, Mark, Plan, Record, Row, Slot, Store,
+    StoreError,
     record::{self, app_bytes, damaged},
 };
 
+#[path = "sql/challenges.rs"]
+mod challenges;
 #[path = "sql/orders.rs"]
 mod orders;
+#[path = "sql/superseded.rs"]
+mod superseded;
 
 /// A store in a database. A clone is the same gateway.
 #[derive(Debug, Clone)]
@@ -156,6 +161,21 @@ impl Store for SqlStore {
     }
     fn forget(&self, generation: Generation, slot: Slot, digest: B256) -> Answer<'_, ()> {
         self.forget(generation, slot, digest).boxed()
+    }
+    fn superseded(&self, generation: Generation, slot: Slot) -> Answer<'_, Vec<Row>> {
+        superseded::all(self, generation, slot).boxed()
+    }
+    fn drop_superseded(&self, generation: Generation, slot: Slot, digest: Vec<u8>) -> Answer<'_, ()> {
+        superseded::drop(self, generation, slot, digest).boxed()
+    }
+    fn open_challenge(&self, name: String, challenge: Challenge) -> Answer<'_, ()> {
+        challenges::open(self, name, challenge).boxed()
+    }
+    fn close_challenge(&self, name: String, digest: Vec<u8>) -> Answer<'_, ()> {
+        challenges::close(self, name, digest).boxed()
+    }
+    fn challenge(&self, name: String) -> Answer<'_, Option<Challenge>> {
+        challenges::find(self, name).boxed()
     }
     fn plan(
         &self,

@@ -74,17 +74,21 @@ pub fn about(nonce: Option<B256>) -> String {
     format!("/.well-known/mandate/domain/{DOMAIN}{query}")
 }
 
-fn sha256(bytes: &[u8]) -> B256 {
+pub fn sha256(bytes: &[u8]) -> B256 {
     B256::from(<[u8; 32]>::from(Sha256::digest(bytes)))
 }
 
 /// The key that the other side of the connection proved.
-fn spki(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+pub fn spki(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     let leaf = &stream.get_ref().1.peer_certificates().unwrap()[0];
     X509Certificate::from_der(leaf).unwrap().1.public_key().raw.to_vec()
 }
 
-fn verify(world: &World, answer: &DomainProvenance, statement: &DomainStatement) -> Result<Address, String> {
+pub fn verify(
+    world: &World,
+    answer: &DomainProvenance,
+    statement: &DomainStatement,
+) -> Result<Address, String> {
     let evidence = Evidence::decode(answer.evidence.as_ref().unwrap()).unwrap();
     let verifier: Verifier = world.pki.trust_anchors().into();
     let verified = verifier.verify(&evidence, NOW, &statement.report_data());

@@ -3,12 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use alloy::primitives::B256;
+use mandate_acme::issuer::RenewalWindow;
 use mandate_gateway::chain::{At, Standing};
 use mandate_model::wire::gateway::{IssuedCertificate, ReleaseEffect};
 
 use crate::{
-    database::Database,
+    database::{Database, Kind},
     instance::Instance,
+    on_both,
     scripted::{Mischief, ScriptedChain, TestCa},
     world::{APP, DOMAIN, OTHER_APP, World},
 };
@@ -178,4 +181,101 @@ async fn grant_notice_moves_the_end_of_a_route_that_may_live_longer_now() {
     assert_eq!(world.chain.asked(), asked, "no review has come in between");
     world.chain.set_undecided(true);
     assert_eq!(world.grant(APP).await.unwrap_err().status(), Some(503));
+}
+
+on_both! {
+    superseded_certificates_are_revoked_with_the_current_one;
+    superseded_certificate_whose_time_is_over_is_forgotten;
+    attack_row_that_names_another_domains_certificate_revokes_it_not;
+}
+
+/// A certificate, and two that it has followed.
+async fn renewed(database: &Database, chain: &Arc<ScriptedChain>, ca: &Arc<TestCa>) -> (World, Vec<B256>) {
+    chain.approve(DOMAIN, APP);
+    let store = database.config.clone();
+    let world = World::start_in(store, Arc::clone(chain), Arc::clone(ca)).await.unwrap();
+    let mut all = vec![world.order(DOMAIN).await.unwrap().fingerprint];
+    for _ in 0..2 {
+        // Somebody deletes the plan, and it is due.
+        ca.suggest(Ok(Some(RenewalWindow { start: 0, end: 1, again_after: Duration::from_secs(60) })));
+        let next = loop {
+            world.clock.advance(Duration::from_secs(61));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            match world.certificates().await.first() {
+                Some(issued) if Some(&issued.fingerprint) != all.last() => break issued.fingerprint,
+                _ => {}
+            }
+        };
+        all.push(next);
+    }
+    (world, all)
+}
+
+async fn released(chain: &ScriptedChain, world: &World) -> ReleaseEffect {
+    chain.release(At::Head, DOMAIN);
+    chain.release(At::Finalized, DOMAIN);
+    world.release(DOMAIN, 0).await
+}
+
+async fn superseded_certificates_are_revoked_with_the_current_one(kind: Kind) {
+    let (database, chain, ca) =
+        (Database::new(kind).await, Arc::new(ScriptedChain::default()), TestCa::new());
+    let (world, mut all) = renewed(&database, &chain, &ca).await;
+    // They outlive the gateway that obtained them.
+    world.gateway.shutdown().await;
+    let clock = Arc::clone(&world.clock);
+    let world =
+        World::start_at(clock, database.config.clone(), chain.clone(), ca.clone(), |_| ()).await.unwrap();
+    ca.set(Mischief::IsAway);
+    assert_eq!(released(&chain, &world).await, PENDING);
+    assert!(ca.revoked().is_empty());
+    ca.set(Mischief::Nothing);
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
+    let mut revoked = ca.revoked();
+    (revoked.sort(), all.sort());
+    assert_eq!(revoked, all);
+    assert_eq!(database.count("SELECT COUNT(*) FROM superseded").await, 0);
+}
+
+async fn superseded_certificate_whose_time_is_over_is_forgotten(kind: Kind) {
+    let (database, chain, ca) =
+        (Database::new(kind).await, Arc::new(ScriptedChain::default()), TestCa::new());
+    ca.set_life(2026, 2027);
+    let (world, _) = renewed(&database, &chain, &ca).await;
+    assert_eq!(database.count("SELECT COUNT(*) FROM superseded").await, 2);
+    ca.set_life(2027, 2200);
+    world.clock.advance(Duration::from_secs(365 * 86_400));
+    let before = ca.issued();
+    while ca.issued() == before || database.count("SELECT COUNT(*) FROM superseded").await > 0 {
+        world.clock.advance(Duration::from_secs(15));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let current = loop {
+        if let Some(current) = world.certificates().await.first() {
+            break current.fingerprint;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert_eq!(released(&chain, &world).await, GONE);
+    assert_eq!(ca.revoked(), [current]);
+}
+
+/// Whoever can write to the store must not have other domains' certificates revoked: they are of the same account.
+async fn attack_row_that_names_another_domains_certificate_revokes_it_not(kind: Kind) {
+    let (database, chain, ca) =
+        (Database::new(kind).await, Arc::new(ScriptedChain::default()), TestCa::new());
+    let (world, _) = renewed(&database, &chain, &ca).await;
+    chain.approve("other.example.org", APP);
+    let other = world.order("other.example.org").await.unwrap();
+    let theirs = "FROM certificates WHERE certificates.subject = 'other.example.org'";
+    database
+        .does(&format!(
+            "UPDATE superseded SET chain = (SELECT chain {theirs}), digest = (SELECT digest {theirs})
+             WHERE obtained_at = (SELECT MIN(obtained_at) FROM superseded)"
+        ))
+        .await;
+    assert_eq!(released(&chain, &world).await, PENDING);
+    assert!(!ca.revoked().contains(&other.fingerprint));
+    database.does("DELETE FROM superseded").await;
+    assert_eq!(world.release(DOMAIN, 0).await, GONE);
 }

@@ -248,6 +248,16 @@ impl TestCa {
         self.predecessors.lock().unwrap().clone()
     }
 
+    /// A certificate for whatever names and key, as an instance obtains it by itself; the number of its order tells it from others.
+    pub fn certify(&self, names: &[&str], key: &KeyPair) -> CertificateDer<'static> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        let (from, to) = *self.life.lock().unwrap();
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+        params.signed_by(key, &self.issuer).unwrap().der().clone()
+    }
+
     fn sign(&self, request: &CertificateRequest) -> Result<Issued, IssueError> {
         let mischief = *self.mischief.lock().unwrap();
         self.issued.fetch_add(1, Ordering::SeqCst);

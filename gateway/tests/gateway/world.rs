@@ -128,7 +128,7 @@ impl World {
         Self::start_on(Arc::new(ManualClock::new(now)), chain, ca, set).await
     }
 
-    async fn start_on(
+    pub async fn start_on(
         clock: Arc<ManualClock>,
         chain: Arc<ScriptedChain>,
         ca: Arc<TestCa>,
@@ -184,10 +184,20 @@ impl World {
     ) -> RegisterRequest {
         let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
         let domains = domains.iter().map(|name| (*name).to_owned()).collect();
-        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream, domains };
+        let (evidence, certificates) = (Default::default(), Vec::new());
+        self.bound(guest, RegisterRequest { evidence, spki, upstream, domains, certificates })
+    }
+
+    /// The request with evidence that binds all of it.
+    pub fn bound(&self, guest: &DevGuest, mut request: RegisterRequest) -> RegisterRequest {
         let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
         request.evidence = evidence.encode().into();
         request
+    }
+
+    /// What whoever records certificates is given, after a name.
+    pub async fn listed(&self, after: &str) -> Vec<IssuedCertificate> {
+        self.api.get_json(&self.url(&format!("/v1/domains?after={after}"))).await.unwrap()
     }
 
     pub async fn send(&self, request: &RegisterRequest) -> Result<RegisterResponse, HttpError> {

@@ -14,7 +14,7 @@ use mandate_runtime::{Ambient, clock::within, entropy};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::{IngressConfig, disk, disk::DiskError, problems::Problems, server::Shown};
+use super::{IngressConfig, disk, disk::DiskError, offers::Offers, problems::Problems, server::Shown};
 
 /// The first pause after an authority was not reached, and the longest; each failure doubles it.
 const UNREACHED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
@@ -50,12 +50,14 @@ pub(super) struct Orders {
     pub(super) issuer: Arc<dyn CertificateIssuer>,
     pub(super) shown: Arc<Shown>,
     pub(super) problems: Arc<Problems>,
+    /// What gateways offer of other instances.
+    pub(super) offers: watch::Receiver<Offers>,
 }
 
 /// A certificate that is served, and when to ask for the next. Times are Unix seconds.
 #[derive(Debug)]
 pub(super) struct Current {
-    certificate: Certificate,
+    pub(super) certificate: Certificate,
     /// In which the next one is to be ordered, and the moment in it that was drawn.
     window: Window,
     pub(super) renew_at: u64,
@@ -100,7 +102,7 @@ impl Orders {
         let (mut current, mut failures) = (None, 0);
         loop {
             let wait = self.step(name, &mut current, &mut failures).await;
-            self.ambient.clock.sleep(wait).await;
+            self.rest(name, &mut current, &mut failures, wait).await;
         }
     }
 
@@ -128,12 +130,13 @@ impl Orders {
         }
     }
 
-    /// Serves what is kept, orders what is due.
+    /// Serves what is kept or what another instance has, orders what is due.
     async fn look(&self, name: &DomainName, current: &mut Option<Current>) -> Result<Duration, OrderError> {
         let key = self.key(name).await?;
         if current.is_none() {
             *current = self.restore(name, &key).await?;
         }
+        self.take_offer(name, &key, current).await;
         let now = self.ambient.clock.unix();
         if let Some(served) = current.as_mut() {
             if now >= served.ask_at {
@@ -150,7 +153,7 @@ impl Orders {
         Ok(wait)
     }
 
-    async fn key(&self, name: &DomainName) -> Result<Arc<P256Key>, KeyError> {
+    pub(super) async fn key(&self, name: &DomainName) -> Result<Arc<P256Key>, KeyError> {
         P256Key::derive(&self.keys.key(&format!("certificate/{name}"), P256).await?).map(Arc::new)
     }
 
@@ -192,7 +195,7 @@ impl Orders {
     }
 
     /// That it cannot be kept is no reason not to serve it, nor to order another one.
-    async fn store(&self, name: &DomainName, issued: Issued) {
+    pub(super) async fn store(&self, name: &DomainName, issued: Issued) {
         let Some(dir): Option<PathBuf> = self.config.certificates.clone() else { return };
         let name = name.clone();
         match on_disk(move || disk::keep(&dir, &name, &issued)).await {
@@ -205,7 +208,7 @@ impl Orders {
     }
 
     /// Serves it, and chooses when to ask for the next.
-    async fn adopt(&self, certificate: Certificate) -> Current {
+    pub(super) async fn adopt(&self, certificate: Certificate) -> Current {
         self.shown.show(certificate.clone());
         let window = Window::usual(&certificate);
         let renew_at = self.within(window);
@@ -256,7 +259,7 @@ impl Orders {
 }
 
 impl Current {
-    fn wait(&self, now: u64) -> Duration {
+    pub(super) fn wait(&self, now: u64) -> Duration {
         let next = self.renew_at.min(self.ask_at);
         Duration::from_secs(next.saturating_sub(now)).min(LOOK)
     }

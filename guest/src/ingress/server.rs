@@ -11,6 +11,7 @@ use std::{
 
 use axum::Router;
 use mandate_acme::{ACME_TLS, certificate::Certificate, challenge::ChallengeStore, name::DomainName};
+use mandate_model::wire::gateway::ServedCertificate;
 use mandate_runtime::{
     Ambient, Clock,
     carry::{End, Traffic, carry},
@@ -24,7 +25,11 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::{io::AsyncWriteExt, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{IngressConfig, pages};
@@ -38,6 +43,8 @@ pub(super) struct Shown {
     identity: Arc<CertifiedKey>,
     own: Vec<DomainName>,
     certificates: RwLock<HashMap<DomainName, Certificate>>,
+    /// The same for the gateways.
+    told: watch::Sender<Vec<ServedCertificate>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -56,14 +63,22 @@ impl Shown {
     ) -> Result<Self, rustls::Error> {
         let signing = ring::sign::any_ecdsa_type(&identity.private_key())?;
         let identity = Arc::new(CertifiedKey::new(vec![identity.certificate()], signing));
-        let (challenges, certificates) = (Arc::default(), RwLock::default());
-        Ok(Self { challenges, identity, own: own.to_vec(), certificates, clock })
+        let (challenges, certificates, told) = (Arc::default(), RwLock::default(), watch::Sender::default());
+        Ok(Self { challenges, identity, own: own.to_vec(), certificates, told, clock })
     }
 
     /// Shows it from now on, until it is over or another one follows.
     pub(super) fn show(&self, certificate: Certificate) {
         let mut shown = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
         shown.insert(certificate.name().clone(), certificate);
+        let mut told: Vec<_> = shown.values().map(served).collect();
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        self.told.send_replace(told);
+    }
+
+    /// What the gateways are told of it.
+    pub(super) fn told(&self) -> watch::Receiver<Vec<ServedCertificate>> {
+        self.told.subscribe()
     }
 
     /// The domain's certificate, while it is valid.
@@ -85,6 +100,16 @@ impl Shown {
             // A gateway that ends TLS itself, under whatever name; it knows the key.
             false => Some(Arc::clone(&self.identity)),
         }
+    }
+}
+
+fn served(certificate: &Certificate) -> ServedCertificate {
+    let issued = certificate.issued();
+    ServedCertificate {
+        name: certificate.name().to_string(),
+        issuer: issued.issuer.clone(),
+        account_uri: issued.account_uri.clone(),
+        chain: issued.chain.iter().map(|der| der.to_vec().into()).collect(),
     }
 }
 

@@ -31,6 +31,9 @@ pub struct EffectsConfig {
     /// How often each node is asked for a root over its receipts, where `deployment.receipt_anchor` is set.
     #[serde(with = "duration")]
     pub anchor_every: Duration,
+    /// How often each gateway is asked for its certificates, so that those which nobody ordered are recorded as well.
+    #[serde(with = "duration")]
+    pub list_every: Duration,
 }
 
 impl Default for EffectsConfig {
@@ -43,6 +46,7 @@ impl Default for EffectsConfig {
             order_timeout: Duration::from_secs(180),
             renew_before: Duration::from_secs(30 * 86_400),
             anchor_every: Duration::from_secs(6 * 3_600),
+            list_every: Duration::from_secs(300),
         }
     }
 }
@@ -133,6 +137,7 @@ pub(super) fn validate(
         ("effects.attempts", u64::from(effects.attempts)),
         ("effects.concurrency", effects.concurrency as u64),
         ("effects.anchor_every", effects.anchor_every.as_secs()),
+        ("effects.list_every", effects.list_every.as_secs()),
         ("sender.attempts", u64::from(sender.attempts)),
         ("sender.in_flight", sender.in_flight as u64),
         ("sender.max_fee_gwei", sender.max_fee_gwei),

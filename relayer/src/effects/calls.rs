@@ -41,7 +41,7 @@ pub fn transaction(contracts: &Contracts, effect: &Effect) -> Option<ContractCal
         Effect::PostRoot { root } => (contracts.receipt_anchor?, root_call(root.clone())),
         Effect::Approve { approval } => (approval.council, approval_call(approval.clone())),
         Effect::Submit { submission } => (contracts.committee, submission_call(submission.clone())),
-        Effect::PinAccount { name, issuer, account_uri } => {
+        Effect::PinAccount { name, issuer, account_uri, .. } => {
             let (name, issuer, account_uri) = (name.clone(), issuer.clone(), account_uri.clone());
             let call = DomainRegistry::pinAccountCall { name, issuer, accountUri: account_uri };
             (contracts.domain_registry, call.abi_encode())

@@ -5,11 +5,12 @@ use std::fmt;
 
 use alloy::{
     eips::BlockId, network::TransactionBuilder, primitives::Bytes, providers::Provider,
-    rpc::types::TransactionRequest, transports::TransportError,
+    rpc::types::TransactionRequest, sol_types::SolCall, transports::TransportError,
 };
+use mandate_model::bindings::DomainRegistry;
 
 use super::{Fees, SendError, Sender, rpc};
-use crate::effects::{ContractCall, revert_name};
+use crate::effects::{ContractCall, Effect, revert_name};
 
 impl Sender {
     pub(super) async fn next_nonce(&self) -> Result<u64, SendError> {
@@ -31,6 +32,17 @@ impl Sender {
 
     pub(super) async fn dry_run(&self, call: &ContractCall) -> Result<Result<(), Revert>, SendError> {
         reverted("eth_call", self.provider.call(self.request(call)).await.map(drop))
+    }
+
+    /// Whether the domain that it is about belongs to the app that it is for, by the newest block. What waited may be about an
+    /// app that has lost its domain since, and must not be recorded for the one that has it now.
+    pub(super) async fn is_for_its_app(&self, effect: &Effect) -> Result<Result<bool, Revert>, SendError> {
+        let Some((name, app)) = effect.of_domain() else { return Ok(Ok(true)) };
+        let data = DomainRegistry::appOfCall { name: name.to_owned() }.abi_encode().into();
+        let call = ContractCall { to: self.contracts.domain_registry, data };
+        let answer = reverted("eth_call", self.provider.call(self.request(&call)).await)?;
+        // What is no address is nobody's.
+        Ok(answer.map(|data| DomainRegistry::appOfCall::abi_decode_returns(&data).is_ok_and(|is| is == app)))
     }
 
     pub(super) async fn estimate(&self, call: &ContractCall) -> Result<Result<u64, Revert>, SendError> {

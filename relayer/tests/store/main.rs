@@ -63,6 +63,7 @@ pub fn push(key: &str) -> NewEffect {
 pub fn pin(key: &str) -> NewEffect {
     let effect = Effect::PinAccount {
         name: "shop.example".to_owned(),
+        app: Default::default(),
         issuer: "ca.example".to_owned(),
         account_uri: "https://ca.example/1".to_owned(),
     };

@@ -118,6 +118,7 @@ pub(crate) async fn start_instance(
         gateway: world.services()?.gateway_url(),
         upstream: app.address.to_string(),
         domains: Vec::new(),
+        served: None,
     };
     let guest = world.guest(world.app, code);
     let http = Client::new(std::sync::Arc::clone(&world.ambient.net));

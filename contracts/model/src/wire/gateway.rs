@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A gateway's API: `POST /v1/register`, `POST /v1/revocations` (a [`super::kms::RevocationNotice`]),
-//! `POST /v1/grants` (a [`super::kms::GrantNotice`]), `POST /v1/domains`, `POST /v1/domains/release`; for operators, on a port of its own,
-//! `GET /v1/routes`, `GET /v1/certificates`, `POST /v1/drain`, `POST /v1/reload`.
+//! `POST /v1/grants` (a [`super::kms::GrantNotice`]), `POST /v1/domains`, `GET /v1/domains?after=NAME`, `POST /v1/domains/release`; for
+//! operators, on a port of its own, `GET /v1/routes`, `GET /v1/certificates`, `POST /v1/drain`, `POST /v1/reload`.
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -26,27 +26,66 @@ pub struct RegisterRequest {
     /// Domains whose TLS the instance ends itself. The registry must give each to its app.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,
+    /// The certificates that it serves them with, as far as it has any: what is recorded in the registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<ServedCertificate>,
+}
+
+/// A certificate with which an instance serves one of its domains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServedCertificate {
+    /// The domain.
+    pub name: String,
+    /// Who issued it, for CAA.
+    pub issuer: String,
+    /// The app's own ACME account there.
+    pub account_uri: String,
+    /// DER, the certificate itself first.
+    pub chain: Vec<Bytes>,
 }
 
 impl RegisterRequest {
     /// What the quote must carry as report data: SHA-512("ratls-cert:" ‖ `spki`), as in any RA-TLS certificate. A gateway that
     /// ends TLS sends nothing to whoever does not prove that key, so the rest needs no binding.
     ///
-    /// With domains it is SHA-512 over "mandate-ingress-registration-v1", `spki`, `upstream` and the domains, each behind its length
-    /// (8 bytes, big endian): their clients and their authority's validations are led to `upstream` without any key being
-    /// proved to the gateway. Were these not bound, anybody could take evidence out of an instance's certificate, register a
-    /// place of his own for the app's domain, and have an authority certify a key of his own for it.
+    /// With domains it is SHA-512 over "mandate-ingress-registration-v1", `spki`, `upstream`, the domains and the certificates, each
+    /// part behind its length and each list behind its number of parts (8 bytes, big endian): the clients of the domains and
+    /// their authority's validations are led to `upstream` without any key being proved to the gateway, and the certificates are
+    /// recorded as the app's. Were these not bound, anybody could take evidence out of an instance's certificate, register a
+    /// place of his own for the app's domain, and have an authority certify a key of his own for it; or have a certificate for a
+    /// key of his own recorded as the app's.
     pub fn report_data(&self) -> [u8; 64] {
-        if self.domains.is_empty() {
+        if self.domains.is_empty() && self.certificates.is_empty() {
             return Sha512::new().chain_update(b"ratls-cert:").chain_update(&self.spki).finalize().into();
         }
-        let mut hash = Sha512::new();
-        let parts: [&[u8]; 3] = [INGRESS_REGISTRATION, &self.spki, self.upstream.as_bytes()];
-        for part in parts.into_iter().chain(self.domains.iter().map(|name| name.as_bytes())) {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
+        let mut parts = Parts(Sha512::new());
+        parts.put(INGRESS_REGISTRATION);
+        parts.put(&self.spki);
+        parts.put(self.upstream.as_bytes());
+        parts.count(self.domains.len());
+        self.domains.iter().for_each(|name| parts.put(name.as_bytes()));
+        parts.count(self.certificates.len());
+        for ServedCertificate { name, issuer, account_uri, chain } in &self.certificates {
+            [name, issuer, account_uri].into_iter().for_each(|text| parts.put(text.as_bytes()));
+            parts.count(chain.len());
+            chain.iter().for_each(|der| parts.put(der));
         }
-        hash.finalize().into()
+        parts.0.finalize().into()
+    }
+}
+
+/// A hash of parts that nothing else hashes to.
+struct Parts(Sha512);
+
+impl Parts {
+    fn count(&mut self, n: usize) {
+        self.0.update((n as u64).to_be_bytes());
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        self.count(part.len());
+        self.0.update(part);
     }
 }
 
@@ -60,6 +99,9 @@ pub struct RegisterResponse {
     pub names: Vec<String>,
     /// Seconds after which the instance must register again.
     pub lease: u64,
+    /// With which other instances of the app serve the same domains: the key is the app's, so this one may serve them as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<ServedCertificate>,
 }
 
 /// What a gateway did about a [`super::kms::RevocationNotice`], by its own reading of the chain.
@@ -171,12 +213,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g1_evidence_for_domains_binds_key_place_and_domains_and_is_of_no_other_use() {
+    fn g1_evidence_for_domains_binds_key_place_domains_and_certificates_and_is_of_no_other_use() {
         let request = |spki: &'static [u8], upstream: &str, domains: &[&str]| RegisterRequest {
             evidence: Bytes::new(),
             spki: Bytes::from_static(spki),
             upstream: upstream.to_owned(),
             domains: domains.iter().map(|name| (*name).to_owned()).collect(),
+            certificates: Vec::new(),
         };
         let bound = request(b"key", "10.0.0.5:443", &["a.example", "b.example"]).report_data();
         for other in [
@@ -189,6 +232,32 @@ mod tests {
         ] {
             assert_ne!(other.report_data(), bound, "{other:?}");
         }
+        let certificate = |account: &str, chain: &[&'static [u8]]| ServedCertificate {
+            name: "a.example".to_owned(),
+            issuer: "ca.example".to_owned(),
+            account_uri: account.to_owned(),
+            chain: chain.iter().map(|der| Bytes::from_static(der)).collect(),
+        };
+        let with = |certificates: Vec<ServedCertificate>| {
+            let request = request(b"key", "10.0.0.5:443", &["a.example", "b.example"]);
+            RegisterRequest { certificates, ..request }.report_data()
+        };
+        let mut all = vec![
+            bound,
+            with(vec![certificate("1", &[b"leaf"])]),
+            with(vec![certificate("2", &[b"leaf"])]),
+            with(vec![certificate("1", &[b"other"])]),
+            with(vec![certificate("1", &[b"le", b"af"])]),
+            with(vec![certificate("1", &[b"leaf"]), certificate("1", &[b"leaf"])]),
+        ];
+        let only = RegisterRequest {
+            certificates: vec![certificate("1", &[b"leaf"])],
+            ..request(b"key", "10.0.0.5:443", &[])
+        };
+        all.push(only.report_data());
+        all.push(request(b"key", "10.0.0.5:443", &[]).report_data());
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
         // What the certificate of an instance binds.
         let plain = Sha512::digest(b"ratls-cert:key");
         assert_eq!(request(b"key", "10.0.0.5:443", &[]).report_data().as_slice(), plain.as_slice());

@@ -87,3 +87,18 @@ fn wildcard_counts_for_the_base_and_one_label_and_for_nothing_else() {
         assert_eq!(check_base(names).unwrap_err(), refused, "{names:?}");
     }
 }
+
+#[test]
+fn certificate_of_somebody_elses_key_counts_for_its_one_name_and_within_its_dates() {
+    let presented =
+        |names: &[&str], now| Presented::check(&Subject::Domain(name()), &issued(names, &key(2)).chain, now);
+    let good = presented(&["app.example.org"], FROM).unwrap();
+    assert_eq!((good.not_before, good.not_after), (FROM, TO));
+    assert_eq!(good.spki_sha256, <[u8; 32]>::from(Sha256::digest(key(2).spki())));
+    for names in [&["other.org"][..], &["app.example.org", "other.org"], &["*.example.org"], &[]] {
+        assert!(matches!(presented(names, FROM), Err(CertificateError::Names(_))), "{names:?}");
+    }
+    assert!(matches!(presented(&["app.example.org"], TO), Err(CertificateError::Dates { .. })));
+    let none = Presented::check(&Subject::Domain(name()), &[], FROM);
+    assert_eq!(none.unwrap_err(), CertificateError::Chain);
+}

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use mandate_runtime::{Ambient, Clock};
-use rustls_pki_types::CertificateDer;
+use rustls::RootCertStore;
 
 use crate::http::{Connector, parse_retry_after};
 
@@ -64,11 +64,8 @@ impl Wish {
 }
 
 impl AcmeHttp {
-    pub(super) fn new(
-        extra_roots: &[CertificateDer<'static>],
-        ambient: &Ambient,
-    ) -> Result<Self, rustls::Error> {
-        let connector = Connector::new(extra_roots, Arc::clone(&ambient.net))?;
+    pub(super) fn new(roots: Arc<RootCertStore>, ambient: &Ambient) -> Result<Self, rustls::Error> {
+        let connector = Connector::new(roots, Arc::clone(&ambient.net))?;
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, clock: Arc::clone(&ambient.clock) })
     }

@@ -8,7 +8,7 @@ use instant_acme::{AuthorizationHandle, AuthorizationStatus, ChallengeType, Erro
 use super::{AcmeIssuer, Problem};
 use crate::{
     caa::Method,
-    challenge::Answer,
+    challenge::{Answer, ChallengeError},
     dns::{Change, DnsError, Zone},
     issuer::{CertificateRequest, IssueError},
     name::{DomainName, Subject},
@@ -55,9 +55,9 @@ impl AcmeIssuer {
                 Method::Dns01 => values.push(proof.dns_value()),
                 Method::TlsAlpn01 => {
                     let digest: [u8; 32] = proof.digest().as_ref().try_into().map_err(|_| Error::Crypto)?;
-                    let answer =
-                        self.challenges.answer(request.name(), digest, self.ambient.entropy.as_ref());
-                    answers._tls.push(answer.map_err(|e| self.refused(request, e))?);
+                    let (life, entropy) = (self.config.timeout, self.ambient.entropy.as_ref());
+                    let answer = self.challenges.answer(request.name(), digest, life, entropy).await;
+                    answers._tls.push(answer.map_err(|e| self.unanswered(request, e))?);
                 }
             }
         }
@@ -70,6 +70,16 @@ impl AcmeIssuer {
                 answers.withdraw().await;
                 Err(problem)
             }
+        }
+    }
+
+    /// A store that is away for a moment is no authority's refusal.
+    fn unanswered(&self, request: &CertificateRequest, error: ChallengeError) -> IssueError {
+        match error {
+            ChallengeError::Shared(_) => {
+                IssueError::Unreachable { issuer: self.config.issuer.clone(), what: error.to_string() }
+            }
+            error => self.refused(request, error),
         }
     }
 

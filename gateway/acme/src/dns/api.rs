@@ -16,7 +16,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::DnsError;
-use crate::http::{Connector, is_loopback, parse_retry_after};
+use crate::http::{Connector, is_loopback, parse_retry_after, public_roots};
 
 /// How long one exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -87,7 +87,8 @@ impl Api {
         endpoint: Endpoint,
         ambient: &Ambient,
     ) -> Result<Self, rustls::Error> {
-        let connector = Connector::new(&[], Arc::clone(&ambient.net))?.plain_at_loopback();
+        let connector =
+            Connector::new(Arc::new(public_roots()), Arc::clone(&ambient.net))?.plain_at_loopback();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { provider, endpoint, client, clock: Arc::clone(&ambient.clock) })
     }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use mandate_acme::name::Subject;
 use sqlx::Row as _;
 
-use super::{BEGIN, Claim, Failure, Generation, LEASE, Record, SqlStore, StoreError, app_bytes, int};
+use super::{
+    BEGIN, Claim, Failure, Generation, LEASE, Record, SqlStore, StoreError, app_bytes, int, superseded,
+};
 
 const NOBODY: &[u8] = &[];
 
@@ -92,6 +94,7 @@ pub(super) async fn complete(
         tx.rollback().await?;
         return Ok(false);
     }
+    superseded::keep(&mut tx, generation, &record.slot, record.digest()).await?;
     sqlx::query(
         "INSERT INTO certificates (generation, subject, app, chain, digest, issuer, account_uri, obtained_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

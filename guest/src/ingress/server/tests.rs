@@ -128,7 +128,12 @@ async fn exchange(stream: &mut TlsStream<TcpStream>, said: &[u8]) -> Vec<u8> {
 async fn attack_challenges_certificate_is_for_who_offers_acme_tls_alone() {
     let world = World::new(app().await, None);
     let address = world.serve().await;
-    let answer = world.shown.challenges.answer(&world.domain(), [9; 32], &*world.ambient.entropy).unwrap();
+    let answer = world
+        .shown
+        .challenges
+        .answer(&world.domain(), [9; 32], std::time::Duration::from_secs(60), &*world.ambient.entropy)
+        .await
+        .unwrap();
     // There is no certificate yet, and a challenge's stands in for none.
     for protocols in [&[b"http/1.1".as_slice()][..], &[b"acme-tls/1", b"http/1.1"], &[]] {
         assert_eq!(alert(connect(address, DOMAIN, protocols).await), AlertDescription::AccessDenied);

@@ -65,7 +65,13 @@ fn issuer(server: &Server, pebble: &Pebble) -> Result<AcmeIssuer> {
     };
     let keys = Arc::new(DevelopmentKeys::new([7; 32].into()));
     let challenges = Arc::new(ChallengeStore::default());
-    Ok(AcmeIssuer::new(config, keys, challenges, server.dns(&DomainName::try_from(ZONE)?, SECRET)?, Ambient::system())?)
+    Ok(AcmeIssuer::new(
+        config,
+        keys,
+        challenges,
+        server.dns(&DomainName::try_from(ZONE)?, SECRET)?,
+        Ambient::system(),
+    )?)
 }
 
 async fn order(issuer: &AcmeIssuer, label: &str) -> Result<Duration> {

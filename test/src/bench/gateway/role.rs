@@ -189,7 +189,13 @@ pub(super) async fn register(
     upstream: SocketAddr,
 ) -> Result<()> {
     let (evidence, spki) = (Default::default(), spki.to_vec().into());
-    let mut request = RegisterRequest { evidence, spki, upstream: upstream.to_string(), domains: Vec::new() };
+    let mut request = RegisterRequest {
+        evidence,
+        spki,
+        upstream: upstream.to_string(),
+        domains: Vec::new(),
+        certificates: Vec::new(),
+    };
     let guest = DevGuest::new(APP, B256::repeat_byte(0xc0));
     let pki = DevPki::from_seed([5; 32]);
     request.evidence = pki.evidence(&guest, request.report_data(), SystemClock::new().unix()).encode().into();

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::{net::SocketAddr, sync::atomic::Ordering};
+
+use mandate_acme::issuer::IssueError;
+
+use super::*;
+use crate::ingress::scripted::{Act, World};
+
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Two instances of one app.
+async fn instances() -> (World, World, ServedCertificate) {
+    let (one, two) = (World::new(NOWHERE, None), World::new(NOWHERE, None));
+    one.certified().await;
+    let served = one.shown.told().borrow()[0].clone();
+    two.clock.advance(DAY);
+    (one, two, served)
+}
+
+fn fingerprint(world: &World) -> Option<[u8; 32]> {
+    world.shown.find(&world.domain()).map(|certificate| certificate.fingerprint())
+}
+
+fn orders(world: &World) -> usize {
+    world.ca.orders.lock().unwrap().len()
+}
+
+async fn step(world: &World) {
+    world.orders().step(&world.domain(), &mut None, &mut 0).await;
+}
+
+#[tokio::test]
+async fn certificate_of_another_instance_is_served_kept_and_told_in_place_of_an_order() {
+    let (one, two, served) = instances().await;
+    note(&two.offers, "http://gw", std::slice::from_ref(&served));
+    step(&two).await;
+    assert_eq!((orders(&two), fingerprint(&two)), (0, fingerprint(&one)));
+    assert_eq!(*two.shown.told().borrow(), [served]);
+    assert!(two.health.problems().iter().all(|problem| !problem.contains("app.example.org")));
+}
+
+#[tokio::test]
+async fn renewal_by_another_instance_is_taken_over_while_this_one_waits() {
+    let (one, two, served) = instances().await;
+    let (mut current, mut failures) = (None, 0);
+    note(&two.offers, "http://gw", &[served]);
+    let wait = two.orders().step(&two.domain(), &mut current, &mut failures).await;
+    one.clock.advance(DAY / 2);
+    one.certified().await;
+    let renewed = one.shown.told().borrow()[0].clone();
+    let (resting, name) = (two.orders(), two.domain());
+    let mut rest = std::pin::pin!(resting.rest(&name, &mut current, &mut failures, wait));
+    note(&two.offers, "http://other", &[renewed]);
+    while fingerprint(&two) != fingerprint(&one) {
+        tokio::select! {
+            () = &mut rest => panic!("nothing is due"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(orders(&two), 0);
+}
+
+#[tokio::test]
+async fn attack_what_a_gateway_makes_up_is_not_served() {
+    // For a key of its own.
+    let other_app = World::with_secret([6; 32], NOWHERE, None);
+    other_app.certified().await;
+    let foreign = other_app.shown.told().borrow()[0].clone();
+    let (_, _, served) = instances().await;
+    let mut cut = served.clone();
+    cut.chain = vec![cut.chain[0][..100].to_vec().into()];
+    let mut other_issuer = served.clone();
+    other_issuer.issuer = "mallory.test".to_owned();
+    let mut endless = served.clone();
+    endless.chain = vec![served.chain[0].clone(); MAX_CHAIN + 1];
+    let none = ServedCertificate { chain: Vec::new(), ..served };
+    for offered in [foreign, cut, other_issuer, endless, none] {
+        let world = World::new(NOWHERE, None);
+        world.clock.advance(DAY);
+        note(&world.offers, "http://gw", &[offered]);
+        step(&world).await;
+        assert_eq!(orders(&world), 1, "it orders its own");
+    }
+}
+
+/// The app's key, and signed by nobody that browsers know.
+#[tokio::test]
+async fn attack_certificate_that_leads_to_no_root_is_not_served() {
+    let (_, two, served) = instances().await;
+    two.ca.knows.store(false, Ordering::SeqCst);
+    note(&two.offers, "http://gw", &[served]);
+    step(&two).await;
+    assert_eq!(orders(&two), 1);
+}
+
+/// What the instance then says of its account would be pinned in the registry, and in CAA.
+#[tokio::test]
+async fn attack_account_is_the_authoritys_word_and_not_the_gateways() {
+    let (_, two, mut served) = instances().await;
+    served.account_uri = "https://ca.test/account/mallory".to_owned();
+    note(&two.offers, "http://gw", &[served]);
+    step(&two).await;
+    let shown = two.shown.find(&two.domain()).unwrap();
+    assert_eq!(shown.issued().account_uri, "https://ca.test/account/1");
+}
+
+#[tokio::test]
+async fn attack_older_certificate_does_not_take_a_newer_ones_place() {
+    let (_, two, served) = instances().await;
+    let (mut current, mut failures) = (None, 0);
+    two.orders().step(&two.domain(), &mut current, &mut failures).await;
+    let own = fingerprint(&two);
+    note(&two.offers, "http://gw", &[served]);
+    two.orders().step(&two.domain(), &mut current, &mut failures).await;
+    assert_eq!((orders(&two), fingerprint(&two)), (1, own));
+}
+
+/// A gateway that offers something else every moment would otherwise use up what the authority allows.
+#[tokio::test]
+async fn attack_offers_make_nobody_order_sooner() {
+    let world = World::new(NOWHERE, None);
+    let refused = |name| IssueError::Refused { issuer: "ca.test".to_owned(), name, what: "no".to_owned() };
+    world.ca.script.lock().unwrap().push_back(Act::Fail(refused));
+    let (mut current, mut failures) = (None, 0);
+    let orders = world.orders();
+    let wait = orders.step(&world.domain(), &mut current, &mut failures).await;
+    assert_eq!(failures, 1);
+    let name = world.domain();
+    let mut rest = std::pin::pin!(orders.rest(&name, &mut current, &mut failures, wait));
+    for n in 0..20 {
+        let (name, issuer, account_uri) = (name.to_string(), format!("{n}"), String::new());
+        note(
+            &world.offers,
+            "http://gw",
+            &[ServedCertificate { name, issuer, account_uri, chain: Vec::new() }],
+        );
+        tokio::select! {
+            biased;
+            () = &mut rest => panic!("it is too soon"),
+            () = async { for _ in 0..20 { tokio::task::yield_now().await } } => {}
+        }
+    }
+    world.clock.advance(wait);
+    rest.await;
+    assert_eq!(self::orders(&world), 1);
+}
