@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Giving an instance a route: evidence first, then the policy at finalised state and at the newest.
+//! Giving an instance a route: evidence or the committee's word on it first, then the policy at finalised state and at the newest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use mandate_acme::name::{DomainName, NameError};
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
-    wire::gateway::{RegisterRequest, RegisterResponse},
+    wire::gateway::{Proof, RegisterRequest, RegisterResponse},
 };
 use mandate_runtime::Clock;
 use thiserror::Error;
@@ -23,6 +23,11 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 
+mod stated;
+
+pub use stated::Believed;
+use stated::MAX_BOOT_REQUEST;
+
 /// The largest public key that is accepted: a little more than RSA 8192.
 const MAX_SPKI: usize = 2 << 10;
 const HTTPS: u16 = 443;
@@ -35,6 +40,9 @@ pub enum RegisterError {
     /// More evidence than is read.
     #[error("evidence is larger than {MAX_EVIDENCE} bytes")]
     EvidenceTooLarge,
+    /// More than any node finds in evidence.
+    #[error("statement: bootRequest is larger than {MAX_BOOT_REQUEST} bytes")]
+    StatementTooLarge,
     /// Not a public key.
     #[error("spki is not the DER of one SubjectPublicKeyInfo of at most {MAX_SPKI} bytes")]
     Spki,
@@ -59,6 +67,8 @@ pub struct Admission {
     pub chain: Arc<dyn Chain>,
     /// Who believes evidence.
     pub verifier: Verifier,
+    /// Whose committee's statements are believed.
+    pub believed: Believed,
     /// The routes.
     pub routes: Arc<Routes>,
     /// Who watches them.
@@ -80,20 +90,37 @@ impl Admission {
         let upstream = Upstream::try_from(request.upstream.as_str())?;
         let domains = parse_domains(&request.domains, &self.base)?;
         check_spki(&request.spki)?;
-        if request.evidence.len() > MAX_EVIDENCE {
-            return Err(RegisterError::EvidenceTooLarge);
-        }
-        let facts = match self.verify(request) {
-            Ok(verified) => Facts::from(&verified),
-            Err(reason) => return Ok(self.answer(None, Outcome::Denied { reason })),
+        check_proof(&request.proof)?;
+        let until = ends(&request.proof);
+        let facts = match self.prove(request).await {
+            Ok(facts) => facts,
+            Err(outcome) => return Ok(answer(self.lease(until), None, outcome)),
         };
         let ingress = match self.own_domains(facts.app, domains).await {
             Ok(ingress) => ingress,
-            Err(outcome) => return Ok(self.answer(None, outcome)),
+            Err(outcome) => return Ok(answer(self.lease(until), None, outcome)),
         };
         let candidate = Candidate { facts, spki: request.spki.to_vec(), upstream, ingress };
-        let (outcome, names) = self.admit(candidate).await;
-        Ok(self.answer(names, outcome))
+        let (outcome, names) = self.admit(candidate, until).await;
+        Ok(answer(self.lease(until), names, outcome))
+    }
+
+    /// For how long a registration made now holds whose proof ends then.
+    fn lease(&self, until: u64) -> Duration {
+        self.lease.min(Duration::from_secs(until.saturating_sub(self.clock.unix())))
+    }
+
+    /// What is proved of the instance, by whichever proof.
+    async fn prove(&self, request: &RegisterRequest) -> Result<Facts, Outcome> {
+        match &request.proof {
+            Proof::Evidence(evidence) => {
+                let verified = self.verify(evidence, &request.report_data());
+                verified.map(|verified| Facts::from(&verified)).map_err(|reason| Outcome::Denied { reason })
+            }
+            Proof::Statement(signed) => {
+                stated::verify(&*self.chain, &self.believed, request, signed, self.clock.unix()).await
+            }
+        }
     }
 
     /// Whether an instance ends the TLS of `name` itself. Then the certificate is its own affair.
@@ -119,19 +146,20 @@ impl Admission {
     }
 
     /// The evidence must bind the TLS key: otherwise anybody could register a key of his own with an instance's evidence.
-    fn verify(&self, request: &RegisterRequest) -> Result<Verified, Reason> {
+    fn verify(&self, evidence: &[u8], report_data: &[u8; 64]) -> Result<Verified, Reason> {
         let refused = |e: mandate_attestation::EvidenceError| Reason::Evidence(e.to_string());
-        let evidence = Evidence::decode(&request.evidence).map_err(refused)?;
-        self.verifier.verify(&evidence, self.clock.unix(), &request.report_data()).map_err(refused)
+        let evidence = Evidence::decode(evidence).map_err(refused)?;
+        self.verifier.verify(&evidence, self.clock.unix(), report_data).map_err(refused)
     }
 
-    async fn admit(&self, candidate: Candidate) -> (Outcome, Option<Vec<String>>) {
+    async fn admit(&self, candidate: Candidate, until: u64) -> (Outcome, Option<Vec<String>>) {
         let seen = self.revocations.notices();
         let verdict = decide_grant(self.chain.as_ref(), &candidate.facts).await;
         log(&candidate, &verdict);
         let Verdict::Allowed { remaining, .. } = verdict else { return (verdict.outcome(), None) };
         let now = self.clock.monotonic();
-        let term = Term { lease: now.saturating_add(self.lease), allowed: now.saturating_add(remaining) };
+        let term =
+            Term { lease: now.saturating_add(self.lease(until)), allowed: now.saturating_add(remaining) };
         let names = self.names(&candidate.facts);
         let route = match self.routes.insert(candidate, term) {
             Ok(route) => route,
@@ -160,15 +188,33 @@ impl Admission {
         let name = |id| IdName { id, port: HTTPS, mode: Mode::Passthrough }.under(&self.base);
         vec![name(facts.app), name(facts.instance)]
     }
+}
 
-    fn answer(&self, names: Option<Vec<String>>, outcome: Outcome) -> RegisterResponse {
-        let label = match &outcome {
-            Outcome::Allowed { .. } => "allowed",
-            Outcome::Denied { .. } => "denied",
-            Outcome::Undecided { .. } => "undecided",
-        };
-        metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
-        RegisterResponse { outcome, names: names.unwrap_or_default(), lease: self.lease.as_secs() }
+fn answer(lease: Duration, names: Option<Vec<String>>, outcome: Outcome) -> RegisterResponse {
+    let label = match &outcome {
+        Outcome::Allowed { .. } => "allowed",
+        Outcome::Denied { .. } => "denied",
+        Outcome::Undecided { .. } => "undecided",
+    };
+    metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
+    RegisterResponse { outcome, names: names.unwrap_or_default(), lease: lease.as_secs() }
+}
+
+/// When a proof ends, Unix seconds. Evidence is looked at here and now, and does not by itself.
+fn ends(proof: &Proof) -> u64 {
+    match proof {
+        Proof::Evidence(_) => u64::MAX,
+        Proof::Statement(signed) => signed.until,
+    }
+}
+
+fn check_proof(proof: &Proof) -> Result<(), RegisterError> {
+    match proof {
+        Proof::Evidence(evidence) if evidence.len() > MAX_EVIDENCE => Err(RegisterError::EvidenceTooLarge),
+        Proof::Statement(signed) if signed.boot_request.len() > MAX_BOOT_REQUEST => {
+            Err(RegisterError::StatementTooLarge)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -123,7 +123,7 @@ async fn domains(
 impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::EvidenceTooLarge => Self::too_large(error),
+            RegisterError::EvidenceTooLarge | RegisterError::StatementTooLarge => Self::too_large(error),
             RegisterError::Spki
             | RegisterError::Upstream(_)
             | RegisterError::Domain(_)

@@ -187,11 +187,10 @@ impl World {
         let identity = TlsIdentity::generate(&Ambient::system(), &["instance.invalid".to_owned()]).unwrap();
         let upstream = instance(&identity).await.to_string();
         let spki = identity.spki().to_vec().into();
-        let mut request =
-            RegisterRequest { evidence: Default::default(), spki, upstream, domains: Vec::new() };
+        let mut request = RegisterRequest { proof: Default::default(), spki, upstream, domains: Vec::new() };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let guest = DevGuest::new(self.app, CODE);
-        request.evidence = self.pki.evidence(&guest, request.report_data(), now).encode().into();
+        request.proof = self.pki.evidence(&guest, request.report_data(), now).encode().into();
         let client = Client::new(Ambient::system().net).timeout(Duration::from_secs(60));
         let url = format!("http://{}/v1/register", gateway.api_addr);
         let answer: RegisterResponse = client.post_json(&url, &request).await.unwrap();

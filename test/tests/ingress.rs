@@ -24,7 +24,7 @@ use mandate_attestation::dev_pki::DevPki;
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
+    chain::{At, Chain, GroupKeys, Holder, Standing, Undecided, Verdict},
     facts::Facts,
     provenance::{Deployed, Origin},
 };
@@ -32,6 +32,7 @@ use mandate_guest::{
     Config, Service,
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
     ingress::{AcmeSection, IngressConfig},
+    instance::ProofKind,
 };
 use mandate_model::wire::BlockRef;
 use mandate_runtime::{Ambient, clock::ManualClock};
@@ -45,14 +46,18 @@ const PAGE: &str = "the app's own page";
 const REGISTRY: Address = Address::repeat_byte(0xd0);
 const BLOCK: BlockRef = BlockRef { number: 1, hash: alloy::primitives::B256::ZERO };
 
-/// Allows everything: what the gateway does with another answer is tested elsewhere.
+/// Allows everything, and knows the committee's key: what the gateway does with another answer is tested elsewhere.
 #[derive(Debug)]
-struct Permissive;
+struct Permissive([u8; 48]);
 
 impl Chain for Permissive {
     fn decide<'a>(&'a self, _: &'a Facts, _: At) -> BoxFuture<'a, Verdict> {
         let remaining = Duration::from_secs(3_600);
         ready(Verdict::Allowed { valid_until: u64::MAX, remaining, block: BLOCK }).boxed()
+    }
+
+    fn group_keys(&self, _: At) -> BoxFuture<'_, Result<GroupKeys, Undecided>> {
+        ready(Ok(GroupKeys { keys: vec![self.0], block: BLOCK })).boxed()
     }
 
     fn app_of<'a>(&'a self, _: &'a DomainName, _: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
@@ -94,19 +99,23 @@ fn free_port() -> u16 {
     TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
 }
 
-async fn gateway(tls_port: u16, pki: &DevPki) -> Running {
+async fn gateway(tls_port: u16, pki: &DevPki, world: &World) -> Running {
     let mut live = Live::default();
     live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
     live.limits.drain_timeout = Duration::ZERO;
     let parts = Parts {
         ambient: Ambient { clock: Arc::new(ManualClock::new(NOW)), ..Ambient::system() },
-        chain: Arc::new(Permissive),
+        chain: Arc::new(Permissive(world.pinned.group_key)),
         verifier: pki.trust_anchors().into(),
         store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(|_| Ok(Arc::new(NoIssuer))),
         origin: Origin {
-            deployed: Deployed { chain_id: 1, kms_auth: APP, domain_registry: APP },
+            deployed: Deployed {
+                chain_id: world.pinned.chain_id,
+                kms_auth: world.pinned.kms_auth,
+                domain_registry: REGISTRY,
+            },
             agent: None,
         },
         admin: None,
@@ -134,7 +143,7 @@ async fn app() -> SocketAddr {
     address
 }
 
-async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) -> DropGuard {
+async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, proof: ProofKind) -> DropGuard {
     let ca_file = dir.join("pebble-ca.pem");
     std::fs::write(&ca_file, &pebble.ca_pem).unwrap();
     // The agent's port has to be known before it is bound, since it is what the gateway is told.
@@ -145,6 +154,7 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) ->
         listen: loopback(port),
         advertise: loopback(port).to_string(),
         forward: app().await,
+        proof,
         gateways: vec![format!("http://{}", gateway.api_addr)],
         alpn: vec!["http/1.1".to_owned()],
         certificates: Some(dir.join("certificates")),
@@ -204,8 +214,8 @@ async fn app_gets_its_own_certificate_through_the_gateway_and_keeps_it_over_a_re
     let (dir, tls_port, world) =
         (tempfile::tempdir().unwrap(), free_port(), World::start(&[Manner::Honest; 4]).await);
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
-    let gateway = gateway(tls_port, &support::quoter().pki).await;
-    let first = agent(&world, dir.path(), &pebble, &gateway).await;
+    let gateway = gateway(tls_port, &support::quoter().pki, &world).await;
+    let first = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Evidence).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     // The gateway has no certificate for the domain: it could not have read a word of that.
     assert!(gateway.certificates().is_empty());
@@ -217,7 +227,8 @@ async fn app_gets_its_own_certificate_through_the_gateway_and_keeps_it_over_a_re
     assert!(!kept.to_lowercase().contains("private") && !kept.to_lowercase().contains("key"), "{kept}");
     drop(first);
     std::fs::remove_file(dir.path().join("dstack.sock")).ok();
-    let _second = agent(&world, dir.path(), &pebble, &gateway).await;
+    // This one proves itself by the committee's statement.
+    let _second = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Statement).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     let again = std::fs::read_to_string(dir.path().join(format!("certificates/{NAME}.json"))).unwrap();
     assert_eq!(kept, again, "another certificate was ordered");

@@ -17,6 +17,7 @@ mod release;
 mod renewal;
 mod revocation;
 mod scripted;
+mod statements;
 mod store;
 mod termination;
 mod world;

@@ -184,9 +184,9 @@ impl World {
     ) -> RegisterRequest {
         let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
         let domains = domains.iter().map(|name| (*name).to_owned()).collect();
-        let mut request = RegisterRequest { evidence: Default::default(), spki, upstream, domains };
+        let mut request = RegisterRequest { proof: Default::default(), spki, upstream, domains };
         let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
-        request.evidence = evidence.encode().into();
+        request.proof = evidence.encode().into();
         request
     }
 
