@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Giving an instance a route: evidence first, then the policy at finalised state and at the newest.
+//! Giving an instance a route: evidence or the committee's word on it first, then the policy at finalised state and at the newest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use mandate_acme::{
 use mandate_attestation::{Evidence, MAX_EVIDENCE, Verified, Verifier};
 use mandate_model::{
     Outcome, Reason,
-    wire::gateway::{IssuedCertificate, RegisterRequest, RegisterResponse},
+    wire::gateway::{IssuedCertificate, Proof, RegisterRequest, RegisterResponse},
 };
 use mandate_runtime::Clock;
 use thiserror::Error;
@@ -27,6 +27,10 @@ use crate::{
 };
 
 mod certificates;
+mod stated;
+
+pub use stated::Believed;
+use stated::MAX_BOOT_REQUEST;
 
 /// The largest public key that is accepted: a little more than RSA 8192.
 const MAX_SPKI: usize = 2 << 10;
@@ -40,6 +44,9 @@ pub enum RegisterError {
     /// More evidence than is read.
     #[error("evidence is larger than {MAX_EVIDENCE} bytes")]
     EvidenceTooLarge,
+    /// More than any node finds in evidence.
+    #[error("statement: bootRequest is larger than {MAX_BOOT_REQUEST} bytes")]
+    StatementTooLarge,
     /// Not a public key.
     #[error("spki is not the DER of one SubjectPublicKeyInfo of at most {MAX_SPKI} bytes")]
     Spki,
@@ -81,6 +88,8 @@ pub struct Admission {
     pub chain: Arc<dyn Chain>,
     /// Who believes evidence.
     pub verifier: Verifier,
+    /// Whose committee's statements are believed.
+    pub believed: Believed,
     /// The routes.
     pub routes: Arc<Routes>,
     /// Who watches them.
@@ -103,27 +112,44 @@ impl Admission {
         let domains = parse_domains(&request.domains, &self.base)?;
         let presented = certificates::read(&request.certificates, &domains, self.clock.unix())?;
         check_spki(&request.spki)?;
-        if request.evidence.len() > MAX_EVIDENCE {
-            return Err(RegisterError::EvidenceTooLarge);
-        }
-        let facts = match self.verify(request) {
-            Ok(verified) => Facts::from(&verified),
-            Err(reason) => return Ok(self.answer(None, Outcome::Denied { reason })),
+        check_proof(&request.proof)?;
+        let until = ends(&request.proof);
+        let facts = match self.prove(request).await {
+            Ok(facts) => facts,
+            Err(outcome) => return Ok(answer(self.lease(until), None, outcome)),
         };
         let ingress = match self.own_domains(facts.app, domains).await {
             Ok(ingress) => ingress,
-            Err(outcome) => return Ok(self.answer(None, outcome)),
+            Err(outcome) => return Ok(answer(self.lease(until), None, outcome)),
         };
         let app = facts.app;
         let certificates = presented.into_iter().map(|presented| Arc::new(presented.of(app))).collect();
         let (spki, names) = (request.spki.to_vec(), ingress.clone());
         let candidate = Candidate { facts, spki, upstream, ingress, certificates };
-        let (outcome, ids) = self.admit(candidate).await;
-        let mut answer = self.answer(ids, outcome);
+        let (outcome, ids) = self.admit(candidate, until).await;
+        let mut answer = answer(self.lease(until), ids, outcome);
         if matches!(answer.outcome, Outcome::Allowed { .. }) {
             answer.certificates = self.shared(&names, app);
         }
         Ok(answer)
+    }
+
+    /// For how long a registration made now holds whose proof ends then.
+    fn lease(&self, until: u64) -> Duration {
+        self.lease.min(Duration::from_secs(until.saturating_sub(self.clock.unix())))
+    }
+
+    /// What is proved of the instance, by whichever proof.
+    async fn prove(&self, request: &RegisterRequest) -> Result<Facts, Outcome> {
+        match &request.proof {
+            Proof::Evidence(evidence) => {
+                let verified = self.verify(evidence, &request.report_data());
+                verified.map(|verified| Facts::from(&verified)).map_err(|reason| Outcome::Denied { reason })
+            }
+            Proof::Statement(signed) => {
+                stated::verify(&*self.chain, &self.believed, request, signed, self.clock.unix()).await
+            }
+        }
     }
 
     /// What the instances that end the TLS of `name` themselves serve it with: none when no instance does, and nothing in it
@@ -153,19 +179,20 @@ impl Admission {
     }
 
     /// The evidence must bind the TLS key: otherwise anybody could register a key of his own with an instance's evidence.
-    fn verify(&self, request: &RegisterRequest) -> Result<Verified, Reason> {
+    fn verify(&self, evidence: &[u8], report_data: &[u8; 64]) -> Result<Verified, Reason> {
         let refused = |e: mandate_attestation::EvidenceError| Reason::Evidence(e.to_string());
-        let evidence = Evidence::decode(&request.evidence).map_err(refused)?;
-        self.verifier.verify(&evidence, self.clock.unix(), &request.report_data()).map_err(refused)
+        let evidence = Evidence::decode(evidence).map_err(refused)?;
+        self.verifier.verify(&evidence, self.clock.unix(), report_data).map_err(refused)
     }
 
-    async fn admit(&self, candidate: Candidate) -> (Outcome, Option<Vec<String>>) {
+    async fn admit(&self, candidate: Candidate, until: u64) -> (Outcome, Option<Vec<String>>) {
         let seen = self.revocations.notices();
         let verdict = decide_grant(self.chain.as_ref(), &candidate.facts).await;
         log(&candidate, &verdict);
         let Verdict::Allowed { remaining, .. } = verdict else { return (verdict.outcome(), None) };
         let now = self.clock.monotonic();
-        let term = Term { lease: now.saturating_add(self.lease), allowed: now.saturating_add(remaining) };
+        let term =
+            Term { lease: now.saturating_add(self.lease(until)), allowed: now.saturating_add(remaining) };
         let names = self.names(&candidate.facts);
         let route = match self.routes.insert(candidate, term) {
             Ok(route) => route,
@@ -194,16 +221,34 @@ impl Admission {
         let name = |id| IdName { id, port: HTTPS, mode: Mode::Passthrough }.under(&self.base);
         vec![name(facts.app), name(facts.instance)]
     }
+}
 
-    fn answer(&self, names: Option<Vec<String>>, outcome: Outcome) -> RegisterResponse {
-        let label = match &outcome {
-            Outcome::Allowed { .. } => "allowed",
-            Outcome::Denied { .. } => "denied",
-            Outcome::Undecided { .. } => "undecided",
-        };
-        metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
-        let (names, certificates) = (names.unwrap_or_default(), Vec::new());
-        RegisterResponse { outcome, names, lease: self.lease.as_secs(), certificates }
+fn answer(lease: Duration, names: Option<Vec<String>>, outcome: Outcome) -> RegisterResponse {
+    let label = match &outcome {
+        Outcome::Allowed { .. } => "allowed",
+        Outcome::Denied { .. } => "denied",
+        Outcome::Undecided { .. } => "undecided",
+    };
+    metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
+    let (names, certificates) = (names.unwrap_or_default(), Vec::new());
+    RegisterResponse { outcome, names, lease: lease.as_secs(), certificates }
+}
+
+/// When a proof ends, Unix seconds. Evidence is looked at here and now, and does not by itself.
+fn ends(proof: &Proof) -> u64 {
+    match proof {
+        Proof::Evidence(_) => u64::MAX,
+        Proof::Statement(signed) => signed.until,
+    }
+}
+
+fn check_proof(proof: &Proof) -> Result<(), RegisterError> {
+    match proof {
+        Proof::Evidence(evidence) if evidence.len() > MAX_EVIDENCE => Err(RegisterError::EvidenceTooLarge),
+        Proof::Statement(signed) if signed.boot_request.len() > MAX_BOOT_REQUEST => {
+            Err(RegisterError::StatementTooLarge)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -156,7 +156,7 @@ fn page(mut all: Vec<IssuedCertificate>) -> Vec<IssuedCertificate> {
 impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::EvidenceTooLarge => Self::too_large(error),
+            RegisterError::EvidenceTooLarge | RegisterError::StatementTooLarge => Self::too_large(error),
             RegisterError::Spki
             | RegisterError::Upstream(_)
             | RegisterError::Domain(_)

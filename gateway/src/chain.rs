@@ -7,9 +7,10 @@
 use std::{fmt, time::Duration};
 
 use alloy::primitives::Address;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, ready};
 use mandate_acme::name::DomainName;
 use mandate_model::{Outcome, Reason, wire::BlockRef};
+use mandate_threshold::GROUP_KEY_LENGTH;
 
 use crate::facts::Facts;
 
@@ -88,10 +89,25 @@ pub enum Standing {
 #[error("undecided: {0}")]
 pub struct Undecided(pub String);
 
+/// The keys under which the committee's word counts, as of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupKeys {
+    /// The present one, and the one before it during its handover. Never empty.
+    pub keys: Vec<[u8; GROUP_KEY_LENGTH]>,
+    /// The block.
+    pub block: BlockRef,
+}
+
 /// Asks the contracts.
 pub trait Chain: Send + Sync + fmt::Debug {
     /// `KmsAuth.decide` about an instance.
     fn decide<'a>(&'a self, facts: &'a Facts, at: At) -> BoxFuture<'a, Verdict>;
+
+    /// `KmsCommittee`'s group keys. Without a committee that could be read there are none.
+    fn group_keys(&self, at: At) -> BoxFuture<'_, Result<GroupKeys, Undecided>> {
+        let why = format!("statements cannot be checked: no committee can be read ({at:?})");
+        ready(Err(Undecided(why))).boxed()
+    }
 
     /// `DomainRegistry.appOf` about a domain.
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>>;

@@ -118,6 +118,9 @@ pub struct ChainConfig {
     pub kms_auth: Address,
     /// `DomainRegistry`.
     pub domain_registry: Address,
+    /// `KmsCommittee`, whose statements prove instances like evidence; none are taken when it is unset.
+    #[serde(default)]
+    pub committee: Option<Address>,
     /// JSON-RPC endpoints that do not depend on each other. Their URLs often hold an access token.
     pub endpoints: Vec<Secret>,
     /// How many of them must agree on a block.

@@ -3,6 +3,7 @@
 
 use alloy::primitives::{Address, B256};
 use mandate_attestation::Verified;
+use mandate_model::bindings::{AppBootInfo, BootRequest};
 
 /// The attested facts of one boot, of which the policy is asked again and again while a route stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,5 +47,43 @@ impl From<&Verified> for Facts {
             advisories: verified.advisories().to_vec(),
             ticket: verified.launch_ticket().unwrap_or_default(),
         }
+    }
+}
+
+/// The question that nodes asked the policy, and signed.
+impl From<BootRequest> for Facts {
+    fn from(BootRequest { info, tee, generation: _, ticket }: BootRequest) -> Self {
+        Self {
+            app: info.appId,
+            instance: info.instanceId,
+            code_hash: info.composeHash,
+            os_image_hash: info.osImageHash,
+            device: info.deviceId,
+            mr_aggregated: info.mrAggregated,
+            mr_system: info.mrSystem,
+            tee,
+            tcb_status: info.tcbStatus,
+            advisories: info.advisoryIds,
+            ticket,
+        }
+    }
+}
+
+/// The question that the policy answers.
+impl From<&Facts> for BootRequest {
+    fn from(facts: &Facts) -> Self {
+        let info = AppBootInfo {
+            appId: facts.app,
+            composeHash: facts.code_hash,
+            instanceId: facts.instance,
+            deviceId: facts.device,
+            mrAggregated: facts.mr_aggregated,
+            mrSystem: facts.mr_system,
+            osImageHash: facts.os_image_hash,
+            tcbStatus: facts.tcb_status.clone(),
+            advisoryIds: facts.advisories.clone(),
+        };
+        // Generation 0 stands for the current one: a route needs no key of an earlier generation.
+        Self { info, tee: facts.tee, generation: 0, ticket: facts.ticket }
     }
 }

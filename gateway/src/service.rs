@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin, Reload, Reloader},
-    admission::Admission,
+    admission::{Admission, Believed},
     api::{self, Api},
     certificates::Certificates,
     chain::Chain,
@@ -135,6 +135,7 @@ impl Gateway {
         let admission = Admission {
             chain,
             verifier,
+            believed: Believed { chain_id: origin.deployed.chain_id, kms_auth: origin.deployed.kms_auth },
             routes: Arc::clone(&routes),
             revocations: Arc::clone(&revocations),
             clock,

@@ -120,7 +120,8 @@ fn chain(config: &ChainConfig, ambient: &Ambient) -> Result<VerifiedChain, Setup
         let clock = Arc::clone(&ambient.clock);
         reader = reader.with_max_age(Duration::from_secs(seconds), move || clock.unix());
     }
-    Ok(VerifiedChain::new(reader, config.kms_auth, config.domain_registry))
+    let chain = VerifiedChain::new(reader, config.kms_auth, config.domain_registry);
+    Ok(chain.with_committee(config.committee))
 }
 
 /// The URL may hold credentials, so errors show its position only.

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Quoter,
     agent::{Held, KeyState},
-    config::ChainConfig,
-    instance::{CertificateError, RegisterError, Registration, TlsIdentity},
+    config::Config,
+    instance::{CertificateError, ProofKind, RegisterError, Registration, Statements, TlsIdentity},
 };
 
 mod certificates;
@@ -77,6 +77,7 @@ pub(crate) struct Ingress {
     config: Arc<IngressConfig>,
     ambient: Ambient,
     quoter: Arc<dyn Quoter>,
+    statements: Option<Statements>,
     problems: Arc<Problems>,
     deployed: Deployed,
     identity: Arc<TlsIdentity>,
@@ -92,7 +93,7 @@ impl Ingress {
     /// Binds the port. Nothing is served before the secret is there.
     pub(crate) async fn bind(
         config: IngressConfig,
-        chain: &ChainConfig,
+        agent: &Config,
         ambient: Ambient,
         quoter: Arc<dyn Quoter>,
         health: Health,
@@ -113,14 +114,22 @@ impl Ingress {
         let problems = Arc::new(Problems::new(health));
         problems.all("the app's secret is not there yet");
         let deployed = Deployed {
-            chain_id: chain.chain_id,
-            kms_auth: chain.kms_auth,
+            chain_id: agent.chain.chain_id,
+            kms_auth: agent.chain.kms_auth,
             domain_registry: config.domain_registry,
+        };
+        let statements = match config.proof {
+            ProofKind::Evidence => None,
+            ProofKind::Statement => {
+                let (relayers, quoter) = (agent.relayers.clone(), Arc::clone(&quoter));
+                Some(Statements::new(&ambient, agent.pinned(), relayers, quoter))
+            }
         };
         Ok(Self {
             config: Arc::new(config),
             ambient,
             quoter,
+            statements,
             problems,
             deployed,
             identity,
@@ -297,8 +306,7 @@ impl Ingress {
                 domains: self.config.domains.iter().map(ToString::to_string).collect(),
                 served: Some(shown.told()),
             };
-            let (ambient, identity, quoter, forever) =
-                (&self.ambient, &*self.identity, &*self.quoter, &forever);
+            let (ambient, identity, forever) = (&self.ambient, &*self.identity, &forever);
             async move {
                 let observe = |answer: &Result<RegisterResponse, RegisterError>| match answer {
                     Ok(answer) => {
@@ -309,7 +317,12 @@ impl Ingress {
                     }
                     Err(error) => self.problems.set(gateway, error),
                 };
-                registration.keep(ambient, identity, quoter, forever, observe).await;
+                match &self.statements {
+                    None => registration.keep(ambient, identity, &*self.quoter, forever, observe).await,
+                    Some(statements) => {
+                        registration.keep(ambient, identity, statements, forever, observe).await;
+                    }
+                }
             }
         });
         futures::future::join_all(all).await;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! An instance's TLS key, and its place in a gateway's routes.
 //!
-//! The gateway pins the key: evidence binds its hash, so a connection that ends at this key ends in this TEE. The app
+//! The gateway pins the key: what proves the instance binds its hash, so a connection that ends at this key ends in this TEE. The app
 //! serves TLS with it; the certificate around it says nothing to the gateway.
 
 use std::{fmt, time::Duration};
 
 use mandate_model::{
     outcome::{Outcome, Reason},
-    wire::gateway::{RegisterRequest, RegisterResponse, ServedCertificate},
+    wire::gateway::{Proof, RegisterRequest, RegisterResponse, ServedCertificate},
 };
 use mandate_runtime::{
     Ambient,
@@ -20,8 +20,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+mod prover;
+
 pub use crate::certificate::CertificateError;
-use crate::{Quoter, QuoterError, certificate::TlsKey};
+pub use prover::{ProofKind, Prover, Statements};
+
+use crate::{KeyError, QuoterError, certificate::TlsKey};
 
 /// Retries after a failed registration wait this long at first, and then twice as long each time, up to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -61,7 +65,7 @@ impl TlsIdentity {
         PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()).into()
     }
 
-    /// DER of the public key, which the evidence binds.
+    /// DER of the public key, which evidence or statement binds.
     pub fn spki(&self) -> &[u8] {
         &self.spki
     }
@@ -79,6 +83,9 @@ pub enum RegisterError {
     /// No evidence.
     #[error(transparent)]
     Quoter(#[from] QuoterError),
+    /// No statement.
+    #[error("no statement of the committee: {0}")]
+    Committee(#[from] KeyError),
     /// The gateway was not reached, or answered with an error.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -122,21 +129,22 @@ impl Registration {
         &self,
         http: &Client,
         identity: &TlsIdentity,
-        quoter: &dyn Quoter,
+        prover: &(impl Prover + ?Sized),
     ) -> Result<RegisterResponse, RegisterError> {
         let mut request = RegisterRequest {
-            evidence: Default::default(),
+            proof: Proof::default(),
             spki: identity.spki().to_vec().into(),
             upstream: self.upstream.clone(),
             domains: self.domains.clone(),
             certificates: self.served.as_ref().map(|served| served.borrow().clone()).unwrap_or_default(),
         };
-        request.evidence = quoter.evidence(request.report_data()).await?.encode().into();
+        request.proof = prover.prove(request.report_data()).await?;
         let url = format!("{}/v1/register", self.gateway.trim_end_matches('/'));
         let answer: RegisterResponse = http.post_json(&url, &request).await?;
         match answer.outcome.clone() {
             Outcome::Allowed { .. } => Ok(answer),
             Outcome::Denied { reason } => {
+                prover.refused().await;
                 Err(RegisterError::Denied { gateway: self.gateway.clone(), reason })
             }
             Outcome::Undecided { why } => {
@@ -151,7 +159,7 @@ impl Registration {
         &self,
         ambient: &Ambient,
         identity: &TlsIdentity,
-        quoter: &dyn Quoter,
+        prover: &(impl Prover + ?Sized),
         stop: &CancellationToken,
         mut observe: impl FnMut(&Result<RegisterResponse, RegisterError>) + Send,
     ) {
@@ -161,7 +169,7 @@ impl Registration {
             if let Some(served) = &mut served {
                 served.mark_unchanged();
             }
-            let Some(answer) = stop.run_until_cancelled(self.register(&http, identity, quoter)).await else {
+            let Some(answer) = stop.run_until_cancelled(self.register(&http, identity, prover)).await else {
                 return;
             };
             let wait = match &answer {
@@ -201,7 +209,12 @@ async fn news(served: Option<&mut Option<watch::Receiver<Vec<ServedCertificate>>
 impl RegisterError {
     /// How long to wait after this many failures before, and now this one.
     fn pause(&self, failures: u32) -> Duration {
-        let (first, longest) = if matches!(self, Self::Denied { .. }) { DENIED } else { BACKOFF };
+        let denied = match self {
+            Self::Denied { .. } => true,
+            Self::Committee(error) => error.denied().is_some(),
+            _ => false,
+        };
+        let (first, longest) = if denied { DENIED } else { BACKOFF };
         first.saturating_mul(1 << failures.min(16)).min(longest)
     }
 }

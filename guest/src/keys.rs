@@ -10,11 +10,12 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use mandate_model::{
     receipt::Receipt,
     wire::{
-        kms::{NodeNonce, ReleaseRequest, Wish},
+        gateway::SignedInstance,
+        kms::{NodeNonce, ReleaseRequest, RouteWish, Wish},
         relayer::CommitteeView,
     },
 };
@@ -101,6 +102,24 @@ impl KeyClient {
         Err(KeyError::NoView { failures })
     }
 
+    /// The committee in force, or, for as long as its handover lasts, the one whose key is pinned.
+    ///
+    /// # Errors
+    /// As [`KeyClient::committee`].
+    pub async fn pinned_committee(
+        &self,
+        pinned: &Pinned,
+        relayers: &[String],
+    ) -> Result<CommitteeView, KeyError> {
+        let view = self.committee(relayers, 0).await?;
+        match view.outgoing {
+            Some(outgoing) if *view.group_key != *pinned.group_key.as_slice() => {
+                self.committee(relayers, outgoing.epoch).await
+            }
+            _ => Ok(view),
+        }
+    }
+
     /// Gets the secret of `generation` (0 for the current one) of the app that `quoter` proves, under the root of the epoch
     /// that `view` shows: the one in force, or the one before it during its handover, for whoever pinned that one's key.
     ///
@@ -115,11 +134,12 @@ impl KeyClient {
     ) -> Result<Fetched, KeyError> {
         let wanted = Wanted { generation, epoch: view.epoch, wish: Wish::Secret };
         let Signed { committee, app, combined, reports } = self.ask(pinned, view, wanted, quoter).await?;
-        let message = committee.message(pinned, app, combined.generation);
+        let generation = combined.about.generation();
+        let message = committee.message(pinned, app, generation);
         Ok(Fetched {
             secret: AppSecret::derive(&combined.signature, &message),
             app,
-            generation: combined.generation,
+            generation,
             epoch: view.epoch,
             reports,
             signature: combined.signature,
@@ -142,8 +162,25 @@ impl KeyClient {
         let (generation, wish) = (fetched.generation, Wish::Statement(keys));
         let wanted = Wanted { generation, epoch: view.epoch, wish };
         let Signed { app, combined, .. } = self.ask(pinned, view, wanted, quoter).await?;
-        let statement = stated::statement(pinned, app, combined.generation, &keys);
+        let statement = stated::statement(pinned, app, combined.about.generation(), &keys);
         Ok(Stated { statement, signature: combined.signature.as_bytes().to_vec() })
+    }
+
+    /// Gets the committee's public word on this instance, for a gateway that is to give it the route.
+    ///
+    /// # Errors
+    /// As [`KeyClient::fetch`].
+    pub async fn instance_statement(
+        &self,
+        pinned: &Pinned,
+        view: &CommitteeView,
+        route: RouteWish,
+        quoter: &dyn Quoter,
+    ) -> Result<SignedInstance, KeyError> {
+        let wanted = Wanted { generation: 0, epoch: view.epoch, wish: Wish::Instance(route) };
+        let Signed { combined, .. } = self.ask(pinned, view, wanted, quoter).await?;
+        let signature = combined.signature.as_bytes().to_vec().into();
+        Ok(SignedInstance { boot_request: combined.about.boot_request(), until: route.until, signature })
     }
 
     /// Asks the committee for its signature.
@@ -291,15 +328,42 @@ struct Signed {
     reports: Vec<NodeReport>,
 }
 
-/// A quorum's signature over the app's message of one generation.
-struct Combined {
-    signature: GroupSignature,
-    generation: u64,
+/// What a part is about beyond what was asked, in the words of the node that gave it. Only a quorum's word is believed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// A key generation.
+    Generation(u64),
+    /// What was found in the instance's evidence, encoded.
+    Instance(Bytes),
 }
 
-/// Valid partials by the generation that they sign.
+impl About {
+    /// The generation; 0, which is none, of what is about no generation.
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Generation(generation) => *generation,
+            Self::Instance(_) => 0,
+        }
+    }
+
+    /// What was found; nothing of what is about no instance.
+    fn boot_request(self) -> Bytes {
+        match self {
+            Self::Generation(_) => Bytes::new(),
+            Self::Instance(boot_request) => boot_request,
+        }
+    }
+}
+
+/// A quorum's signature, and what about.
+struct Combined {
+    signature: GroupSignature,
+    about: About,
+}
+
+/// Valid partials by what they are about.
 #[derive(Default)]
-struct Gathered(std::collections::BTreeMap<u64, Vec<Partial>>);
+struct Gathered(std::collections::BTreeMap<About, Vec<Partial>>);
 
 impl Gathered {
     /// Adds one, and combines when that makes a quorum.
@@ -307,15 +371,15 @@ impl Gathered {
         &mut self,
         committee: &Committee,
         (namespace, message): (&[u8], &[u8]),
-        generation: u64,
+        about: About,
         partial: Partial,
     ) -> Option<Combined> {
-        let partials = self.0.entry(generation).or_default();
+        let partials = self.0.entry(about.clone()).or_default();
         partials.push(partial);
         if partials.len() < committee.quorum() {
             return None;
         }
         let signature = committee.polynomial().combine(namespace, message, partials).ok()?;
-        Some(Combined { signature, generation })
+        Some(Combined { signature, about })
     }
 }

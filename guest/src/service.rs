@@ -94,7 +94,7 @@ impl Service {
         health.fail(KEYS, waiting);
         let ingress = match config.ingress.clone() {
             Some(ingress) => Some(
-                Ingress::bind(ingress, &config.chain, ambient.clone(), Arc::clone(&quoter), health.clone())
+                Ingress::bind(ingress, &config, ambient.clone(), Arc::clone(&quoter), health.clone())
                     .await
                     .map_err(StartError::Ingress)?,
             ),

@@ -22,7 +22,7 @@ use mandate_guest::{
 };
 use mandate_model::{
     outcome::Outcome,
-    wire::gateway::{RegisterRequest, RegisterResponse},
+    wire::gateway::{Proof, RegisterRequest, RegisterResponse},
 };
 use mandate_runtime::{
     Ambient,
@@ -56,7 +56,8 @@ async fn register(
     State(seen): State<Registered>,
     Json(request): Json<RegisterRequest>,
 ) -> Json<RegisterResponse> {
-    let evidence = Evidence::decode(&request.evidence).unwrap();
+    let Proof::Evidence(evidence) = &request.proof else { panic!("no evidence") };
+    let evidence = Evidence::decode(evidence).unwrap();
     verify(&evidence, &quoter().pki.trust_anchors(), NOW, &request.report_data()).unwrap();
     *seen.lock().unwrap() = Some(request);
     let outcome = Outcome::Allowed { valid_until: u64::MAX };
@@ -108,6 +109,7 @@ impl Served {
             listen: ([127, 0, 0, 1], 0).into(),
             advertise: "10.0.0.5:8443".to_owned(),
             forward: app().await,
+            proof: Default::default(),
             gateways: vec![gateway(Arc::clone(&registered)).await],
             alpn: vec!["http/1.1".to_owned()],
             certificates: None,

@@ -14,7 +14,7 @@ use mandate_attestation::{Evidence, verify};
 use mandate_guest::instance::{RegisterError, Registration, TlsIdentity};
 use mandate_model::{
     outcome::{Outcome, PolicyReason, Reason},
-    wire::gateway::{RegisterRequest, RegisterResponse},
+    wire::gateway::{Proof, RegisterRequest, RegisterResponse},
 };
 use mandate_runtime::{
     Ambient,
@@ -37,7 +37,8 @@ async fn register(
     State(gateway): State<Arc<Gateway>>,
     Json(request): Json<RegisterRequest>,
 ) -> Json<RegisterResponse> {
-    let evidence = Evidence::decode(&request.evidence).unwrap();
+    let Proof::Evidence(evidence) = &request.proof else { panic!("no evidence") };
+    let evidence = Evidence::decode(evidence).unwrap();
     verify(&evidence, &quoter().pki.trust_anchors(), NOW, &request.report_data()).unwrap();
     assert_eq!(request.upstream, "10.0.0.5:8443");
     let i = gateway.asked.fetch_add(1, Ordering::SeqCst) as usize;

@@ -16,7 +16,7 @@ use mandate_model::{
     signed,
     wire::{
         BlockRef,
-        kms::{Candidate, Given, NonceResponse, ReleaseRequest, ReleaseResponse, Wish},
+        kms::{Candidate, Given, MAX_STATEMENT_LIFE, NonceResponse, ReleaseRequest, ReleaseResponse, Wish},
     },
 };
 use mandate_runtime::{Ambient, entropy, redact::without_urls};
@@ -150,7 +150,7 @@ impl Releaser {
     async fn gather(&self, request: &ReleaseRequest) -> Result<Case, ReleaseError> {
         let mut case = Case { judged_at: self.parts.ambient.clock.unix(), ..Case::default() };
         case.facts.of_committee = matches!(request.wish, Wish::Vouch(_) | Wish::Copy(_));
-        case.facts.request = Some(self.check_request(request));
+        case.facts.request = Some(self.check_request(request, case.judged_at));
         if case.facts.settled() {
             return Ok(case);
         }
@@ -219,7 +219,7 @@ impl Releaser {
     async fn standing(&self, request: &ReleaseRequest, app: Address) -> Standing {
         let judge = &self.parts.judge;
         let (finalized, head) = match request.wish {
-            Wish::Secret | Wish::Statement(_) => {
+            Wish::Secret | Wish::Statement(_) | Wish::Instance(_) => {
                 return Standing::Refused("this is no node's wish".to_owned());
             }
             Wish::Vouch(candidate) => match judge.committee_rules(candidate.node, At::Finalized).await {
@@ -265,6 +265,7 @@ impl Releaser {
             Wish::Statement(keys) => {
                 signer.sign_statement(&held, app, generation, keys).map(Given::Statement)
             }
+            Wish::Instance(route) => signer.sign_instance(&held, boot, route).map(Given::Instance),
             Wish::Copy(_) if held.output.players().len() != 1 => {
                 return Err(refused("copies are of a single member's share only".to_owned()));
             }
@@ -300,7 +301,7 @@ impl Releaser {
     }
 
     /// Whether the request is for this deployment and holds a nonce of ours, which is spent with this.
-    fn check_request(&self, request: &ReleaseRequest) -> Result<(), String> {
+    fn check_request(&self, request: &ReleaseRequest, unix: u64) -> Result<(), String> {
         let ReleaserParts { node, chain_id, kms_auth, .. } = &self.parts;
         if request.chain_id != *chain_id {
             return Err(format!("chain id {} asked, this node serves {chain_id}", request.chain_id));
@@ -313,6 +314,9 @@ impl Releaser {
         }
         if !request.nonces.is_sorted_by(|a, b| a.node < b.node) {
             return Err("nonces must be in ascending order of node, each node once".to_owned());
+        }
+        if let Wish::Instance(route) = &request.wish {
+            check_life(route.until, unix)?;
         }
         let ours = request.nonces.iter().find(|n| n.node == *node).ok_or("it holds no nonce of this node")?;
         let now = self.parts.ambient.clock.monotonic();
@@ -338,6 +342,16 @@ impl Releaser {
     fn is_fresh(&self) -> bool {
         let now = self.parts.ambient.clock.monotonic();
         self.parts.freshness.lock().unwrap_or_else(PoisonError::into_inner).is_fresh(now)
+    }
+}
+
+/// A statement must end, and soon: nobody can take it back.
+fn check_life(until: u64, now: u64) -> Result<(), String> {
+    match until.checked_sub(now) {
+        Some(1..=MAX_STATEMENT_LIFE) => Ok(()),
+        _ => Err(format!(
+            "a statement until {until} is asked, between {now} and {MAX_STATEMENT_LIFE} s later is possible"
+        )),
     }
 }
 

@@ -6,15 +6,21 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::Address;
-use mandate_model::wire::kms::{AppKeys, ReleaseRequest, SealedCopy, SealedPartial, StatementPartial};
+use mandate_model::{
+    bindings::BootRequest,
+    wire::kms::{
+        AppKeys, InstancePartial, ReleaseRequest, RouteWish, SealedCopy, SealedPartial, StatementPartial,
+    },
+};
 use mandate_runtime::{Entropy, entropy};
 use mandate_threshold::{
-    AppStatement, GROUP_KEY_LENGTH, Output, SealError, Share,
+    AppStatement, GROUP_KEY_LENGTH, InstanceStatement, Output, SealError, Share,
     derive::{APP_NAMESPACE, app_message},
 };
 use thiserror::Error;
 
 use crate::{
+    boot,
     ceremony::Context,
     committee::Epoch,
     keys::{KeyError, KeySealing},
@@ -170,6 +176,27 @@ impl Signer<'_> {
         };
         let partial = holding.share.as_ref()?.sign_statement(&statement).encode();
         Some(StatementPartial { epoch: holding.epoch, generation, partial: partial.to_vec().into() })
+    }
+
+    /// The part of the committee's public word on an instance: `boot` is what its evidence proved, and of the request comes only what
+    /// the evidence bound. `None` when this node holds no share.
+    pub fn sign_instance(
+        &self,
+        holding: &Holding,
+        boot: &BootRequest,
+        route: &RouteWish,
+    ) -> Option<InstancePartial> {
+        // A route needs no key, so the question is that for whichever generation is current.
+        let (_, boot_request) = boot::encode(&BootRequest { generation: 0, ..boot.clone() });
+        let statement = InstanceStatement {
+            chain_id: self.chain_id,
+            kms_auth: self.kms_auth.into(),
+            boot_request: &boot_request,
+            registration: &route.registration.0,
+            until: route.until,
+        };
+        let partial = holding.share.as_ref()?.sign_instance(&statement).encode();
+        Some(InstancePartial { epoch: holding.epoch, partial: partial.to_vec().into(), boot_request })
     }
 }
 

@@ -5,15 +5,21 @@
 
 mod support;
 
-use alloy::primitives::{Address, B256};
+use alloy::{
+    primitives::{Address, B256, B512},
+    sol_types::SolValue,
+};
+use mandate_attestation::verify;
 use mandate_kms::shares::RELEASE_INFO;
 use mandate_model::{
     Outcome,
-    wire::kms::{AppKeys, Given, ReleaseRequest, ReleaseResponse, Wish},
+    bindings::BootRequest,
+    wire::kms::{AppKeys, Given, MAX_STATEMENT_LIFE, ReleaseRequest, ReleaseResponse, RouteWish, Wish},
 };
 use mandate_threshold::{
-    AppStatement, Output, Partial,
+    AppStatement, InstanceStatement, Output, Partial,
     derive::{APP_NAMESPACE, app_message},
+    statement::INSTANCE_NAMESPACE,
 };
 use support::*;
 
@@ -144,5 +150,78 @@ async fn g1_statement_is_signed_for_what_the_contracts_allow_only() {
         s.head = Ok(mandate_kms::decide::Verdict::Denied(mandate_model::outcome::PolicyReason::CodeRevoked))
     });
     let (_, response) = ask(&world, |r| r.wish = Wish::Statement(keys())).await;
+    assert!(matches!(response.outcome, Outcome::Denied { .. }) && !released(&response));
+}
+
+fn route() -> RouteWish {
+    RouteWish { registration: B512::repeat_byte(0x4e), until: NOW + MAX_STATEMENT_LIFE }
+}
+
+#[tokio::test]
+async fn g1_instance_statement_says_what_the_evidence_proves_and_is_nothing_else() {
+    let world = World::new();
+    let (request, response) = ask(&world, |r| r.wish = Wish::Instance(route())).await;
+    assert!(matches!(response.outcome, Outcome::Allowed { .. }), "{}", response.outcome);
+    let Some(Given::Instance(part)) = response.given else { panic!("{:?}", response.given) };
+    let evidence = mandate_attestation::Evidence::decode(&request.evidence).unwrap();
+    let anchors = world.pki.trust_anchors();
+    let verified = verify(&evidence, &anchors, NOW, &request.report_data()).unwrap();
+    let found = BootRequest::abi_decode_validate(&part.boot_request).unwrap();
+    assert_eq!(found, mandate_kms::boot::boot_request(&verified, 0));
+
+    let partial = Partial::decode(&part.partial).unwrap();
+    let said = InstanceStatement {
+        chain_id: CHAIN,
+        kms_auth: KMS_AUTH.into(),
+        boot_request: &part.boot_request,
+        registration: &[0x4e; 64],
+        until: NOW + MAX_STATEMENT_LIFE,
+    };
+    let public = world.output.public();
+    assert!(public.verify_partial(INSTANCE_NAMESPACE, &said.message(), &partial));
+    let later = InstanceStatement { until: said.until + 1, ..said };
+    assert!(!public.verify_partial(INSTANCE_NAMESPACE, &later.message(), &partial));
+    let secret = app_message(CHAIN, KMS_AUTH.into(), APP.into(), 1, &world.output.group_key());
+    assert!(!public.verify_partial(APP_NAMESPACE, &secret, &partial));
+}
+
+/// Nobody can take a statement back, so it must end; and one without end must not be had by asking for it.
+#[tokio::test]
+async fn attack_instance_statement_that_would_outlast_a_day_is_not_signed() {
+    let world = World::new();
+    for until in [0, NOW, NOW + MAX_STATEMENT_LIFE + 1, u64::MAX] {
+        let (_, response) = ask(&world, |r| r.wish = Wish::Instance(RouteWish { until, ..route() })).await;
+        assert!(response.outcome.to_string().contains("a statement until"), "{until}: {}", response.outcome);
+        assert!(matches!(response.outcome, Outcome::Denied { .. }) && !released(&response));
+    }
+}
+
+/// The evidence was made for one registration; whoever carries it to a node must not get a statement for his own.
+#[tokio::test]
+async fn attack_evidence_for_one_registration_is_no_evidence_for_another() {
+    let world = World::new();
+    let changes: [fn(&mut ReleaseRequest); 4] = [
+        |r| r.wish = Wish::Instance(RouteWish { registration: B512::ZERO, ..route() }),
+        |r| r.wish = Wish::Instance(RouteWish { until: NOW + 1, ..route() }),
+        |r| r.wish = Wish::Secret,
+        |r| r.wish = Wish::Statement(keys()),
+    ];
+    for change in changes {
+        let honest = ReleaseRequest { wish: Wish::Instance(route()), ..world.bare_request() };
+        let mut request = world.attested(honest, &guest());
+        change(&mut request);
+        let response = world.release(&request).await;
+        assert!(response.outcome.to_string().contains("report data"), "{}", response.outcome);
+        assert!(!released(&response));
+    }
+}
+
+#[tokio::test]
+async fn g1_no_statement_is_signed_about_revoked_code() {
+    let world = World::new();
+    world.script(|s| {
+        s.head = Ok(mandate_kms::decide::Verdict::Denied(mandate_model::outcome::PolicyReason::CodeRevoked))
+    });
+    let (_, response) = ask(&world, |r| r.wish = Wish::Instance(route())).await;
     assert!(matches!(response.outcome, Outcome::Denied { .. }) && !released(&response));
 }

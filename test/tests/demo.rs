@@ -123,6 +123,7 @@ fn v2_gets_the_secret_of_v1(events: &[Event]) {
     // A node that is slow is left out.
     assert!(count(&texts(events, 8, Kind::Refused), "code hash retired") >= 3);
     assert_eq!(fact(events, 8, "page"), "notes v2");
+    assert_eq!(count(&texts(events, 8, Kind::Done), "the committee's statement about it"), 1);
 }
 
 fn g7_revocation_reaches_gateway_and_nodes(events: &[Event]) {
@@ -130,6 +131,7 @@ fn g7_revocation_reaches_gateway_and_nodes(events: &[Event]) {
     let refused = texts(events, 9, Kind::Refused);
     assert_eq!(count(&refused, "code hash revoked"), 4);
     assert_eq!(count(&refused, "no route"), 1);
+    assert_eq!(count(&refused, "statement about v2 has not ended"), 1);
 }
 
 fn refusals_name_their_reasons(events: &[Event]) {

@@ -158,14 +158,14 @@ async fn app(identity: &TlsIdentity) -> SocketAddr {
 
 async fn register(gateway: &Running, pki: &DevPki, identity: &TlsIdentity, upstream: SocketAddr) {
     let mut request = RegisterRequest {
-        evidence: Default::default(),
+        proof: Default::default(),
         spki: identity.spki().to_vec().into(),
         upstream: upstream.to_string(),
         domains: Vec::new(),
         certificates: Vec::new(),
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    request.evidence = pki.evidence(&DevGuest::new(APP, CODE), request.report_data(), now).encode().into();
+    request.proof = pki.evidence(&DevGuest::new(APP, CODE), request.report_data(), now).encode().into();
     let url = format!("http://{}/v1/register", gateway.api_addr);
     let answer: RegisterResponse = client().post_json(&url, &request).await.unwrap();
     assert!(matches!(answer.outcome, Outcome::Allowed { .. }), "{}", answer.outcome);

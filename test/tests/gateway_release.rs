@@ -188,7 +188,7 @@ impl World {
         let upstream = instance(&identity).await.to_string();
         let spki = identity.spki().to_vec().into();
         let mut request = RegisterRequest {
-            evidence: Default::default(),
+            proof: Default::default(),
             spki,
             upstream,
             domains: Vec::new(),
@@ -196,7 +196,7 @@ impl World {
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let guest = DevGuest::new(self.app, CODE);
-        request.evidence = self.pki.evidence(&guest, request.report_data(), now).encode().into();
+        request.proof = self.pki.evidence(&guest, request.report_data(), now).encode().into();
         let client = Client::new(Ambient::system().net).timeout(Duration::from_secs(60));
         let url = format!("http://{}/v1/register", gateway.api_addr);
         let answer: RegisterResponse = client.post_json(&url, &request).await.unwrap();

@@ -25,7 +25,7 @@ use mandate_attestation::{Evidence, dev_pki::DevPki};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::{At, Chain, Holder, Standing, Undecided, Verdict, VerifiedChain},
+    chain::{At, Chain, GroupKeys, Holder, Standing, Undecided, Verdict, VerifiedChain},
     facts::Facts,
     provenance::{Deployed, Origin},
 };
@@ -34,6 +34,7 @@ use mandate_guest::{
     agent::KeyState,
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
     ingress::{AcmeSection, IngressConfig},
+    instance::ProofKind,
 };
 use mandate_model::wire::BlockRef;
 use mandate_runtime::Ambient;
@@ -51,14 +52,18 @@ const NAME: &str = "app.example.org";
 const PAGE: &str = "the app's own page";
 const BLOCK: BlockRef = BlockRef { number: 1, hash: alloy::primitives::B256::ZERO };
 
-/// Allows every code, which is tested elsewhere; whose a domain is, the registry says.
+/// Allows every code, which is tested elsewhere, and knows the committee's key; whose a domain is, the registry says.
 #[derive(Debug)]
-struct Permissive(VerifiedChain);
+struct Permissive(VerifiedChain, [u8; 48]);
 
 impl Chain for Permissive {
     fn decide<'a>(&'a self, _: &'a Facts, _: At) -> BoxFuture<'a, Verdict> {
         let remaining = Duration::from_secs(3_600);
         ready(Verdict::Allowed { valid_until: u64::MAX, remaining, block: BLOCK }).boxed()
+    }
+
+    fn group_keys(&self, _: At) -> BoxFuture<'_, Result<GroupKeys, Undecided>> {
+        ready(Ok(GroupKeys { keys: vec![self.1], block: BLOCK })).boxed()
     }
 
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
@@ -114,19 +119,23 @@ fn free_port() -> u16 {
     TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
 }
 
-async fn gateway(tls_port: u16, pki: &DevPki, registry: &Registry) -> Running {
+async fn gateway(tls_port: u16, pki: &DevPki, registry: &Registry, world: &World) -> Running {
     let mut live = Live::default();
     live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
     live.limits.drain_timeout = Duration::ZERO;
     let parts = Parts {
         ambient: Ambient::system(),
-        chain: Arc::new(Permissive(registry.verified())),
+        chain: Arc::new(Permissive(registry.verified(), world.pinned.group_key)),
         verifier: pki.trust_anchors().into(),
         store: Default::default(),
         keys: Arc::new(DevelopmentKeys::new([3; 32].into())),
         issuer: Box::new(|_| Ok(Arc::new(NoIssuer))),
         origin: Origin {
-            deployed: Deployed { chain_id: 1, kms_auth: APP, domain_registry: APP },
+            deployed: Deployed {
+                chain_id: world.pinned.chain_id,
+                kms_auth: world.pinned.kms_auth,
+                domain_registry: REGISTRY,
+            },
             agent: None,
         },
         admin: None,
@@ -154,7 +163,7 @@ async fn app() -> SocketAddr {
     address
 }
 
-async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) -> DropGuard {
+async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, proof: ProofKind) -> DropGuard {
     let ca_file = dir.join("pebble-ca.pem");
     std::fs::write(&ca_file, [pebble.ca_pem.as_str(), &pebble.issuing_root_pem].concat()).unwrap();
     // The agent's port has to be known before it is bound, since it is what the gateway is told.
@@ -165,6 +174,7 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running) ->
         listen: loopback(port),
         advertise: loopback(port).to_string(),
         forward: app().await,
+        proof,
         gateways: vec![format!("http://{}", gateway.api_addr)],
         alpn: vec!["http/1.1".to_owned()],
         certificates: Some(dir.join("certificates")),
@@ -252,8 +262,8 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
     let registry = Registry::with_app(APP).await;
     registry.approve(NAME, APP).await;
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
-    let gateway = gateway(tls_port, &support::quoter().pki, &registry).await;
-    let first = agent(&world, dir.path(), &pebble, &gateway).await;
+    let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
+    let first = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Evidence).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     // The gateway has no certificate for the domain: it could not have read a word of that.
     assert!(gateway.certificates().is_empty());
@@ -279,14 +289,15 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
 
     // Another instance, on another machine: what the first one ordered will do for it as well.
     let elsewhere = tempfile::tempdir().unwrap();
-    let _other = agent(&world, elsewhere.path(), &pebble, &gateway).await;
+    let _other = agent(&world, elsewhere.path(), &pebble, &gateway, ProofKind::Evidence).await;
     let shared =
         until(&registry, "a certificate of the other instance", async || kept(elsewhere.path())).await;
     assert_eq!(shared, ordered, "another certificate was ordered");
 
     drop(first);
     std::fs::remove_file(dir.path().join("dstack.sock")).ok();
-    let _second = agent(&world, dir.path(), &pebble, &gateway).await;
+    // This one proves itself by the committee's statement.
+    let _second = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Statement).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     assert_eq!(kept(dir.path()).unwrap(), ordered, "another certificate was ordered");
     stop.cancel();

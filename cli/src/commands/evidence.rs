@@ -9,7 +9,10 @@ use mandate_model::{
     Outcome, Reason,
     bindings::KmsAuth,
     boot,
-    wire::{gateway::RegisterRequest, kms::ReleaseRequest},
+    wire::{
+        gateway::{Proof, RegisterRequest},
+        kms::ReleaseRequest,
+    },
 };
 use mandate_runtime::{Clock, clock::SystemClock};
 use mandate_witness::{At, HeaderError, Undecided};
@@ -171,11 +174,10 @@ fn read(input: &[u8]) -> Result<Given> {
     }
     if let Ok(request) = serde_json::from_str::<RegisterRequest>(text) {
         let report_data = Some(request.report_data());
-        return Ok(Given {
-            evidence: request.evidence.to_vec(),
-            report_data,
-            binds: "the instance's TLS key",
-        });
+        let Proof::Evidence(evidence) = request.proof else {
+            return Err(CliError::data("this registration holds the committee's statement and no evidence"));
+        };
+        return Ok(Given { evidence: evidence.to_vec(), report_data, binds: "the instance's TLS key" });
     }
     let evidence = match hex::decode(text.trim_matches('"')) {
         Ok(bytes) if !text.is_empty() => bytes,
@@ -224,7 +226,7 @@ mod tests {
             assert_eq!((given.evidence == bytes, given.report_data), (true, None));
         }
         let request = RegisterRequest {
-            evidence: bytes.clone().into(),
+            proof: bytes.clone().into(),
             spki: vec![1].into(),
             upstream: "a:1".into(),
             domains: Vec::new(),

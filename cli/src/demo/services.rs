@@ -344,7 +344,8 @@ fn verified_chain(world: &World, deployment: &Deployment) -> Result<VerifiedChai
     let headers = Quorum::new(deployment.chain_id, 1, vec![endpoint]).map_err(CliError::data)?;
     let witnesses = RpcWitnessSource::new("rpc", provider, spec.clone());
     let reader = VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec);
-    Ok(VerifiedChain::new(reader, deployment.kms_auth, deployment.domain_registry))
+    let chain = VerifiedChain::new(reader, deployment.kms_auth, deployment.domain_registry);
+    Ok(chain.with_committee(Some(deployment.committee)))
 }
 
 fn free_port() -> Result<u16> {

@@ -14,6 +14,8 @@ mod start;
 mod upgrade;
 mod vote;
 
+pub(crate) use domain::Vouched;
+
 /// Runs step 2 to 10.
 pub(crate) async fn run(step: usize, world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
     match step {

@@ -30,6 +30,7 @@ use super::{
     report::{Kind, Teller},
     services::Services,
     setting::{DOMAIN, VOTING_DELAY},
+    steps::Vouched,
 };
 use crate::error::{CliError, Code, Result};
 
@@ -58,6 +59,8 @@ pub struct World {
     /// The gateway's own app and code.
     pub(crate) gateway_app: (Address, B256),
     pub(crate) instances: Vec<App>,
+    /// The registration of v2's instance.
+    pub(crate) vouched: Option<Vouched>,
     /// From the guardian's transaction to the closed connection.
     pub revocation_effect: Option<Duration>,
     rpc: Server,
@@ -126,6 +129,7 @@ impl World {
             secret: None,
             gateway_app: Default::default(),
             instances: Vec::new(),
+            vouched: None,
             revocation_effect: None,
             rpc,
             ticker,

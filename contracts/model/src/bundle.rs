@@ -80,13 +80,13 @@ impl Bundle {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::B256;
+    use alloy::primitives::{B256, B512};
     use proptest::{collection::vec, option, prelude::*, strategy::ValueTree};
 
     use super::*;
     use crate::{
         outcome::{Outcome, PolicyReason, Reason},
-        wire::kms::{AppKeys, Candidate, NodeNonce, Wish},
+        wire::kms::{AppKeys, Candidate, NodeNonce, RouteWish, Wish},
     };
 
     fn outcome() -> impl Strategy<Value = Outcome> {
@@ -106,7 +106,7 @@ mod tests {
         fn bundle()(
             seed in any::<[u8; 8]>(), outcome in outcome(), evidence in bytes(), boot_request in option::of(bytes()),
             finalized in option::of(bytes()), head in option::of(bytes()), number in any::<u64>(),
-            kind in 0..4,
+            kind in 0..5,
         ) -> Bundle {
             let (hash, address) = (|i: usize| B256::repeat_byte(seed[i]), |i: usize| Address::repeat_byte(seed[i]));
             let nonces = vec![NodeNonce { node: address(0), nonce: hash(1) }];
@@ -116,7 +116,8 @@ mod tests {
                 2 => Wish::Vouch(Candidate {
                     node: address(6), dealing_key: hash(5), sealing_key: hash(4), demand: number, until: number,
                 }),
-                _ => Wish::Copy(address(5)),
+                3 => Wish::Copy(address(5)),
+                _ => Wish::Instance(RouteWish { registration: B512::repeat_byte(seed[6]), until: number }),
             };
             Bundle {
                 version: VERSION,

@@ -8,13 +8,14 @@ use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::name::DomainName;
 use mandate_model::{
     Reason,
-    bindings::{AppAuth, AppBootInfo, BootRequest, DomainRegistry, KmsAuth},
+    bindings::{AppAuth, BootRequest, DomainRegistry, Epoch, KmsAuth, KmsCommittee},
     outcome::PolicyReason,
 };
 use mandate_runtime::redact::without_urls;
+use mandate_threshold::GROUP_KEY_LENGTH;
 use mandate_witness::{At, Read, VerifiedReader};
 
-use super::{Chain, Holder, Standing, Undecided, Verdict};
+use super::{Chain, GroupKeys, Holder, Standing, Undecided, Verdict};
 use crate::facts::Facts;
 
 const DENIED: u8 = 0;
@@ -26,16 +27,24 @@ pub struct VerifiedChain {
     reader: VerifiedReader,
     kms_auth: Address,
     domain_registry: Address,
+    committee: Option<Address>,
 }
 
 impl VerifiedChain {
     /// Reads these contracts through `reader`.
     pub fn new(reader: VerifiedReader, kms_auth: Address, domain_registry: Address) -> Self {
-        Self { reader, kms_auth, domain_registry }
+        Self { reader, kms_auth, domain_registry, committee: None }
+    }
+
+    /// Reads the group keys from this `KmsCommittee`.
+    #[must_use]
+    pub fn with_committee(mut self, committee: Option<Address>) -> Self {
+        self.committee = committee;
+        self
     }
 
     async fn verdict(&self, facts: &Facts, at: At) -> Result<Verdict, String> {
-        let call = KmsAuth::decideCall { request: request(facts) };
+        let call = KmsAuth::decideCall { request: BootRequest::from(facts) };
         let read = self.reader.read(self.kms_auth, &call, at).await.map_err(unread)?;
         let KmsAuth::decideReturn { verdict, reason, validUntil: valid_until } = read.value;
         let block = read.block;
@@ -77,6 +86,17 @@ impl VerifiedChain {
         }
     }
 
+    async fn keys(&self, at: At) -> Result<GroupKeys, Undecided> {
+        let unset = || Undecided("statements cannot be checked: chain.committee is not set".to_owned());
+        let committee = self.committee.ok_or_else(unset)?;
+        let current = self.ask(committee, &KmsCommittee::currentEpochCall {}, at).await?;
+        let outgoing = self.ask(committee, &KmsCommittee::outgoingEpochCall {}, at).await?;
+        // Time only goes on, so that of the later read ends the former key no later than it should.
+        let keys = group_keys(&current.value, &outgoing.value, outgoing.timestamp);
+        let none = || Undecided(format!("KmsCommittee {committee} has no group key yet"));
+        if keys.is_empty() { Err(none()) } else { Ok(GroupKeys { keys, block: outgoing.block }) }
+    }
+
     async fn ask<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<Read<C::Return>, Undecided> {
         self.reader.read(to, call, at).await.map_err(|e| Undecided(unread(e)))
     }
@@ -87,6 +107,10 @@ impl Chain for VerifiedChain {
         self.verdict(facts, at).map(|read| read.unwrap_or_else(|why| Verdict::Undecided { why })).boxed()
     }
 
+    fn group_keys(&self, at: At) -> BoxFuture<'_, Result<GroupKeys, Undecided>> {
+        self.keys(at).boxed()
+    }
+
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {
         self.holder(name, at).boxed()
     }
@@ -94,6 +118,14 @@ impl Chain for VerifiedChain {
     fn standing(&self, app: Address, at: At) -> BoxFuture<'_, Result<Standing, Undecided>> {
         self.standing_of(app, at).boxed()
     }
+}
+
+/// The present key, and the one before while its handover runs (G-11).
+fn group_keys(current: &Epoch, outgoing: &Epoch, now: u64) -> Vec<[u8; GROUP_KEY_LENGTH]> {
+    let key = |epoch: &Epoch| epoch.groupKey.as_ref().try_into().ok();
+    let former = (outgoing.number != 0 && now < outgoing.validUntil.to::<u64>()).then_some(outgoing);
+    let current = (current.number != 0).then_some(current);
+    current.into_iter().chain(former).filter_map(key).collect()
 }
 
 fn unread(error: mandate_witness::Undecided) -> String {
@@ -108,18 +140,28 @@ fn policy_reason(number: u8) -> Reason {
     }
 }
 
-fn request(facts: &Facts) -> BootRequest {
-    let info = AppBootInfo {
-        appId: facts.app,
-        composeHash: facts.code_hash,
-        instanceId: facts.instance,
-        deviceId: facts.device,
-        mrAggregated: facts.mr_aggregated,
-        mrSystem: facts.mr_system,
-        osImageHash: facts.os_image_hash,
-        tcbStatus: facts.tcb_status.clone(),
-        advisoryIds: facts.advisories.clone(),
-    };
-    // Generation 0 stands for the current one: a route needs no key of an earlier generation.
-    BootRequest { info, tee: facts.tee, generation: 0, ticket: facts.ticket }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use alloy::primitives::aliases::U40;
+
+    use super::*;
+
+    fn epoch(number: u64, key: u8, until: u64) -> Epoch {
+        let group_key = vec![key; GROUP_KEY_LENGTH].into();
+        Epoch { number, groupKey: group_key, validUntil: U40::from(until), ..Epoch::default() }
+    }
+
+    #[test]
+    fn g11_former_group_key_counts_until_its_handover_ends() {
+        let (current, former) = (epoch(2, 2, u64::from(u32::MAX)), epoch(1, 1, 101));
+        let [one, two] = [[1; GROUP_KEY_LENGTH], [2; GROUP_KEY_LENGTH]];
+        assert_eq!(group_keys(&current, &former, 100), [two, one]);
+        assert_eq!(group_keys(&current, &former, 101), [two]);
+        assert_eq!(group_keys(&current, &Epoch::default(), 100), [two]);
+        assert!(group_keys(&Epoch::default(), &Epoch::default(), 100).is_empty());
+        let short = Epoch { groupKey: vec![2; 47].into(), ..current };
+        assert!(group_keys(&short, &Epoch::default(), 100).is_empty());
+    }
 }

@@ -24,6 +24,7 @@ mod revocation;
 mod rows;
 mod scripted;
 mod served;
+mod statements;
 mod store;
 mod termination;
 mod world;

@@ -64,9 +64,9 @@ async fn g1_attack_evidence_that_does_not_verify_gets_no_route() {
     }
     let mut request = world.request(APP, &instance.spki, &instance.upstream());
     let other_root = DevPki::from_seed([6; 32]);
-    request.evidence = other_root.evidence(&guest, request.report_data(), crate::world::NOW).encode().into();
+    request.proof = other_root.evidence(&guest, request.report_data(), crate::world::NOW).encode().into();
     evidence_text(&world.send(&request).await.unwrap().outcome);
-    request.evidence = b"no evidence".to_vec().into();
+    request.proof = b"no evidence".to_vec().into();
     evidence_text(&world.send(&request).await.unwrap().outcome);
     assert!(world.routes().await.is_empty());
 }
@@ -80,7 +80,7 @@ async fn malformed_requests_are_refused_before_anything_is_verified() {
     let mut bad_upstream = good.clone();
     bad_upstream.upstream = "unix:/run/secret.sock".to_owned();
     let mut too_large = good.clone();
-    too_large.evidence = vec![0; mandate_attestation::MAX_EVIDENCE + 1].into();
+    too_large.proof = vec![0; mandate_attestation::MAX_EVIDENCE + 1].into();
     for (request, status) in [(bad_spki, 400), (bad_upstream, 400), (too_large, 413)] {
         assert_eq!(world.send(&request).await.unwrap_err().status(), Some(status));
     }

@@ -17,7 +17,7 @@ use mandate_acme::{
     name::{DomainName, Subject},
 };
 use mandate_gateway::{
-    chain::{At, Chain, Holder, Standing, Undecided, Verdict},
+    chain::{At, Chain, GroupKeys, Holder, Standing, Undecided, Verdict},
     facts::Facts,
 };
 use mandate_model::{Reason, outcome::PolicyReason, wire::BlockRef};
@@ -35,6 +35,7 @@ struct State {
     remaining: Option<Duration>,
     gate: Option<Arc<Semaphore>>,
     asked: usize,
+    keys: HashMap<bool, Vec<[u8; 48]>>,
 }
 
 /// Allows every code hash that it was not told to deny.
@@ -84,6 +85,11 @@ impl ScriptedChain {
         }
     }
 
+    /// The committee's keys; an empty list is a committee that cannot be read.
+    pub fn sign_with(&self, at: At, keys: &[[u8; 48]]) {
+        self.state().keys.insert(is_head(at), keys.to_vec());
+    }
+
     pub fn stands(&self, at: At, app: Address, standing: Standing) {
         self.state().standings.insert((is_head(at), app), standing);
     }
@@ -114,6 +120,17 @@ impl Chain for ScriptedChain {
             verdict
         }
         .boxed()
+    }
+
+    fn group_keys(&self, at: At) -> BoxFuture<'_, Result<GroupKeys, Undecided>> {
+        let state = self.state();
+        let keys = state.keys.get(&is_head(at)).cloned().unwrap_or_default();
+        let block = BlockRef { number: state.head, hash: B256::ZERO };
+        let answer = match keys.is_empty() {
+            true => Err(Undecided("the committee cannot be read".to_owned())),
+            false => Ok(GroupKeys { keys, block }),
+        };
+        futures::future::ready(answer).boxed()
     }
 
     fn app_of<'a>(&'a self, name: &'a DomainName, at: At) -> BoxFuture<'a, Result<Holder, Undecided>> {

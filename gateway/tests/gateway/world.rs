@@ -184,14 +184,14 @@ impl World {
     ) -> RegisterRequest {
         let (spki, upstream) = (spki.to_vec().into(), upstream.to_owned());
         let domains = domains.iter().map(|name| (*name).to_owned()).collect();
-        let (evidence, certificates) = (Default::default(), Vec::new());
-        self.bound(guest, RegisterRequest { evidence, spki, upstream, domains, certificates })
+        let (proof, certificates) = (Default::default(), Vec::new());
+        self.bound(guest, RegisterRequest { proof, spki, upstream, domains, certificates })
     }
 
     /// The request with evidence that binds all of it.
     pub fn bound(&self, guest: &DevGuest, mut request: RegisterRequest) -> RegisterRequest {
         let evidence = self.pki.evidence(guest, request.report_data(), self.clock.unix());
-        request.evidence = evidence.encode().into();
+        request.proof = evidence.encode().into();
         request
     }
 

@@ -12,6 +12,8 @@ use mandate_acme::{
 use mandate_runtime::config::{Problems, Validate, duration};
 use serde::Deserialize;
 
+use crate::instance::ProofKind;
+
 /// Which domains the agent serves, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,9 @@ pub struct IngressConfig {
     pub forward: SocketAddr,
     /// Base URLs of the gateways' APIs.
     pub gateways: Vec<String>,
+    /// What gateways are shown.
+    #[serde(default)]
+    pub proof: ProofKind,
     /// The protocols that the app speaks, its favourite first (RFC 7301).
     #[serde(default = "http_1")]
     pub alpn: Vec<String>,

@@ -202,6 +202,7 @@ impl World {
             listen: ([127, 0, 0, 1], 0).into(),
             advertise: "10.0.0.5:8443".to_owned(),
             forward,
+            proof: Default::default(),
             gateways: vec!["http://127.0.0.1:1".to_owned()],
             alpn: vec!["http/1.1".to_owned()],
             certificates: dir,

@@ -9,16 +9,21 @@ use mandate_model::{
     outcome::Outcome,
     receipt::Receipt,
     wire::kms::{
-        Given, NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial, StatementPartial,
-        Wish,
+        Given, InstancePartial, NodeNonce, NonceResponse, ReleaseRequest, ReleaseResponse, SealedPartial,
+        StatementPartial, Wish,
     },
 };
 use mandate_runtime::http::HttpError;
-use mandate_threshold::{Partial, SealingKey, derive::APP_NAMESPACE, open, statement::STATEMENT_NAMESPACE};
+use mandate_threshold::{
+    Partial, SealingKey,
+    derive::APP_NAMESPACE,
+    open,
+    statement::{INSTANCE_NAMESPACE, STATEMENT_NAMESPACE},
+};
 use zeroize::Zeroizing;
 
 use super::{
-    Combined, Gathered, Haste, KeyClient, KeyError, Pinned,
+    About, Combined, Gathered, Haste, KeyClient, KeyError, Pinned,
     committee::{Committee, Seat},
     report::{NodeOutcome, NodeReport},
     stated,
@@ -72,15 +77,21 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// What a node has to sign for this generation, and in which namespace.
-    fn message(&self, committee: &Committee, generation: u64) -> (&'static [u8], Vec<u8>) {
-        match &self.request.wish {
-            Wish::Statement(keys) => {
-                let statement = stated::statement(self.pinned, self.app, generation, keys);
+    /// What a node has to sign about this, and in which namespace.
+    fn message(&self, committee: &Committee, about: &About) -> (&'static [u8], Vec<u8>) {
+        match (&self.request.wish, about) {
+            (Wish::Statement(keys), About::Generation(generation)) => {
+                let statement = stated::statement(self.pinned, self.app, *generation, keys);
                 (STATEMENT_NAMESPACE, statement.message())
             }
-            // A guest wishes nothing else.
-            _ => (APP_NAMESPACE, committee.message(self.pinned, self.app, generation)),
+            (Wish::Instance(route), About::Instance(boot_request)) => {
+                (INSTANCE_NAMESPACE, stated::instance(self.pinned, route, boot_request).message())
+            }
+            // A guest wishes nothing else; whatever a part is about, it has to be the secret's.
+            (_, About::Generation(generation)) => {
+                (APP_NAMESPACE, committee.message(self.pinned, self.app, *generation))
+            }
+            (_, About::Instance(_)) => (INSTANCE_NAMESPACE, Vec::new()),
         }
     }
 }
@@ -88,7 +99,7 @@ impl Asked<'_> {
 /// A part as it came, before anything of it is believed.
 struct Part {
     epoch: u64,
-    generation: u64,
+    about: About,
     encoded: Zeroizing<Vec<u8>>,
 }
 
@@ -186,9 +197,9 @@ pub(super) async fn partials(
             Err(error) => (failed(&error), None),
         };
         answers.set(seat.node, outcome);
-        if let Some((partial, generation)) = part {
-            let (namespace, message) = asked.message(committee, generation);
-            if let Some(combined) = gathered.add(committee, (namespace, &message), generation, partial) {
+        if let Some((partial, about)) = part {
+            let (namespace, message) = asked.message(committee, &about);
+            if let Some(combined) = gathered.add(committee, (namespace, &message), about, partial) {
                 return Some(combined);
             }
         }
@@ -202,7 +213,7 @@ fn judge(
     asked: &Asked<'_>,
     seat: &Seat,
     answer: ReleaseResponse,
-) -> (NodeOutcome, Option<(Partial, u64)>) {
+) -> (NodeOutcome, Option<(Partial, About)>) {
     let bad = |why: String| (NodeOutcome::BadAnswer { why }, None);
     if let Some(receipt) = &answer.receipt
         && let Err(why) = check_receipt(committee, asked, seat, &answer.outcome, receipt)
@@ -213,13 +224,14 @@ fn judge(
         (_, None) => None,
         (Wish::Secret, Some(Given::Partial(sealed))) => Some(open_part(asked, sealed)),
         (Wish::Statement(_), Some(Given::Statement(stated))) => Some(Ok(public_part(stated))),
+        (Wish::Instance(_), Some(Given::Instance(instance))) => Some(Ok(instance_part(instance))),
         _ => return bad(format!("{}, but with a part that was not asked for", answer.outcome)),
     };
     match (answer.outcome, part, answer.receipt.map(Box::new)) {
         (Outcome::Undecided { why }, None, _) => (NodeOutcome::Undecided { why }, None),
         (Outcome::Denied { reason }, None, Some(receipt)) => (NodeOutcome::Denied { reason, receipt }, None),
         (Outcome::Allowed { valid_until }, Some(part), Some(receipt)) => {
-            match part.and_then(|part| check_part(committee, asked, seat, &part)) {
+            match part.and_then(|part| check_part(committee, asked, seat, part)) {
                 Ok(part) => (NodeOutcome::Allowed { valid_until, receipt }, Some(part)),
                 Err(why) => (NodeOutcome::BadPartial { why, receipt }, None),
             }
@@ -256,22 +268,27 @@ fn open_part(asked: &Asked<'_>, sealed: SealedPartial) -> Result<Part, String> {
     let SealedPartial { epoch, generation, sealed } = sealed;
     let encoded = open(asked.transport, SEAL_INFO, &asked.request.report_data(), &sealed)
         .map_err(|error| error.to_string())?;
-    Ok(Part { epoch, generation, encoded })
+    Ok(Part { epoch, about: About::Generation(generation), encoded })
 }
 
 /// A part of a statement, which is nobody's secret.
 fn public_part(stated: StatementPartial) -> Part {
     let StatementPartial { epoch, generation, partial } = stated;
-    Part { epoch, generation, encoded: Zeroizing::new(partial.to_vec()) }
+    Part { epoch, about: About::Generation(generation), encoded: Zeroizing::new(partial.to_vec()) }
 }
 
-/// Verifies that a part is the one which this node had to give, and for which generation it is.
+/// A part of a statement about this instance.
+fn instance_part(InstancePartial { epoch, boot_request, partial }: InstancePartial) -> Part {
+    Part { epoch, about: About::Instance(boot_request), encoded: Zeroizing::new(partial.to_vec()) }
+}
+
+/// Verifies that a part is the one which this node had to give.
 fn check_part(
     committee: &Committee,
     asked: &Asked<'_>,
     seat: &Seat,
-    part: &Part,
-) -> Result<(Partial, u64), String> {
+    part: Part,
+) -> Result<(Partial, About), String> {
     if part.epoch != committee.epoch() {
         return Err(format!(
             "it signed with its share of epoch {}, asked was {}",
@@ -280,16 +297,19 @@ fn check_part(
         ));
     }
     let wanted = asked.request.generation;
-    if part.generation == 0 || (wanted != 0 && part.generation != wanted) {
-        return Err(format!("it signed for generation {}, asked was {wanted}", part.generation));
+    match part.about {
+        About::Generation(given) if given == 0 || (wanted != 0 && given != wanted) => {
+            return Err(format!("it signed for generation {given}, asked was {wanted}"));
+        }
+        _ => {}
     }
     let partial = Partial::decode(&part.encoded).map_err(|error| error.to_string())?;
     if partial.index() != seat.index {
         return Err(format!("it claims index {}, its own is {}", partial.index(), seat.index));
     }
-    let (namespace, message) = asked.message(committee, part.generation);
+    let (namespace, message) = asked.message(committee, &part.about);
     if !committee.polynomial().verify_partial(namespace, &message, &partial) {
         return Err(format!("the signature of index {} does not verify", seat.index));
     }
-    Ok((partial, part.generation))
+    Ok((partial, part.about))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The committee's public word on an app's keys.
+//! The committee's public word on an app's keys, and on an instance.
 
 use alloy::{
     primitives::{Address, B256},
     signers::local::PrivateKeySigner,
 };
-use mandate_model::wire::kms::AppKeys;
-use mandate_threshold::{AppSecret, AppStatement};
+use mandate_model::wire::kms::{AppKeys, RouteWish};
+use mandate_threshold::{AppSecret, AppStatement, InstanceStatement};
 use sha2::{Digest, Sha256};
 
 use super::{KeyError, Pinned};
@@ -38,5 +38,20 @@ pub(super) fn statement(pinned: &Pinned, app: Address, generation: u64, keys: &A
         generation,
         ca_spki_sha256: keys.ca_spki_sha256.into(),
         ethereum: keys.ethereum.into(),
+    }
+}
+
+/// What the nodes sign of an instance in which they find `boot_request`.
+pub(super) fn instance<'a>(
+    pinned: &Pinned,
+    route: &'a RouteWish,
+    boot_request: &'a [u8],
+) -> InstanceStatement<'a> {
+    InstanceStatement {
+        chain_id: pinned.chain_id,
+        kms_auth: pinned.kms_auth.into(),
+        boot_request,
+        registration: &route.registration.0,
+        until: route.until,
     }
 }

@@ -129,15 +129,8 @@ impl Leasing<'_> {
         self.client.statement(&self.config.pinned(), &view, fetched, self.quoter).await
     }
 
-    /// The committee in force, or, for as long as its handover lasts, the one whose key is pinned.
     async fn committee(&self) -> Result<CommitteeView, KeyError> {
-        let view = self.client.committee(&self.config.relayers, 0).await?;
-        match view.outgoing {
-            Some(outgoing) if *view.group_key != *self.config.chain.group_key.as_slice() => {
-                self.client.committee(&self.config.relayers, outgoing.epoch).await
-            }
-            _ => Ok(view),
-        }
+        self.client.pinned_committee(&self.config.pinned(), &self.config.relayers).await
     }
 
     fn hold(&self, fetched: &Fetched, since: Duration) -> Result<Arc<Held>, String> {

@@ -12,6 +12,8 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{Eip712Domain, SolStruct},
 };
+mod instances;
+
 use axum::{Json, Router, extract::State, routing::get, routing::post};
 use futures::{FutureExt, future::BoxFuture};
 use mandate_attestation::{
@@ -87,6 +89,8 @@ pub enum Manner {
     DeniesAndGives,
     /// Gives a part of the secret when it is asked for a statement.
     GivesSecret,
+    /// Says that it found something else in the evidence.
+    OtherFindings,
     /// Calls itself another node.
     Impostor,
     /// An error with control characters in its text.
@@ -291,6 +295,9 @@ impl Node {
         let given = match &request.wish {
             Wish::Statement(keys) if self.manner() != Manner::GivesSecret => {
                 Given::Statement(self.statement(request, keys, verified.app_id()))
+            }
+            Wish::Instance(route) if self.manner() != Manner::GivesSecret => {
+                Given::Instance(self.instance(request, route, &verified))
             }
             _ => Given::Partial(self.partial(request, verified.app_id())),
         };

@@ -35,4 +35,4 @@ pub use keys::{DealingKey, SealingKey};
 pub use polynomial::{CombineError, GROUP_KEY_LENGTH, GroupSignature, PublicPolynomial};
 pub use sealing::{MAX_SEALED, SealError, open, seal};
 pub use share::{Partial, Share};
-pub use statement::AppStatement;
+pub use statement::{AppStatement, InstanceStatement};

@@ -11,7 +11,7 @@ use mandate_threshold::{
     AppSecret, CombineError, GroupSignature, Partial,
     derive::{APP_NAMESPACE, app_message},
     identity::{self, IdentityError},
-    statement::{AppStatement, STATEMENT_NAMESPACE},
+    statement::{AppStatement, INSTANCE_NAMESPACE, InstanceStatement, STATEMENT_NAMESPACE},
 };
 use support::{Done, genesis, message, run};
 
@@ -273,6 +273,46 @@ fn a_statement_is_never_an_app_secret() {
     let said = statement();
     let parts: Vec<Partial> = done.shares.iter().map(|(_, share)| share.sign_statement(&said)).collect();
     assert!(done.output.public().combine(APP_NAMESPACE, &said.message(), &parts).is_err());
+}
+
+#[test]
+fn instance_statements_verify_under_the_group_key_and_only_as_said() {
+    let done = genesis(4);
+    let (key, registration) = (done.output.group_key(), [5; 64]);
+    let said = InstanceStatement {
+        chain_id: 31_337,
+        kms_auth: [1; 20],
+        boot_request: &[2; 70],
+        registration: &registration,
+        until: 9,
+    };
+    let parts: Vec<Partial> = done.shares.iter().map(|(_, share)| share.sign_instance(&said)).collect();
+    let combine =
+        |parts: &[Partial]| done.output.public().combine(INSTANCE_NAMESPACE, &said.message(), parts);
+    let signed = combine(&parts[1..]).unwrap();
+    said.verify(&key, signed.as_bytes()).unwrap();
+    assert!(matches!(combine(&parts[..2]), Err(CombineError::TooFew { needed: 3, valid: 2, .. })));
+
+    let elsewhere = [6; 64];
+    let others = [
+        InstanceStatement { chain_id: 1, ..said },
+        InstanceStatement { kms_auth: [9; 20], ..said },
+        InstanceStatement { boot_request: &[2; 69], ..said },
+        InstanceStatement { boot_request: &[3; 70], ..said },
+        InstanceStatement { registration: &elsewhere, ..said },
+        InstanceStatement { until: 10, ..said },
+    ];
+    for other in others {
+        assert!(other.verify(&key, signed.as_bytes()).is_err(), "{other:?}");
+    }
+    let foreign = run(2, None, &support::keys(0..4), &support::keys(0..4));
+    assert!(said.verify(&foreign.output.group_key(), signed.as_bytes()).is_err());
+    // Neither the app's secret nor its statement, though the same text were signed.
+    for namespace in [APP_NAMESPACE, STATEMENT_NAMESPACE] {
+        let parts = partials(&done, namespace, &said.message());
+        let passed_off = done.output.public().combine(namespace, &said.message(), &parts).unwrap();
+        assert!(said.verify(&key, passed_off.as_bytes()).is_err());
+    }
 }
 
 /// Another implementation is checked against the page.

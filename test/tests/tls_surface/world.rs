@@ -181,11 +181,16 @@ impl World {
     /// Has the gateway lead to one more instance.
     pub async fn register(&self, id: Address, app: &App) {
         let (spki, upstream) = (app.spki.clone().into(), app.addr.to_string());
-        let mut request =
-            RegisterRequest { evidence: Default::default(), spki, upstream, domains: Vec::new() };
+        let mut request = RegisterRequest {
+            proof: Default::default(),
+            spki,
+            upstream,
+            domains: Vec::new(),
+            certificates: Vec::new(),
+        };
         let guest = DevGuest::new(id, B256::repeat_byte(0xc0));
         let evidence = self.pki.evidence(&guest, request.report_data(), self.clock.unix());
-        request.evidence = evidence.encode().into();
+        request.proof = evidence.encode().into();
         let url = format!("http://{}/v1/register", self.gateway.api_addr);
         let answer: RegisterResponse = api().post_json(&url, &request).await.unwrap();
         assert!(matches!(answer.outcome, Outcome::Allowed { .. }), "{}", answer.outcome);

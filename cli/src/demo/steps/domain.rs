@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Step 7: the DAO approves a domain, the gateway obtains its certificate and serves the app under it.
 
-use alloy::{primitives::B256, sol_types::SolCall};
-use mandate_guest::instance::{Registration, TlsIdentity};
-use mandate_model::bindings::{Domain, DomainRegistry};
-use mandate_runtime::http::Client;
+use alloy::sol_types::SolCall;
+use mandate_guest::instance::{RegisterError, Registration, Statements, TlsIdentity};
+use mandate_model::{
+    bindings::{Domain, DomainRegistry},
+    wire::gateway::RegisterResponse,
+};
+use mandate_runtime::{Ambient, http::Client};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -19,7 +22,7 @@ use crate::{
         World,
         app::App,
         client::Connection,
-        guest::{V1, compose},
+        guest::{V1, V2, compose},
         report::{Kind, Teller},
         services::rpc,
         setting::DOMAIN,
@@ -33,7 +36,7 @@ use crate::{
 };
 
 pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
-    start_instance(world, teller, V1).await?;
+    start_instance(world, teller).await?;
     let registry = world.deployment()?.domain_registry;
     let call = DomainRegistry::approveDomainCall { name: DOMAIN.into(), app: world.app };
     let calls = vec![(registry, call.abi_encode().into())];
@@ -105,27 +108,59 @@ pub(crate) async fn connect(world: &World) -> Result<Connection> {
     Connection::open(services.gateway.tls_addr, DOMAIN, &services.root_pem).await
 }
 
-/// An instance of `version` serves its page and registers with the gateway.
-pub(crate) async fn start_instance(
-    world: &mut World,
-    teller: &mut Teller<'_>,
-    version: &str,
-) -> Result<B256> {
-    let (_, code) = compose(version);
-    let identity = TlsIdentity::generate(&world.ambient, &[DOMAIN.to_owned()]).map_err(CliError::data)?;
-    let app = App::start(page_of(version), vec![identity.certificate()], identity.private_key()).await?;
-    let registration = Registration {
-        gateway: world.services()?.gateway_url(),
-        upstream: app.address.to_string(),
-        domains: Vec::new(),
-        served: None,
-    };
-    let guest = world.guest(world.app, code);
+/// An instance of v1 serves its page and registers with its evidence.
+async fn start_instance(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
+    let (identity, registration) = serve(world, V1).await?;
+    let guest = world.guest(world.app, compose(V1).1);
     let http = Client::new(std::sync::Arc::clone(&world.ambient.net));
     let answer = registration.register(&http, &identity, &guest).await.map_err(CliError::refused)?;
-    let facts = [("names", json!(answer.names)), ("lease_seconds", json!(answer.lease))];
-    let text = format!("an instance of {version} registers with the gateway: its evidence binds its TLS key");
-    teller.at(Kind::Done, text, None, None, &facts);
+    tell(teller, "an instance of v1 registers with the gateway: its evidence binds its TLS key", &answer);
+    Ok(())
+}
+
+/// An instance of v2 serves its page and registers with the committee's statement about it.
+pub(crate) async fn start_vouched_instance(world: &mut World, teller: &mut Teller<'_>) -> Result<()> {
+    let (identity, registration) = serve(world, V2).await?;
+    let guest = std::sync::Arc::new(world.guest(world.app, compose(V2).1));
+    let relayers = vec![world.services()?.relayer_url.clone()];
+    let statements = Statements::new(&world.ambient, world.pinned()?, relayers, guest);
+    let vouched = Vouched { identity, registration, statements };
+    let answer = vouched.register(&world.ambient).await.map_err(CliError::refused)?;
+    let text =
+        "an instance of v2 registers with the gateway: the committee's statement about it binds its TLS key";
+    tell(teller, text, &answer);
+    world.vouched = Some(vouched);
+    Ok(())
+}
+
+/// An instance that the committee vouches for.
+#[derive(Debug)]
+pub(crate) struct Vouched {
+    identity: TlsIdentity,
+    registration: Registration,
+    statements: Statements,
+}
+
+impl Vouched {
+    /// Registers, with the statement that there is as long as it holds.
+    pub(crate) async fn register(
+        &self,
+        ambient: &Ambient,
+    ) -> std::result::Result<RegisterResponse, RegisterError> {
+        let http = Client::new(std::sync::Arc::clone(&ambient.net));
+        self.registration.register(&http, &self.identity, &self.statements).await
+    }
+}
+
+async fn serve(world: &mut World, version: &str) -> Result<(TlsIdentity, Registration)> {
+    let identity = TlsIdentity::generate(&world.ambient, &[DOMAIN.to_owned()]).map_err(CliError::data)?;
+    let app = App::start(page_of(version), vec![identity.certificate()], identity.private_key()).await?;
+    let (gateway, upstream) = (world.services()?.gateway_url(), app.address.to_string());
     world.instances.push(app);
-    Ok(code)
+    Ok((identity, Registration { gateway, upstream, domains: Vec::new(), served: None }))
+}
+
+fn tell(teller: &mut Teller<'_>, text: &str, answer: &RegisterResponse) {
+    let facts = [("names", json!(answer.names)), ("lease_seconds", json!(answer.lease))];
+    teller.at(Kind::Done, text, None, None, &facts);
 }

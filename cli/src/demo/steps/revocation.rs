@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use mandate_guest::instance::RegisterError;
 use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason};
 use serde_json::json;
 
@@ -48,6 +49,20 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
     world.until("the route to be gone", routes, |routes| routes.iter().all(|r| r.code_hash != code)).await?;
     hold(connect(world).await.is_err(), "the gateway still takes connections to the domain")?;
     teller.at(Kind::Refused, "the gateway has no route to v2 any more", receipt.block_number, None, &[]);
+
+    let vouched = world.vouched.as_ref().ok_or_else(|| CliError::data("v2 never registered"))?;
+    let again = vouched.register(&world.ambient).await;
+    let Err(RegisterError::Denied { reason, .. }) = again else {
+        return Err(CliError::refused(format!("v2's statement was not refused: {again:?}")));
+    };
+    hold(
+        reason == Reason::Policy(PolicyReason::CodeRevoked),
+        format!("v2's statement was refused: {reason}"),
+    )?;
+    teller.tell(
+        Kind::Refused,
+        "the committee's statement about v2 has not ended, and the gateway refuses v2 all the same",
+    );
 
     let asked = world.fetch(&world.guest(world.app, code)).await?;
     let Err(error) = asked else { return Err(CliError::refused("v2 still gets the secret")) };

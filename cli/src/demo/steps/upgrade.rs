@@ -8,7 +8,7 @@ use mandate_model::{Reason, bindings::AppAuth, outcome::PolicyReason};
 use serde_json::json;
 
 use super::{
-    domain::{connect, page_of, start_instance},
+    domain::{connect, page_of, start_vouched_instance},
     hold,
     release::{app_address, tell_nodes, tell_secret},
     vote::await_notice,
@@ -48,7 +48,7 @@ pub(crate) async fn run(world: &mut World, teller: &mut Teller<'_>) -> Result<()
 
     world.fetch(&world.guest(world.app, v1)).await?.map_err(CliError::refused)?;
     teller.tell(Kind::Done, "during the handover v1 still gets it too");
-    start_instance(world, teller, V2).await?;
+    start_vouched_instance(world, teller).await?;
 
     world.chain.pass(HANDOVER + Duration::from_secs(1))?;
     let text = format!("the handover of {} passes", humantime::format_duration(HANDOVER));

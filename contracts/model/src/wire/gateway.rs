@@ -12,13 +12,13 @@ use crate::outcome::Outcome;
 /// Begins what the evidence of an instance binds that ends the TLS of domains itself.
 const INGRESS_REGISTRATION: &[u8] = b"mandate-ingress-registration-v1";
 
-/// An instance asks for a route. The evidence binds the key that the instance's TLS server will prove, so that the gateway can
-/// pin it: see [`RegisterRequest::report_data`].
+/// An instance asks for a route. What proves the instance binds the key that the instance's TLS server will prove, so that the
+/// gateway can pin it: see [`RegisterRequest::report_data`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// `mandate_attestation::Evidence`, encoded.
-    pub evidence: Bytes,
+    /// What proves the instance.
+    pub proof: Proof,
     /// DER of the SubjectPublicKeyInfo of the instance's TLS certificate.
     pub spki: Bytes,
     /// `host:port` where the instance serves TLS.
@@ -43,6 +43,42 @@ pub struct ServedCertificate {
     pub account_uri: String,
     /// DER, the certificate itself first.
     pub chain: Vec<Bytes>,
+}
+
+/// What proves an instance to a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Proof {
+    /// `mandate_attestation::Evidence`, encoded.
+    Evidence(Bytes),
+    /// The committee's word on such evidence.
+    Statement(SignedInstance),
+}
+
+/// Evidence to be filled in: what it must bind is known once the rest of the request is there.
+impl Default for Proof {
+    fn default() -> Self {
+        Self::Evidence(Bytes::new())
+    }
+}
+
+impl From<Vec<u8>> for Proof {
+    fn from(evidence: Vec<u8>) -> Self {
+        Self::Evidence(evidence.into())
+    }
+}
+
+/// `mandate_threshold::InstanceStatement` and the committee's signature. Whoever verifies it knows the deployment and the
+/// registration himself; a statement of another deployment or about another registration is therefore one that nobody signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedInstance {
+    /// What the nodes found in the evidence: `abi.encode(BootRequest)`, its generation 0.
+    pub boot_request: Bytes,
+    /// When the statement ends, Unix seconds.
+    pub until: u64,
+    /// The group's signature.
+    pub signature: Bytes,
 }
 
 impl RegisterRequest {
@@ -215,7 +251,7 @@ mod tests {
     #[test]
     fn g1_evidence_for_domains_binds_key_place_domains_and_certificates_and_is_of_no_other_use() {
         let request = |spki: &'static [u8], upstream: &str, domains: &[&str]| RegisterRequest {
-            evidence: Bytes::new(),
+            proof: Proof::default(),
             spki: Bytes::from_static(spki),
             upstream: upstream.to_owned(),
             domains: domains.iter().map(|name| (*name).to_owned()).collect(),
@@ -258,8 +294,39 @@ mod tests {
         all.push(request(b"key", "10.0.0.5:443", &[]).report_data());
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
+        // Who proves it changes nothing of what is bound.
+        let stated = SignedInstance { boot_request: Bytes::new(), until: 1, signature: Bytes::new() };
+        let plain = request(b"key", "10.0.0.5:443", &[]);
+        let stated = RegisterRequest { proof: Proof::Statement(stated), ..plain.clone() };
+        assert_eq!(stated.report_data(), plain.report_data());
         // What the certificate of an instance binds.
         let plain = Sha512::digest(b"ratls-cert:key");
         assert_eq!(request(b"key", "10.0.0.5:443", &[]).report_data().as_slice(), plain.as_slice());
+    }
+
+    #[test]
+    fn a_registration_has_one_proof_of_a_known_kind() {
+        let with = |proof: &str| {
+            let text = format!(r#"{{"proof":{proof},"spki":"0x01","upstream":"a:1"}}"#);
+            serde_json::from_str::<RegisterRequest>(&text)
+        };
+        let statement = r#"{"bootRequest":"0x02","until":3,"signature":"0x04"}"#;
+        assert_eq!(with(r#"{"evidence":"0x05"}"#).unwrap().proof, Proof::Evidence(vec![5].into()));
+        let read = with(&format!(r#"{{"statement":{statement}}}"#)).unwrap();
+        assert!(matches!(read.proof, Proof::Statement(SignedInstance { until: 3, .. })));
+        assert_eq!(
+            serde_json::from_str::<RegisterRequest>(&serde_json::to_string(&read).unwrap()).unwrap(),
+            read
+        );
+        for wrong in [
+            r#"{}"#.to_owned(),
+            r#""0x05""#.to_owned(),
+            r#"{"certificate":"0x05"}"#.to_owned(),
+            format!(r#"{{"evidence":"0x05","statement":{statement}}}"#),
+            r#"{"statement":{"bootRequest":"0x02","until":3,"signature":"0x04","chainId":1}}"#.to_owned(),
+            r#"{"statement":{"bootRequest":"0x02","signature":"0x04"}}"#.to_owned(),
+        ] {
+            assert!(with(&wrong).is_err(), "{wrong}");
+        }
     }
 }

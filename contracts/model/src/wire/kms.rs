@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{outcome::Outcome, receipt::Receipt};
 
+mod wish;
+
+pub use wish::{AppKeys, Candidate, MAX_STATEMENT_LIFE, RouteWish, Wish};
+
 /// The answer to `POST /v1/nonce`: single use, short-lived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,78 +32,6 @@ pub struct NodeNonce {
     pub node: Address,
     /// Which.
     pub nonce: B256,
-}
-
-/// The public keys that an instance says its app has: what the committee signs as `mandate_threshold::AppStatement`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AppKeys {
-    /// SHA-256 of the SubjectPublicKeyInfo of the app's CA.
-    pub ca_spki_sha256: B256,
-    /// The address of the app's secp256k1 key.
-    pub ethereum: Address,
-}
-
-/// A node that wants the members' word on its evidence: what they sign as [`crate::signed::Vouch`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Candidate {
-    /// Its secp256k1 address.
-    pub node: Address,
-    /// Ed25519.
-    pub dealing_key: B256,
-    /// X25519.
-    pub sealing_key: B256,
-    /// The number of the newest demand for attestation that it knows of.
-    pub demand: u64,
-    /// Until when it wants to be vouched for, block time.
-    pub until: u64,
-}
-
-/// What a request is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Wish {
-    /// The app's secret.
-    #[default]
-    Secret,
-    /// The committee's word on these keys of the app, in public.
-    Statement(AppKeys),
-    /// A member's word on a node of the committee, which proves itself as the KMS's own app.
-    Vouch(Candidate),
-    /// The single member's whole share, for this replica, which proves itself as the KMS's own app.
-    Copy(Address),
-}
-
-impl Wish {
-    /// Whether it is for the app's secret.
-    pub fn is_secret(&self) -> bool {
-        *self == Self::Secret
-    }
-
-    /// What evidence binds: a number for the kind, and its fields.
-    fn bind(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Secret => out.push(0),
-            Self::Statement(keys) => {
-                out.push(1);
-                out.extend_from_slice(keys.ca_spki_sha256.as_slice());
-                out.extend_from_slice(keys.ethereum.as_slice());
-            }
-            Self::Vouch(candidate) => {
-                out.push(2);
-                out.extend_from_slice(candidate.node.as_slice());
-                out.extend_from_slice(candidate.dealing_key.as_slice());
-                out.extend_from_slice(candidate.sealing_key.as_slice());
-                out.extend_from_slice(&candidate.demand.to_be_bytes());
-                out.extend_from_slice(&candidate.until.to_be_bytes());
-            }
-            Self::Copy(node) => {
-                out.push(3);
-                out.extend_from_slice(node.as_slice());
-            }
-        }
-    }
 }
 
 /// What the guest asks for; the evidence's report data is [`ReleaseRequest::report_data`].
@@ -183,6 +115,8 @@ pub enum Given {
     Partial(SealedPartial),
     /// The node's part of the committee's signature on the statement.
     Statement(StatementPartial),
+    /// The node's part of the committee's signature on what it verified of the instance.
+    Instance(InstancePartial),
     /// The node's EIP-712 signature of [`crate::signed::Vouch`], 65 bytes.
     Vouch(Bytes),
     /// The member's whole share, sealed to the transport key.
@@ -219,6 +153,19 @@ pub struct StatementPartial {
     pub epoch: u64,
     /// Key generation that the statement is about, never 0.
     pub generation: u64,
+    /// `mandate_threshold::Partial`, encoded.
+    pub partial: Bytes,
+}
+
+/// A part of a public statement about an instance: `mandate_threshold::InstanceStatement`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstancePartial {
+    /// Epoch whose share signed.
+    pub epoch: u64,
+    /// What the node found in the evidence: `abi.encode(BootRequest)`, its generation 0. Parts of different findings do not
+    /// combine.
+    pub boot_request: Bytes,
     /// `mandate_threshold::Partial`, encoded.
     pub partial: Bytes,
 }
@@ -292,7 +239,7 @@ pub struct NodeStatus {
 
 #[cfg(test)]
 mod tests {
-    use alloy::hex;
+    use alloy::{hex, primitives::B512};
 
     use super::*;
 
@@ -320,13 +267,22 @@ mod tests {
         }
     }
 
+    fn route() -> RouteWish {
+        RouteWish { registration: B512::repeat_byte(0x4e), until: 3_000 }
+    }
+
     #[test]
     fn wish_is_left_out_when_it_is_for_the_secret_and_reads_back_otherwise() {
         let json = serde_json::to_value(request()).unwrap();
         assert_eq!(json.get("wish"), None);
         let keys = AppKeys { ca_spki_sha256: B256::ZERO, ethereum: Address::ZERO };
-        for wish in [Wish::Secret, Wish::Statement(keys), Wish::Vouch(candidate()), Wish::Copy(keys.ethereum)]
-        {
+        for wish in [
+            Wish::Secret,
+            Wish::Statement(keys),
+            Wish::Vouch(candidate()),
+            Wish::Copy(keys.ethereum),
+            Wish::Instance(route()),
+        ] {
             let request = ReleaseRequest { wish, ..request() };
             let json = serde_json::to_string(&request).unwrap();
             assert_eq!(serde_json::from_str::<ReleaseRequest>(&json).unwrap(), request);
@@ -359,7 +315,9 @@ mod tests {
             [&"0e".repeat(20), &"0d".repeat(32), &"05".repeat(32), "0000000000000009", "00000000000003e8"];
         assert_eq!(hex::encode(vouch.binding()), begin.clone() + "02" + &fields.concat());
         let copy = ReleaseRequest { wish: Wish::Copy(Address::repeat_byte(0xe0)), ..request() };
-        assert_eq!(hex::encode(copy.binding()), begin + "03" + &"e0".repeat(20));
+        assert_eq!(hex::encode(copy.binding()), begin.clone() + "03" + &"e0".repeat(20));
+        let instance = ReleaseRequest { wish: Wish::Instance(route()), ..request() };
+        assert_eq!(hex::encode(instance.binding()), begin + "04" + &"4e".repeat(64) + "0000000000000bb8");
         let report_data = concat!(
             "da559ce0dee9be7e3c30ea69f309d7af2094416702604742c814380972bb8889",
             "ab9aea67f962c5be0269b299269873bb1dfe4e6fb846829d4385e1ced60bbb9e",
@@ -379,6 +337,16 @@ mod tests {
             |r| r.nonces.truncate(1),
             |r| r.nonces[0].nonce = B256::ZERO,
         ];
+        let wishes = |change: fn(&mut RouteWish)| {
+            let mut other = route();
+            change(&mut other);
+            ReleaseRequest { wish: Wish::Instance(other), ..request() }.binding()
+        };
+        let changed_routes: [fn(&mut RouteWish); 2] =
+            [|r| r.until += 1, |r| r.registration = B512::repeat_byte(0x4f)];
+        for change in changed_routes {
+            assert_ne!(wishes(change), wishes(|_| ()));
+        }
         for change in changed {
             let mut other = request();
             change(&mut other);

@@ -188,9 +188,9 @@ pub(super) async fn register(
     spki: &[u8],
     upstream: SocketAddr,
 ) -> Result<()> {
-    let (evidence, spki) = (Default::default(), spki.to_vec().into());
+    let (proof, spki) = (Default::default(), spki.to_vec().into());
     let mut request = RegisterRequest {
-        evidence,
+        proof,
         spki,
         upstream: upstream.to_string(),
         domains: Vec::new(),
@@ -198,7 +198,7 @@ pub(super) async fn register(
     };
     let guest = DevGuest::new(APP, B256::repeat_byte(0xc0));
     let pki = DevPki::from_seed([5; 32]);
-    request.evidence = pki.evidence(&guest, request.report_data(), SystemClock::new().unix()).encode().into();
+    request.proof = pki.evidence(&guest, request.report_data(), SystemClock::new().unix()).encode().into();
     let answer: RegisterResponse = http.post_json(&format!("http://{api}/v1/register"), &request).await?;
     anyhow::ensure!(matches!(answer.outcome, mandate_model::Outcome::Allowed { .. }), "{}", answer.outcome);
     Ok(())
