@@ -3,8 +3,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use mandate_attestation::{Evidence, verify};
-use mandate_model::wire::provenance::{DomainProvenance, DomainStatement};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},

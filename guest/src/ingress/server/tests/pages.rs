@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the agent says of itself under the domains that it serves.
 
+use mandate_attestation::{Evidence, verify};
+use mandate_model::wire::provenance::{DomainProvenance, DomainStatement};
+
 use super::*;
 
 async fn page(world: &World, name: &str, path: &str) -> (u16, Vec<u8>, Vec<u8>) {
