@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use thiserror::Error;

@@ -35,8 +35,8 @@ pub struct Relevant {
 
 /// What was found, and whether the resolver says that DNSSEC vouches for it.
 #[derive(Debug)]
-struct Looked<T> {
-    found: Found<T>,
+pub(super) struct Looked<T> {
+    pub(super) found: Found<T>,
     authenticated: bool,
 }
 

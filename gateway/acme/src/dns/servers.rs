@@ -48,7 +48,7 @@ impl Dns {
         }
         let mut servers = Vec::new();
         for name in self.delegation(zone.origin()).await? {
-            if let Answer::Records(addresses) = self.resolve(&name, RecordType::A, &address).await? {
+            if let Answer::Records(addresses) = self.resolve(&name, RecordType::A, &address).await?.found {
                 servers.extend(addresses.into_iter().map(|ip| SocketAddr::from((ip, PORT))));
             }
         }
@@ -63,7 +63,7 @@ impl Dns {
     /// The names of the servers of the zone that `origin` lies in.
     async fn delegation(&self, origin: &DomainName) -> Result<Vec<Name>, DnsError> {
         for candidate in parents(origin) {
-            let found = self.resolve(&parse(candidate)?, RecordType::NS, &server).await?;
+            let found = self.resolve(&parse(candidate)?, RecordType::NS, &server).await?.found;
             if let Answer::Records(names) = found
                 && !names.is_empty()
             {
