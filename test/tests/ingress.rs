@@ -134,7 +134,7 @@ async fn gateway(tls_port: u16, pki: &DevPki, registry: &Registry, world: &World
             deployed: Deployed {
                 chain_id: world.pinned.chain_id,
                 kms_auth: world.pinned.kms_auth,
-                domain_registry: REGISTRY,
+                domain_registry: registry.deployment.domain_registry,
             },
             agent: None,
         },

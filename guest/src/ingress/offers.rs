@@ -83,7 +83,7 @@ impl Orders {
         };
         let issued = self.issuer.recognise(name, chain).await.inspect_err(|error| refused(error)).ok()?;
         let now = self.ambient.clock.unix();
-        let checked = Certificate::check(Subject::Domain(name.clone()), issued, key, now);
+        let checked = Certificate::check(Subject::Domain(name.clone()), issued, key.secret(), now);
         checked.inspect_err(|error| refused(error)).ok()
     }
 

@@ -11,9 +11,12 @@ use mandate_runtime::http::serve;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::ingress::{
-    scripted::{DEPLOYED, DOMAIN, DevQuoter, World, pki},
-    server::tests::{app, connect},
+use crate::{
+    config::ChainConfig,
+    ingress::{
+        scripted::{DEPLOYED, DOMAIN, DevQuoter, World, pki},
+        server::tests::{app, connect},
+    },
 };
 
 struct Rig {
@@ -26,7 +29,7 @@ struct Rig {
 async fn gateway(world: &World) -> String {
     let register = async |Json(_): Json<RegisterRequest>| {
         let outcome = Outcome::Allowed { valid_until: u64::MAX };
-        Json(RegisterResponse { outcome, names: Vec::new(), lease: 600 })
+        Json(RegisterResponse { outcome, names: Vec::new(), lease: 600, certificates: Vec::new() })
     };
     let listener = world.ambient.net.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -51,9 +54,22 @@ async fn rig(with_gateway: bool) -> Rig {
         committee: Address::repeat_byte(1),
         group_key: FixedBytes::ZERO,
     };
+    let agent = Config {
+        socket: Default::default(),
+        operations: None,
+        relayers: Vec::new(),
+        generation: 0,
+        retry: Default::default(),
+        lease: Duration::from_secs(3_600),
+        chain,
+        app: Default::default(),
+        evidence: None,
+        ingress: None,
+        log: Default::default(),
+    };
     let quoter = Arc::new(DevQuoter(pki()));
     let (ambient, health) = (world.ambient.clone(), world.health.clone());
-    let ingress = Ingress::bind(config, &chain, ambient, quoter, health).await.unwrap();
+    let ingress = Ingress::bind(config, &agent, ambient, quoter, health).await.unwrap();
     let (states, keys) = watch::channel(KeyState::Waiting("nobody has been asked".to_owned()));
     let address = ingress.address();
     tokio::spawn(ingress.run(keys, CancellationToken::new()));
