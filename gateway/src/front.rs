@@ -261,6 +261,7 @@ impl Front {
         client.access.set_name(name);
         match target {
             Target::Own if hello.is_acme_validation() => self.validation(name),
+            Target::Own if !speaks_http_1(hello) => Err(Refusal::NoProtocol),
             Target::Own => self.wildcard().map(|()| Goal::Pages),
             Target::Id(id) if id.mode == Mode::Passthrough => Ok(Goal::Pass(Wanted::Id(id))),
             Target::Id(id) => {
@@ -295,6 +296,10 @@ impl Front {
     fn wildcard(&self) -> Result<(), Refusal> {
         self.certificates.base(self.ambient.clock.unix()).map(drop).ok_or(Refusal::NoWildcard)
     }
+}
+
+fn speaks_http_1(hello: &Hello) -> bool {
+    hello.protocols.is_empty() || hello.protocols.iter().any(|protocol| protocol == serving::HTTP_1)
 }
 
 /// A name of which the client offers no protocol is refused before anybody is asked.

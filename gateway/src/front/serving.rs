@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{certificates::Served, name::IdName, tls};
 
-const HTTP_1: &[u8] = b"http/1.1";
+pub(super) const HTTP_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
 
 /// A name whose TLS the gateway ends.
