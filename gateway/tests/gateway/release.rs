@@ -232,7 +232,8 @@ async fn superseded_certificates_are_revoked_with_the_current_one(kind: Kind) {
     ca.set(Mischief::Nothing);
     assert_eq!(world.release(DOMAIN, 0).await, GONE);
     let mut revoked = ca.revoked();
-    (revoked.sort(), all.sort());
+    revoked.sort();
+    all.sort();
     assert_eq!(revoked, all);
     assert_eq!(database.count("SELECT COUNT(*) FROM superseded").await, 0);
 }

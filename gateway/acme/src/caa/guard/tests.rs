@@ -32,14 +32,16 @@ const NAME: &str = "app.example.org";
 
 type Edit = Box<dyn Fn(&mut Message) + Send>;
 
+/// Records that are seen after so many more questions.
+type Late = (usize, Vec<(Name, RData)>);
+
 /// What one name server says.
 #[derive(Default)]
 struct Script {
     records: Mutex<Vec<(Name, RData)>>,
     edit: Mutex<Option<Edit>>,
     asked: AtomicUsize,
-    /// A change that is seen after so many more questions.
-    late: Mutex<Option<(usize, Vec<(Name, RData)>)>>,
+    late: Mutex<Option<Late>>,
 }
 
 fn name(text: &str) -> Name {
