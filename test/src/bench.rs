@@ -62,7 +62,7 @@ pub const BENCHES: [Bench; 21] = [
     Bench {
         name: "gateway-idle",
         about: "memory of so many silent connections whose TLS is ended, beside nginx and HAProxy; two descriptors a connection, here and in each",
-        samples: 3_000,
+        samples: 9_900,
     },
     Bench {
         name: "gateway-keepalive",

@@ -56,6 +56,7 @@ impl Client {
     /// One request on an open connection.
     pub(super) async fn ask(&self, stream: &mut TlsStream<TcpStream>) -> Result<()> {
         stream.write_all(self.request.as_bytes()).await?;
+        stream.flush().await?;
         let (mut buffer, mut seen) = ([0; 2 << 10], Vec::new());
         while !seen.ends_with(b"hello, world\n") {
             let n = stream.read(&mut buffer).await?;
