@@ -34,7 +34,7 @@ impl Drop for Program {
 
 impl Program {
     async fn start(world: &World, rpc: &str, dir: &Path) -> Self {
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = mandate_runtime::net::free_port().unwrap();
         let config = world.program_config(rpc, port, &dir.join("relayer.sqlite"));
         let path = dir.join("relayer.toml");
         std::fs::write(&path, config).unwrap();

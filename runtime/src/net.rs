@@ -17,6 +17,10 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
+mod port;
+
+pub use port::free_port;
+
 /// Where connections come from and go to.
 pub trait Net: Send + Sync + Debug {
     /// Binds a stream socket; port 0 picks a free one.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -15,7 +15,7 @@ use mandate_acme::{
     dns::{Dns, DnsError, Rfc2136, TsigAlgorithm, TsigKey, Zone},
     name::DomainName,
 };
-use mandate_runtime::Ambient;
+use mandate_runtime::{Ambient, net::free_port};
 use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
 
 /// A zone for those who need just one.
@@ -100,7 +100,7 @@ impl Kind {
     /// When it does not come up.
     pub async fn start(self, zones: &[&str]) -> Result<Option<Server>> {
         let Some(program) = self.program() else { return Ok(None) };
-        let (dir, addr) = (tempfile::tempdir()?, free_addr()?);
+        let (dir, addr) = (tempfile::tempdir()?, SocketAddr::from(([127, 0, 0, 1], free_port()?)));
         for zone in zones {
             fs::write(dir.path().join(format!("{zone}.zone")), zone_file(zone))?;
         }
@@ -151,17 +151,6 @@ impl Server {
     pub fn dns(&self, zone: &DomainName, secret: &str) -> Result<Arc<Dns>> {
         let zone: Arc<dyn Zone> = Arc::new(self.zone(zone, secret, Vec::new())?);
         Ok(Arc::new(Dns::new(vec![zone], vec![self.addr], PROPAGATION, &Ambient::system())))
-    }
-}
-
-/// Free for TCP and UDP a moment ago.
-fn free_addr() -> Result<SocketAddr> {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0")?;
-        let addr = tcp.local_addr()?;
-        if UdpSocket::bind(addr).is_ok() {
-            return Ok(addr);
-        }
     }
 }
 

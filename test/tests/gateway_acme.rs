@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -33,6 +33,7 @@ use mandate_model::{
 use mandate_runtime::{
     Ambient,
     http::{Client, HttpError},
+    net::free_port,
 };
 use rustls::{
     ServerConfig,
@@ -69,11 +70,6 @@ impl Chain for Permissive {
 
 fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
-}
-
-/// Pebble has to know the TLS port before the gateway, which has to know pebble, binds it.
-fn free_port() -> u16 {
-    TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
 }
 
 async fn gateway(pebble: &Pebble, tls_port: u16, pki: &DevPki) -> Running {
@@ -174,7 +170,8 @@ async fn register(gateway: &Running, pki: &DevPki, identity: &TlsIdentity, upstr
 #[tokio::test]
 async fn page_is_fetched_with_a_certificate_that_pebble_issued() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (dir, tls_port, pki) = (tempfile::tempdir().unwrap(), free_port(), DevPki::from_seed([5; 32]));
+    let (dir, tls_port, pki) =
+        (tempfile::tempdir().unwrap(), free_port().unwrap(), DevPki::from_seed([5; 32]));
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let gateway = gateway(&pebble, tls_port, &pki).await;
     let identity = TlsIdentity::generate(&Ambient::system(), &["instance.invalid".to_owned()]).unwrap();
@@ -192,7 +189,8 @@ async fn page_is_fetched_with_a_certificate_that_pebble_issued() {
 
 #[tokio::test]
 async fn gateways_of_a_fleet_are_one_account() {
-    let (dir, tls_port, pki) = (tempfile::tempdir().unwrap(), free_port(), DevPki::from_seed([5; 32]));
+    let (dir, tls_port, pki) =
+        (tempfile::tempdir().unwrap(), free_port().unwrap(), DevPki::from_seed([5; 32]));
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let first = gateway(&pebble, tls_port, &pki).await;
     let one = order(&first).await.unwrap();
@@ -207,7 +205,8 @@ async fn gateways_of_a_fleet_are_one_account() {
 #[tokio::test]
 async fn order_of_one_gateway_is_validated_through_another_of_its_fleet() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (dir, tls_port, pki) = (tempfile::tempdir().unwrap(), free_port(), DevPki::from_seed([5; 32]));
+    let (dir, tls_port, pki) =
+        (tempfile::tempdir().unwrap(), free_port().unwrap(), DevPki::from_seed([5; 32]));
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let store = StoreConfig { sqlite: Some(dir.path().join("gateway.sqlite")), postgres: None };
     // All validations come to this one.
@@ -220,7 +219,7 @@ async fn order_of_one_gateway_is_validated_through_another_of_its_fleet() {
 #[tokio::test]
 async fn validation_that_does_not_reach_the_gateway_is_reported_in_the_authoritys_words() {
     let (dir, pki) = (tempfile::tempdir().unwrap(), DevPki::from_seed([5; 32]));
-    let pebble = Pebble::start(dir.path(), free_port()).await.unwrap();
+    let pebble = Pebble::start(dir.path(), free_port().unwrap()).await.unwrap();
     let gateway = gateway(&pebble, 0, &pki).await;
     let refused = order(&gateway).await.unwrap_err();
     assert_eq!(refused.status(), Some(502));

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -37,7 +37,7 @@ use mandate_relayer::{
     Config as RelayerConfig, Retry, Service,
     chain::{EndpointSource, Endpoints},
 };
-use mandate_runtime::{Ambient, config::Secret, http::Client};
+use mandate_runtime::{Ambient, config::Secret, http::Client, net::free_port};
 use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -244,14 +244,10 @@ async fn shown(gateway: &Running, root_pem: &str) -> Option<CertificateDer<'stat
     chain.first().map(|leaf| leaf.clone().into_owned())
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn certificate_of_a_released_domain_is_revoked_at_the_authority() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (dir, tls_port, world) = (tempfile::tempdir().unwrap(), free_port(), World::new().await);
+    let (dir, tls_port, world) = (tempfile::tempdir().unwrap(), free_port().unwrap(), World::new().await);
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let gateway = world.gateway(&pebble, tls_port).await;
     let stop = CancellationToken::new();

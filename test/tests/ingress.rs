@@ -8,7 +8,7 @@ mod registry;
 mod support;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -37,7 +37,7 @@ use mandate_guest::{
     instance::ProofKind,
 };
 use mandate_model::wire::BlockRef;
-use mandate_runtime::Ambient;
+use mandate_runtime::{Ambient, net::free_port};
 use registry::Registry;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -114,11 +114,6 @@ fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
-/// Pebble has to know the TLS port before the gateway, which has to know pebble, binds it.
-fn free_port() -> u16 {
-    TcpListener::bind(loopback(0)).unwrap().local_addr().unwrap().port()
-}
-
 async fn gateway(tls_port: u16, pki: &DevPki, registry: &Registry, world: &World) -> Running {
     let mut live = Live::default();
     live.network.upstreams = vec!["127.0.0.0/8".parse().unwrap()];
@@ -167,7 +162,7 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, pr
     let ca_file = dir.join("pebble-ca.pem");
     std::fs::write(&ca_file, [pebble.ca_pem.as_str(), &pebble.issuing_root_pem].concat()).unwrap();
     // The agent's port has to be known before it is bound, since it is what the gateway is told.
-    let port = free_port();
+    let port = free_port().unwrap();
     let ingress = IngressConfig {
         domains: vec![NAME.parse().unwrap()],
         domain_registry: APP,
@@ -258,7 +253,7 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
  {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (dir, tls_port, world) =
-        (tempfile::tempdir().unwrap(), free_port(), World::start(&[Manner::Honest; 4]).await);
+        (tempfile::tempdir().unwrap(), free_port().unwrap(), World::start(&[Manner::Honest; 4]).await);
     let registry = Registry::with_app(APP).await;
     registry.approve(NAME, APP).await;
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -15,6 +15,7 @@ use std::{
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use mandate_runtime::net::free_port;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -106,7 +107,7 @@ impl Pebble {
     /// When a program is missing, or does not come up.
     pub async fn start(work_dir: &Path, tls_port: u16) -> Result<Self, PebbleError> {
         let dns = find(DNS)?;
-        let [dns_port, dns_management_port] = free_ports()?;
+        let (dns_port, dns_management_port) = (port()?, port()?);
         let mut dns = Command::new(dns);
         dns.args(["-http01", "", "-https01", "", "-tlsalpn01", ""])
             .args([
@@ -141,7 +142,7 @@ impl Pebble {
         rules: &Rules<'_>,
     ) -> Result<Self, PebbleError> {
         let pebble = find(PEBBLE)?;
-        let [acme_port, management_port] = free_ports()?;
+        let (acme_port, management_port) = (port()?, port()?);
         let (ca_pem, files) = own_certificate(work_dir)?;
         let config = work_dir.join("pebble.json");
         let mut settings = configuration(acme_port, management_port, tls_port, &files);
@@ -185,28 +186,8 @@ fn write(path: &Path, text: &str) -> Result<(), PebbleError> {
     std::fs::write(path, text).map_err(failed(path.display()))
 }
 
-/// Ports that were free a moment ago for TCP and UDP: both programs want them before they run.
-fn free_ports() -> Result<[u16; 2], PebbleError> {
-    let take = || -> io::Result<[(TcpListener, UdpSocket); 2]> { Ok([pair()?, pair()?]) };
-    let held = take().map_err(failed("free loopback ports"))?;
-    let mut ports = [0; 2];
-    for (port, (tcp, _)) in ports.iter_mut().zip(&held) {
-        *port = tcp.local_addr().map_err(failed("free loopback ports"))?.port();
-    }
-    Ok(ports)
-}
-
-fn pair() -> io::Result<(TcpListener, UdpSocket)> {
-    const ATTEMPTS: usize = 16;
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..ATTEMPTS {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        match UdpSocket::bind(tcp.local_addr()?) {
-            Ok(udp) => return Ok((tcp, udp)),
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
+fn port() -> Result<u16, PebbleError> {
+    free_port().map_err(failed("free loopback ports"))
 }
 
 /// A root for this run and a certificate for 127.0.0.1 under it.

@@ -23,7 +23,7 @@ use mandate_guest::{Pinned, Quoter};
 use mandate_kms::{Node, NodeKeys, Outside};
 use mandate_model::{bindings::KmsAuth, compose::compose_hash, deployment::Deployment};
 use mandate_relayer::{Config as RelayerConfig, config::EffectsConfig};
-use mandate_runtime::config::Secret;
+use mandate_runtime::{config::Secret, net::free_port};
 use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::task::JoinHandle;
@@ -277,7 +277,7 @@ type StartedGateway = (mandate_gateway::Running, &'static str, String, Option<Pe
 
 async fn start_gateway(world: &World, deployment: &Deployment, socket: &Path) -> Result<StartedGateway> {
     // The authority must know the TLS port before the gateway has it.
-    let tls_port = free_port()?;
+    let tls_port = free_port().map_err(CliError::unavailable)?;
     let pebble = match world.embedded_issuer || !Pebble::is_installed() {
         true => None,
         false => Some(Pebble::start(&world.dir, tls_port).await.map_err(CliError::unavailable)?),
@@ -346,11 +346,6 @@ fn verified_chain(world: &World, deployment: &Deployment) -> Result<VerifiedChai
     let reader = VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec);
     let chain = VerifiedChain::new(reader, deployment.kms_auth, deployment.domain_registry);
     Ok(chain.with_committee(Some(deployment.committee)))
-}
-
-fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(CliError::unavailable)?;
-    Ok(listener.local_addr().map_err(CliError::unavailable)?.port())
 }
 
 /// What a node runs: the KMS's own app, whose address is known before it is deployed.

@@ -164,13 +164,22 @@ async fn openssl_cannot_renegotiate() {
     let (world, app) = (World::start().await, ticking().await);
     world.register(THIRD_APP, &app).await;
     let name = id_name(THIRD_APP, "");
-    let arguments = ["-servername", &name, "-tls1_2", "-legacy_renegotiation"];
-    let Some(command) = s_client(&world, &arguments) else { return };
-    // `R` on a line of its own is its command to renegotiate.
-    let ran = run_holding(command, "R\n").await;
-    ran.must_say("Secure Renegotiation IS supported");
-    ran.must_say("RENEGOTIATING");
-    ran.must_say("no renegotiation");
+    let mut refused = false;
+    for _ in 0..20 {
+        let arguments = ["-servername", &name, "-tls1_2", "-legacy_renegotiation"];
+        let Some(command) = s_client(&world, &arguments) else { return };
+        // `R` on a line of its own is its command to renegotiate.
+        let ran = run_holding(command, "R\n").await;
+        ran.must_say("Secure Renegotiation IS supported");
+        ran.must_say("RENEGOTIATING");
+        refused = ran.says("no renegotiation");
+        if refused {
+            break;
+        }
+        // What the app said just before the wish arrived is what openssl does not want now.
+        ran.must_say("unexpected record");
+    }
+    assert!(refused, "the app's words came first each time");
     assert_eq!(world.who(DOMAIN).await, LABEL);
 }
 

@@ -13,6 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
+use mandate_runtime::net::free_port;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -49,10 +50,6 @@ fn issuer() -> Issuer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
 impl Sunlight {
     async fn start(dir: &Path, monitoring: &str) -> Self {
         let root = issuer();
@@ -70,7 +67,7 @@ impl Sunlight {
         let table = "CREATE TABLE checkpoints (logID BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT";
         sqlx::query(table).execute(&mut database).await.unwrap();
         database.close().await.unwrap();
-        let port = free_port().await;
+        let port = free_port().unwrap();
         let today = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let config = json!({
             "listen": [format!("127.0.0.1:{port}")], "checkpoints": dir.join("checkpoints.db"),

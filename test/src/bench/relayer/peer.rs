@@ -67,7 +67,7 @@ pub(super) async fn ponder(town: &Town, rpc: &str, blocks: u64) -> Result<Peer> 
     let program = home.join("node_modules/ponder/dist/esm/bin/ponder.js");
     ensure!(program.exists(), "ponder is not installed: run script/bench, or `npm ci` in test/peers/ponder");
     let dir = tempfile::tempdir()?;
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let port = mandate_runtime::net::free_port()?;
     let work = project(&home, dir.path())?;
     let end = town.first_minted + blocks - 1;
     let started = Instant::now();

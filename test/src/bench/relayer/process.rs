@@ -48,7 +48,7 @@ impl Drop for RelayerProcess {
 impl RelayerProcess {
     /// Starts one with its files in `dir`.
     pub(super) fn start(dir: &Path, setting: &Setting<'_>) -> Result<Self> {
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = mandate_runtime::net::free_port()?;
         let path = write_config(dir, port, setting)?;
         let child = Command::new(std::env::current_exe()?)
             .arg(RELAYER_ROLE)
