@@ -25,6 +25,8 @@ pub(super) struct Proxy {
     pub(super) name: &'static str,
     /// Where it ends TLS for [`DOMAIN`] and speaks TLS with the backend, for each client anew.
     pub(super) terminated: SocketAddr,
+    /// The same, with its connection to the backend kept for more requests.
+    pub(super) kept: SocketAddr,
     /// Where it does less: connections to the backend are shared, or not secured.
     pub(super) others: Vec<(&'static str, SocketAddr)>,
     /// Where it passes TLS through.
@@ -71,7 +73,7 @@ pub(super) async fn gateway(dir: &Path, backend: &Backend) -> Result<Proxy> {
     let ports: Ports = serde_json::from_str(&line).context("the gateway did not start")?;
     settle(ports.api, &backend.spki, backend.tls).await?;
     let (terminated, passthrough) = (ports.tls, ports.tls);
-    Ok(Proxy { name: "gateway", terminated, others: Vec::new(), passthrough, child })
+    Ok(Proxy { name: "gateway", terminated, kept: terminated, others: Vec::new(), passthrough, child })
 }
 
 fn free() -> Result<SocketAddr> {
@@ -147,7 +149,8 @@ http {{
         .context("cannot start nginx")?;
     wait_for(terminated, &mut child, "nginx")?;
     let others = vec![("pooled-upstream", pooled), ("plain-upstream", plain)];
-    Ok(Proxy { name: "nginx", terminated, others, passthrough, child })
+    // It keeps none of its own clients', but a pool of them.
+    Ok(Proxy { name: "nginx", terminated, kept: pooled, others, passthrough, child })
 }
 
 /// HAProxy with one thread.
@@ -201,5 +204,6 @@ backend open
         .spawn()
         .context("cannot start haproxy")?;
     wait_for(terminated, &mut child, "haproxy")?;
-    Ok(Proxy { name: "haproxy", terminated, others: vec![("plain-upstream", plain)], passthrough, child })
+    let others = vec![("plain-upstream", plain)];
+    Ok(Proxy { name: "haproxy", terminated, kept: terminated, others, passthrough, child })
 }

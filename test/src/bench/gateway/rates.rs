@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! New connections, requests on open ones, and throughput: in turns, so that what else the machine does meets all alike.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -126,18 +126,16 @@ fn ratio(stage: &Stage, tallies: &[Tally], peer: &str, value: fn(&Tally) -> &Vec
     Some(of("gateway")? / of(peer)?)
 }
 
-fn clients(stage: &Stage, passthrough: bool) -> Result<Vec<Client>> {
-    let client = |proxy: &Proxy| match passthrough {
-        true => Client::new(proxy.passthrough, &passthrough_name(), &stage.backend_root),
-        false => Client::new(proxy.terminated, DOMAIN, &stage.root),
-    };
-    stage.proxies.iter().map(client).collect()
+/// A client of each proxy, at one of its ports.
+fn clients(stage: &Stage, port: impl Fn(&Proxy) -> SocketAddr) -> Result<Vec<Client>> {
+    stage.proxies.iter().map(|proxy| Client::new(port(proxy), DOMAIN, &stage.root)).collect()
 }
 
 /// New TLS 1.3 connections that the proxy ends and passes on over TLS to the instance.
 pub(super) async fn terminated(rounds: usize) -> Result<Vec<Figure>> {
     let stage = Stage::set().await?;
-    let tallies = in_turns(&stage, &clients(&stage, false)?, What::Connections, rounds).await?;
+    let tallies =
+        in_turns(&stage, &clients(&stage, |proxy| proxy.terminated)?, What::Connections, rounds).await?;
     let mut all = figures("gateway-terminate", &stage, &tallies);
     if let Some(ratio) = ratio(&stage, &tallies, "haproxy", |t| &t.per_second) {
         all.push(Figure::new("gateway-terminate-rate-ratio-haproxy", ratio, "x").at_least(1.3));
@@ -186,7 +184,8 @@ async fn added_latency(stage: &Stage, tallies: &[Tally]) -> Result<Figure> {
 /// New connections whose TLS passes through, and what one of them carries.
 pub(super) async fn passthrough(rounds: usize) -> Result<Vec<Figure>> {
     let stage = Stage::set().await?;
-    let clients = clients(&stage, true)?;
+    let client = |proxy: &Proxy| Client::new(proxy.passthrough, &passthrough_name(), &stage.backend_root);
+    let clients = stage.proxies.iter().map(client).collect::<Result<Vec<_>>>()?;
     let tallies = in_turns(&stage, &clients, What::Connections, rounds).await?;
     let mut all = figures("gateway-passthrough", &stage, &tallies);
     if let Some(ratio) = ratio(&stage, &tallies, "haproxy", |t| &t.per_second) {
@@ -218,7 +217,7 @@ pub(super) async fn passthrough(rounds: usize) -> Result<Vec<Figure>> {
 /// Requests on connections that stay open.
 pub(super) async fn keepalive(rounds: usize) -> Result<Vec<Figure>> {
     let stage = Stage::set().await?;
-    let tallies = in_turns(&stage, &clients(&stage, false)?, What::Requests, rounds).await?;
+    let tallies = in_turns(&stage, &clients(&stage, |proxy| proxy.kept)?, What::Requests, rounds).await?;
     let mut all = figures("gateway-keepalive", &stage, &tallies);
     if let Some(ratio) = ratio(&stage, &tallies, "nginx", |t| &t.per_second) {
         all.push(Figure::new("gateway-keepalive-rate-ratio-nginx", ratio, "x").at_least(0.9));
