@@ -15,6 +15,7 @@ use axum::{
     body::Body,
     http::{Response, Uri},
 };
+use futures::StreamExt;
 use mandate_acme::{
     caa::{
         Method,
@@ -26,7 +27,7 @@ use mandate_acme::{
     issuer::IssueError,
     name::Subject,
 };
-use mandate_runtime::Ambient;
+use mandate_runtime::{Ambient, clock::ManualClock};
 
 use super::{ZONE, cloudflare_api, name, name_server};
 
@@ -47,14 +48,18 @@ async fn serve(reply: impl Fn(&Uri) -> Reply + Send + Sync + 'static) -> (Socket
 }
 
 fn zones(addr: SocketAddr, id: Option<&str>) -> [Arc<dyn Zone>; 2] {
+    zones_in(addr, id, &Ambient::system())
+}
+
+fn zones_in(addr: SocketAddr, id: Option<&str>, ambient: &Ambient) -> [Arc<dyn Zone>; 2] {
     let endpoint = || Some(Endpoint::try_from(format!("http://{addr}")).unwrap());
-    let (ambient, id) = (Ambient::system(), id.map(str::to_owned));
+    let id = id.map(str::to_owned);
     let token = CloudflareToken::new("token").unwrap();
-    let cloudflare = Cloudflare::new(name(ZONE), Vec::new(), token, id.clone(), endpoint(), &ambient);
+    let cloudflare = Cloudflare::new(name(ZONE), Vec::new(), token, id.clone(), endpoint(), ambient);
     let key = AccessKey::new("AKID", "secret").unwrap();
     let propagation = Duration::from_secs(5);
     let hosted = HostedZone { id, region: "us-east-1".to_owned(), endpoint: endpoint(), propagation };
-    let amazon = Route53::new(name(ZONE), Vec::new(), key, hosted, &ambient);
+    let amazon = Route53::new(name(ZONE), Vec::new(), key, hosted, ambient);
     [Arc::new(cloudflare.unwrap()), Arc::new(amazon.unwrap())]
 }
 
@@ -91,6 +96,44 @@ async fn attack_answer_without_end_is_cut_off() {
     for zone in zones(addr, None) {
         let refused = zone.apply(&change()).await.unwrap_err();
         assert!(refused.to_string().contains("more than 1048576 bytes"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn attack_provider_that_never_answers_holds_nobody_up() {
+    let chunk = || Ok::<_, std::io::Error>(bytes::Bytes::from_static(b" "));
+    for begins in [false, true] {
+        let heard = Arc::new(tokio::sync::Notify::new());
+        let hears = Arc::clone(&heard);
+        let router = Router::new().fallback(async move || {
+            hears.notify_one();
+            if begins {
+                // An answer of which a byte comes, and nothing more.
+                let rest =
+                    futures::stream::once(std::future::ready(chunk())).chain(futures::stream::pending());
+                return reply(200, Body::from_stream(rest));
+            }
+            std::future::pending().await
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let clock = Arc::new(ManualClock::new(1_780_000_000));
+        let ambient = Ambient { clock: clock.clone(), ..Ambient::system() };
+        for zone in zones_in(addr, None, &ambient) {
+            let later = async {
+                heard.notified().await;
+                clock.advance(Duration::from_secs(20));
+                // Nobody waits for anything else.
+                std::future::pending::<()>().await
+            };
+            let change = change();
+            let refused = tokio::select! {
+                refused = zone.apply(&change) => refused.unwrap_err(),
+                () = later => unreachable!(),
+            };
+            assert!(refused.to_string().contains("no answer within 20s"), "{refused}");
+        }
     }
 }
 

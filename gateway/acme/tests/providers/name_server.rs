@@ -17,11 +17,11 @@ use hickory_proto::{
 };
 use mandate_runtime::{
     Ambient, Net,
-    net::{Listener, Stream},
+    net::{Listener, Stream, free_port},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
 };
 
 use super::{
@@ -29,21 +29,36 @@ use super::{
     cloudflare_api::{Row, Shared},
 };
 
+/// Answers over TCP and UDP.
 pub(crate) async fn start(book: Shared) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let addr = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+    let listener = TcpListener::bind(addr).await.unwrap();
+    let socket = UdpSocket::bind(addr).await.unwrap();
+    let same = Arc::clone(&book);
+    tokio::spawn(async move {
+        let mut question = [0; 512];
+        while let Ok((n, from)) = socket.recv_from(&mut question).await {
+            let _ = socket.send_to(&answer(&question[..n], &same), from).await;
+        }
+    });
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = answer(&mut stream, &book).await;
+            let _ = converse(&mut stream, &book).await;
         }
     });
     addr
 }
 
-async fn answer(stream: &mut TcpStream, book: &Shared) -> io::Result<()> {
+async fn converse(stream: &mut TcpStream, book: &Shared) -> io::Result<()> {
     let mut question = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut question).await?;
-    let message = Message::from_vec(&question).unwrap();
+    let answer = answer(&question, book);
+    let framed = [u16::try_from(answer.len()).unwrap().to_be_bytes().as_slice(), &answer].concat();
+    stream.write_all(&framed).await
+}
+
+fn answer(question: &[u8], book: &Shared) -> Vec<u8> {
+    let message = Message::from_vec(question).unwrap();
     let asked = message.queries[0].clone();
     let mut answer = Message::response(message.id, message.op_code);
     answer.metadata.authoritative = true;
@@ -59,9 +74,7 @@ async fn answer(stream: &mut TcpStream, book: &Shared) -> io::Result<()> {
     for data in data.into_iter().filter(|data| data.record_type() == asked.query_type()) {
         answer.add_answer(Record::from_rdata(asked.name().clone(), 1, data));
     }
-    let bytes = answer.to_vec().unwrap();
-    let framed = [u16::try_from(bytes.len()).unwrap().to_be_bytes().as_slice(), &bytes].concat();
-    stream.write_all(&framed).await
+    answer.to_vec().unwrap()
 }
 
 fn data_of(row: &Row) -> RData {
