@@ -81,8 +81,7 @@ const LONG_FILES: [(&str, &str); 2] = [
 ];
 
 /// Not ours, or made by tools.
-const SKIPPED_DIRECTORIES: [&str; 7] =
-    [".git", "target", "node_modules", "out", "cache", "broadcast", "corpus"];
+const SKIPPED: [&str; 7] = [".git", "target", "node_modules", "out", "cache", "broadcast", "corpus"];
 
 const OWN_PREFIX: &str = "mandate-";
 
@@ -265,10 +264,12 @@ fn files() -> Vec<(String, PathBuf)> {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
+            // In a second work tree of a repository, `.git` is a file.
+            if SKIPPED.contains(&name) {
+                continue;
+            }
             if path.is_dir() {
-                if !SKIPPED_DIRECTORIES.contains(&name) {
-                    open.push(path);
-                }
+                open.push(path);
             } else if !name.ends_with(".log") {
                 found.push((path.strip_prefix(&*ROOT).unwrap().to_str().unwrap().to_owned(), path));
             }

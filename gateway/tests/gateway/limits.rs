@@ -3,13 +3,17 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use mandate_attestation::dev_pki::DevGuest;
 use mandate_gateway::Live;
 use rustls::AlertDescription;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     instance::Instance,
-    world::{APP, DOMAIN, OTHER_APP, World, alert, greeting, passthrough},
+    world::{APP, DOMAIN, OTHER_APP, World, alert, code, greeting, passthrough},
 };
 
 async fn served(set: impl FnOnce(&mut Live)) -> (World, Instance) {
@@ -127,6 +131,40 @@ async fn attack_instance_at_one_of_the_gateways_own_ports_is_not_connected_to() 
         world.send(&world.request(OTHER_APP, &instance.spki, &upstream)).await.unwrap();
         let refused = alert(world.pinned(&passthrough(OTHER_APP), &instance.spki).await);
         assert_eq!(refused, AlertDescription::InternalError, "{upstream}");
+    }
+}
+
+#[tokio::test]
+async fn attack_instance_that_takes_connections_and_says_nothing_holds_clients_up_for_the_timeout_alone() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = World::start_whole(|live, _| live.limits.connect_timeout = Duration::from_secs(7)).await;
+    let instance = Instance::start("one").await;
+    let upstream = silent.local_addr().unwrap().to_string();
+    world.send(&world.request(APP, &instance.spki, &upstream)).await.unwrap();
+    let seed = DevGuest::instance_id_of(APP, b"other");
+    let guest = DevGuest { instance_id: seed, ..DevGuest::new(APP, code(APP)) };
+    world.send(&world.request_of(&guest, &instance.spki, &instance.upstream())).await.unwrap();
+    world.chain.approve(DOMAIN, APP);
+    world.order(DOMAIN).await.unwrap();
+    let browse = async || greeting(&mut world.browse(DOMAIN, &[]).await.unwrap()).await;
+    // They take turns: at the latest the second client is led to the silent one first.
+    let mut asked = None;
+    for _ in 0..2 {
+        let mut browsed = Box::pin(browse());
+        let greeted = tokio::select! {
+            greeted = &mut browsed => greeted,
+            there = silent.accept() => {
+                asked = Some(there.unwrap());
+                world.clock.advance(Duration::from_secs(7));
+                browsed.await
+            }
+        };
+        assert_eq!(greeted, "one");
+    }
+    assert!(asked.is_some());
+    // From now on it is asked last.
+    for _ in 0..3 {
+        assert_eq!(browse().await, "one");
     }
 }
 

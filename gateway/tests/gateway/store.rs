@@ -85,6 +85,7 @@ on_both! {
     gateways_own_certificate_survives_a_restart;
     many_certificates_come_back_after_a_restart;
     attack_gateway_that_lost_its_claim_writes_nothing;
+    gateways_that_start_together_on_a_new_database_all_open_it;
     plan_is_set_by_one_gateway_alone;
 }
 
@@ -352,6 +353,18 @@ async fn attack_gateway_that_lost_its_claim_writes_nothing(kind: Kind) {
     assert!(other.complete(GENERATION, record(2)).await.unwrap());
     assert_eq!(other.row(GENERATION, slot()).await.unwrap().unwrap().chain, [2]);
     assert_eq!(one.claim(slot().subject).await.unwrap(), taken, "no failure was noted");
+}
+
+async fn gateways_that_start_together_on_a_new_database_all_open_it(kind: Kind) {
+    const TOGETHER: usize = 12;
+    // Where they get into each other's way is short.
+    for _ in 0..(if kind == Kind::Sqlite { 25 } else { 2 }) {
+        let fleet = Fleet::new(kind).await;
+        let all = futures::future::join_all((0..TOGETHER).map(|_| fleet.store())).await;
+        let claims = futures::future::join_all(all.iter().map(|store| store.claim(slot().subject))).await;
+        let taken = claims.into_iter().filter(|claim| matches!(claim, Ok(Claim::Taken { .. })));
+        assert_eq!(taken.count(), 1);
+    }
 }
 
 async fn plan_is_set_by_one_gateway_alone(kind: Kind) {

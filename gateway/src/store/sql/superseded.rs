@@ -5,7 +5,7 @@ use alloy::primitives::B256;
 use futures::TryStreamExt;
 use sqlx::Transaction;
 
-use super::{Db, Generation, Row, Slot, SqlStore, StoreError, app_bytes};
+use super::{Db, Generation, Row, Slot, SqlStore, StoreError, app_bytes, columns};
 
 /// Keeps what stands in the slot before another one takes its place.
 pub(super) async fn keep(
@@ -35,7 +35,8 @@ pub(super) async fn all(
     slot: Slot,
 ) -> Result<Vec<Row>, StoreError> {
     let rows = sqlx::query(
-        "SELECT * FROM superseded
+        // Without a plan: these are renewed no more.
+        "SELECT superseded.*, CAST(NULL AS BIGINT) AS renew_at, CAST(NULL AS BIGINT) AS ask_at FROM superseded
          WHERE generation = $1 AND subject = $2 AND app = $3 ORDER BY obtained_at, digest",
     )
     .bind(&generation.0[..])
@@ -43,23 +44,6 @@ pub(super) async fn all(
     .bind(app_bytes(&slot))
     .fetch(&store.pool);
     rows.map_err(StoreError::from).and_then(|row| std::future::ready(columns(&row))).try_collect().await
-}
-
-/// Without a plan: these are renewed no more.
-fn columns(row: &super::DbRow) -> Result<Row, StoreError> {
-    use sqlx::Row as _;
-    Ok(Row {
-        generation: row.try_get("generation")?,
-        subject: row.try_get("subject")?,
-        app: row.try_get("app")?,
-        chain: row.try_get("chain")?,
-        digest: row.try_get("digest")?,
-        issuer: row.try_get("issuer")?,
-        account_uri: row.try_get("account_uri")?,
-        obtained_at: row.try_get("obtained_at")?,
-        renew_at: None,
-        ask_at: None,
-    })
 }
 
 pub(super) async fn drop(
