@@ -4,11 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
-use mandate_acme::{
-    caa::guard::CaaMode,
-    config::{DnsConfig, ExternalAccountConfig},
-    name::DomainName,
-};
+use mandate_acme::{config::AcmeSection, name::DomainName};
 use mandate_attestation::AnchorFiles;
 use mandate_runtime::{
     config::{Problems, Secret, Validate, duration},
@@ -133,35 +129,6 @@ pub struct ChainConfig {
     pub forks: Vec<Fork>,
 }
 
-/// Who issues certificates.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AcmeSection {
-    /// URL of the ACME directory.
-    pub directory: String,
-    /// The authority's domain name as CAA names it.
-    pub issuer: String,
-    /// PEM file with a root of the authority's own HTTPS, when it is not a public one.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// How long an order may take.
-    #[serde(default = "order", with = "duration")]
-    pub timeout: Duration,
-    /// What to do about CAA.
-    #[serde(default)]
-    pub caa: CaaMode,
-    /// An account that the authority handed out beforehand.
-    #[serde(default)]
-    pub external_account: Option<ExternalAccountConfig>,
-    /// Whom to ask, and which zones are ours.
-    #[serde(default)]
-    pub dns: DnsConfig,
-}
-
-fn order() -> Duration {
-    Duration::from_secs(120)
-}
-
 /// Where certificates and orders are kept: one of the two. In memory when neither is set.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -268,13 +235,9 @@ impl Validate for Config {
             let http = url.starts_with("http://") || url.starts_with("https://");
             problems.require(http, format!("chain.endpoints.{i}"), "must be an http:// or https:// URL");
         }
-        let https = self.acme.directory.starts_with("https://");
-        problems.require(https, "acme.directory", "must be an https:// URL");
         let both = self.store.sqlite.is_some() && self.store.postgres.is_some();
         problems.require(!both, "store", "at most one of `sqlite` and `postgres` can be set");
-        let issuer = DomainName::try_from(self.acme.issuer.as_str()).is_ok();
-        problems.require(issuer, "acme.issuer", "must be the authority's domain name, as CAA has it");
-        self.acme.dns.validate("acme.dns", self.acme.caa, problems);
+        self.acme.validate("acme", problems);
         let one = self.keys.agent.is_some() != self.keys.development_seed.is_some();
         problems.require(one, "keys", "exactly one of `agent` and `development_seed` must be set");
     }

@@ -9,8 +9,8 @@ use alloy::{
 };
 use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::{
-    AcmeConfig, AcmeIssuer,
-    config::AcmeSetupError,
+    AcmeIssuer,
+    config::{AcmeSection, AcmeSetupError},
     keys::{AgentKeys, DevelopmentKeys, KeyError, KeySource},
 };
 use mandate_attestation::{AnchorFileError, KnownImages, Verifier};
@@ -22,13 +22,12 @@ use mandate_witness::{
     ChainSpec, Endpoint, Known, ProofCache, Quorum, QuorumConfigError, RpcWitnessSource, SourceError,
     VerifiedReader, ViewCall, Witness, WitnessSource,
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
 use crate::{
     admin::Reload,
     chain::VerifiedChain,
-    config::{AcmeSection, AdminConfig, AttestationConfig, ChainConfig, Config, KeysConfig},
+    config::{AdminConfig, AttestationConfig, ChainConfig, Config, KeysConfig},
     provenance::{Agent, Deployed, Origin},
     service::{AdminPart, BoxError, IssuerFactory, Parts},
 };
@@ -58,7 +57,7 @@ pub enum SetupError {
     /// A root cannot be had.
     #[error("attestation.trust_anchors: {0}")]
     Anchor(#[from] AnchorFileError),
-    /// DNS or the external account cannot be used.
+    /// A file or key of the section `acme` cannot be used.
     #[error(transparent)]
     Acme(#[from] AcmeSetupError),
     /// The keys cannot be used.
@@ -188,19 +187,7 @@ fn issuer(
     keys: Arc<dyn KeySource>,
     ambient: Ambient,
 ) -> Result<IssuerFactory, SetupError> {
-    let extra_roots = match &config.ca_file {
-        None => Vec::new(),
-        Some(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| file("acme.ca_file", path, e))?,
-    };
-    let (directory, issuer) = (config.directory.clone(), config.issuer.clone());
-    let external_account =
-        config.external_account.as_ref().map(|account| account.build("acme.external_account"));
-    let external_account = external_account.transpose()?;
-    let dns = Arc::new(config.dns.build("acme.dns", &ambient)?);
-    let (caa, timeout) = (config.caa, config.timeout);
-    let acme = AcmeConfig { directory, extra_roots, issuer, timeout, external_account, caa };
+    let (acme, dns) = config.build("acme", &ambient)?;
     Ok(Box::new(move |challenges| Ok(Arc::new(AcmeIssuer::new(acme, keys, challenges, dns, ambient)?))))
 }
 

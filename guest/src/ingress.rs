@@ -11,12 +11,9 @@
 
 use std::{convert::Infallible, io, sync::Arc};
 
-use mandate_acme::{
-    AcmeConfig, AcmeIssuer, ExternalAccount, config::AcmeSetupError, dns::Dns, keys::KeySource,
-};
+use mandate_acme::{AcmeConfig, AcmeIssuer, config::AcmeSetupError, dns::Dns, keys::KeySource};
 use mandate_model::wire::gateway::RegisterResponse;
 use mandate_runtime::{Ambient, http::Health, net::Listener};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +40,7 @@ mod scripted;
 mod tests;
 
 use certificates::Orders;
-pub use config::{AcmeSection, IngressConfig};
+pub use config::IngressConfig;
 pub use disk::{parse_kept, write_kept};
 use keys::HeldKeys;
 use offers::Offers;
@@ -57,10 +54,7 @@ pub enum IngressError {
     /// The port cannot be had.
     #[error("ingress.listen: {0}")]
     Listen(#[source] io::Error),
-    /// The authority's root cannot be read.
-    #[error("ingress.acme.ca_file: {0}")]
-    CaFile(rustls_pki_types::pem::Error),
-    /// DNS or the external account cannot be used.
+    /// A file or key of the section `ingress.acme` cannot be used.
     #[error(transparent)]
     Acme(#[from] AcmeSetupError),
     /// The authority cannot be spoken to.
@@ -81,8 +75,7 @@ pub(crate) struct Ingress {
     problems: Arc<Problems>,
     deployed: Deployed,
     identity: Arc<TlsIdentity>,
-    roots: Vec<CertificateDer<'static>>,
-    external_account: Option<ExternalAccount>,
+    acme: AcmeConfig,
     dns: Arc<Dns>,
     /// Held by whoever accepts.
     listener: Mutex<Listener>,
@@ -98,16 +91,7 @@ impl Ingress {
         quoter: Arc<dyn Quoter>,
         health: Health,
     ) -> Result<Self, IngressError> {
-        let roots = match &config.acme.ca_file {
-            None => Vec::new(),
-            Some(path) => CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(IngressError::CaFile)?,
-        };
-        let external_account = config.acme.external_account.as_ref();
-        let external_account =
-            external_account.map(|account| account.build("ingress.acme.external_account")).transpose()?;
-        let dns = Arc::new(config.acme.dns.build("ingress.acme.dns", &ambient)?);
+        let (acme, dns) = config.acme.build("ingress.acme", &ambient)?;
         let identity = Arc::new(TlsIdentity::generate(&ambient, &["instance.invalid".to_owned()])?);
         let listener = ambient.net.listen(config.listen).await.map_err(IngressError::Listen)?;
         let address = listener.local_addr().map_err(IngressError::Listen)?;
@@ -133,8 +117,7 @@ impl Ingress {
             problems,
             deployed,
             identity,
-            roots,
-            external_account,
+            acme,
             dns,
             listener: Mutex::new(listener),
             address,
@@ -262,18 +245,9 @@ impl Ingress {
         shown: Arc<Shown>,
         offers: watch::Receiver<Offers>,
     ) -> Result<Orders, IngressError> {
-        let AcmeSection { directory, issuer, timeout, caa, .. } = &self.config.acme;
-        let acme = AcmeConfig {
-            directory: directory.clone(),
-            extra_roots: self.roots.clone(),
-            issuer: issuer.clone(),
-            timeout: *timeout,
-            external_account: self.external_account.clone(),
-            caa: *caa,
-        };
         let challenges = Arc::clone(&shown.challenges);
         let issuer = AcmeIssuer::new(
-            acme,
+            self.acme.clone(),
             Arc::clone(&keys),
             challenges,
             Arc::clone(&self.dns),

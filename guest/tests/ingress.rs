@@ -18,7 +18,7 @@ use mandate_guest::{
     Config, Service,
     agent::KeyState,
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
-    ingress::{AcmeSection, IngressConfig},
+    ingress::IngressConfig,
 };
 use mandate_model::{
     outcome::Outcome,
@@ -113,7 +113,7 @@ impl Served {
             gateways: vec![gateway(Arc::clone(&registered)).await],
             alpn: vec!["http/1.1".to_owned()],
             certificates: None,
-            acme: AcmeSection {
+            acme: mandate_acme::config::AcmeSection {
                 // Nobody is there.
                 directory: "https://127.0.0.1:1/dir".to_owned(),
                 issuer: "ca.test".to_owned(),

@@ -3,55 +3,41 @@
 //! records; the domain is released, the relayer tells the gateway, and pebble's certificate is revoked.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod registry;
+
 use std::{
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use alloy::{
-    primitives::{Address, B256, aliases::U40, hex},
-    providers::{DynProvider, Provider},
-    transports::BoxTransport,
-};
 use mandate_acme::{
     AcmeConfig, AcmeIssuer, caa::guard::CaaMode, dns::Dns, keys::DevelopmentKeys, name::DomainName,
 };
 use mandate_attestation::dev_pki::{DevGuest, DevPki};
 use mandate_cli::demo::pebble::Pebble;
-use mandate_devchain::{Config as ChainSettings, DevChain};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
-    chain::VerifiedChain,
     provenance::{Deployed, Origin},
 };
 use mandate_guest::instance::TlsIdentity;
 use mandate_model::{
     Outcome,
-    bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth, KmsCommittee},
     deployment::Deployment,
     wire::gateway::{RegisterRequest, RegisterResponse},
 };
-use mandate_relayer::{
-    Config as RelayerConfig, Retry, Service,
-    chain::{EndpointSource, Endpoints},
-};
-use mandate_runtime::{Ambient, config::Secret, http::Client, net::free_port};
-use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
+use mandate_relayer::config::EffectsConfig;
+use mandate_runtime::{Ambient, http::Client, net::free_port};
+use registry::{CODE, Registry};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-const CODE: B256 = B256::repeat_byte(0xc0);
 const NAME: &str = "app.example.org";
-const TDX: u8 = 1;
-const UP_TO_DATE: u8 = 1;
 
 fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
@@ -59,71 +45,19 @@ fn loopback(port: u16) -> SocketAddr {
 
 /// The contracts with an app whose code and OS image are in force.
 struct World {
-    chain: DevChain,
-    wallet: DynProvider,
-    deployment: Deployment,
-    app: Address,
+    registry: Registry,
     pki: DevPki,
 }
 
 impl World {
     async fn new() -> Self {
-        let settings = ChainSettings { finalized_lag: 2, safe_lag: 1, ..ChainSettings::default() };
-        let chain = DevChain::new(settings).unwrap();
-        let (wallet, owner, notice) = (chain.wallet_provider(), chain.accounts()[0], U40::ZERO);
-        let implementation = *AppAuth::deploy(&wallet).await.unwrap().address();
-        let kms_auth = KmsAuth::deploy(&wallet, implementation, owner, owner, notice).await.unwrap();
-        let committee =
-            *KmsCommittee::deploy(&wallet, owner, owner, notice, U40::ZERO).await.unwrap().address();
-        let registry = DomainRegistry::deploy(&wallet, *kms_auth.address(), owner).await.unwrap();
-        let payer = chain.signers().pop().unwrap().address();
-        registry.setRecorder(payer, true).send().await.unwrap().get_receipt().await.unwrap();
-        let init = AppInit {
-            owner,
-            guardian: owner,
-            notice: U40::from(1),
-            codeHashes: vec![CODE],
-            anyDevice: true,
-            teeKinds: vec![TDX],
-            tcbFloor: UP_TO_DATE,
-            ..AppInit::default()
-        };
-        let register = kms_auth.deployAndRegisterApp(init, B256::ZERO);
-        let app = register.call().await.unwrap();
-        register.send().await.unwrap().get_receipt().await.unwrap();
-        let image = DevGuest::new(app, CODE).os_image_hash();
-        let image = kms_auth.scheduleOsImage(image, String::new());
-        image.send().await.unwrap().get_receipt().await.unwrap();
-        chain.mine(4);
-        let deployment = Deployment {
-            chain_id: chain.chain_id(),
-            kms_auth: *kms_auth.address(),
-            app_implementation: implementation,
-            committee,
-            domain_registry: *registry.address(),
-            role_council: owner,
-            governance_factory: None,
-            receipt_anchor: None,
-            genesis_block: 1,
-        };
-        Self { chain, wallet, deployment, app, pki: DevPki::from_seed([5; 32]) }
-    }
-
-    fn registry(&self) -> DomainRegistry::DomainRegistryInstance<&DynProvider> {
-        DomainRegistry::new(self.deployment.domain_registry, &self.wallet)
-    }
-
-    fn verified(&self) -> VerifiedChain {
-        let (provider, spec) = (self.chain.provider().erased(), ChainSpec::dev(self.chain.chain_id()));
-        let endpoint = Endpoint { name: "dev".to_owned(), provider: provider.clone() };
-        let headers = Quorum::new(self.chain.chain_id(), 1, vec![endpoint]).unwrap();
-        let witnesses = RpcWitnessSource::new("dev", provider, spec.clone());
-        let reader = VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec);
-        VerifiedChain::new(reader, self.deployment.kms_auth, self.deployment.domain_registry)
+        let registry = Registry::start().await;
+        registry.allow_image(DevGuest::new(registry.app, CODE).os_image_hash()).await;
+        Self { registry, pki: DevPki::from_seed([5; 32]) }
     }
 
     fn origin(&self) -> Origin {
-        let Deployment { chain_id, kms_auth, domain_registry, .. } = self.deployment;
+        let Deployment { chain_id, kms_auth, domain_registry, .. } = self.registry.deployment;
         Origin { deployed: Deployed { chain_id, kms_auth, domain_registry }, agent: None }
     }
 
@@ -142,7 +76,7 @@ impl World {
         let (its_keys, its_ambient) = (Arc::clone(&keys), ambient.clone());
         let parts = Parts {
             ambient,
-            chain: Arc::new(self.verified()),
+            chain: Arc::new(self.registry.verified()),
             verifier: self.pki.trust_anchors().into(),
             store: Default::default(),
             keys,
@@ -162,26 +96,6 @@ impl World {
         Gateway::start(settings, live, parts).await.unwrap()
     }
 
-    async fn relayer(&self, dir: &Path, gateway: &Running, stop: &CancellationToken) -> JoinHandle<()> {
-        let store = dir.join("relayer.sqlite");
-        let mut config =
-            RelayerConfig::new(loopback(0), self.deployment.clone(), "http://127.0.0.1:1", store);
-        config.gateways = vec![format!("http://{}", gateway.api_addr)];
-        config.chain.poll = Duration::from_millis(20);
-        config.effects.retry = Retry { first: Duration::from_millis(20), most: Duration::from_millis(200) };
-        let payer = self.chain.signers().pop().unwrap();
-        config.signer.key = Some(Secret::new(hex::encode(payer.to_bytes())));
-        let source = EndpointSource {
-            name: "chain".to_owned(),
-            transport: BoxTransport::new(self.chain.clone()),
-            requests_per_second: None,
-        };
-        let (id, ambient) = (self.chain.chain_id(), Ambient::system());
-        let endpoints = Endpoints::of_transports(vec![source], &config.chain, id, ambient.clone()).unwrap();
-        let service = Service::start(config, ambient, endpoints).await.unwrap();
-        tokio::spawn(service.run(stop.clone()))
-    }
-
     /// Registers an instance, without which the gateway shows no certificate.
     async fn register(&self, gateway: &Running) {
         let identity = TlsIdentity::generate(&Ambient::system(), &["instance.invalid".to_owned()]).unwrap();
@@ -195,7 +109,7 @@ impl World {
             certificates: Vec::new(),
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let guest = DevGuest::new(self.app, CODE);
+        let guest = DevGuest::new(self.registry.app, CODE);
         request.proof = self.pki.evidence(&guest, request.report_data(), now).encode().into();
         let client = Client::new(Ambient::system().net).timeout(Duration::from_secs(60));
         let url = format!("http://{}/v1/register", gateway.api_addr);
@@ -208,7 +122,7 @@ impl World {
         let patience = tokio::time::Instant::now() + Duration::from_secs(90);
         while !holds().await {
             assert!(tokio::time::Instant::now() < patience, "{what} never happened");
-            self.chain.mine(1);
+            self.registry.chain.mine(1);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -251,16 +165,14 @@ async fn certificate_of_a_released_domain_is_revoked_at_the_authority() {
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let gateway = world.gateway(&pebble, tls_port).await;
     let stop = CancellationToken::new();
-    let relayer = world.relayer(dir.path(), &gateway, &stop).await;
+    let url = format!("http://{}", gateway.api_addr);
+    let relayer = world.registry.relayer(dir.path(), url, EffectsConfig::default(), &stop).await;
     world.register(&gateway).await;
 
-    let registry = world.registry();
-    let approve = registry.approveDomain(NAME.to_owned(), world.app);
-    assert!(approve.send().await.unwrap().get_receipt().await.unwrap().status());
+    let registry = &world.registry;
+    registry.approve(NAME).await;
     world
-        .eventually("a recorded certificate", || async {
-            !registry.domain(NAME.to_owned()).call().await.unwrap().certificate.is_zero()
-        })
+        .eventually("a recorded certificate", || async { !registry.domain(NAME).await.certificate.is_zero() })
         .await;
     let leaf = shown(&gateway, &pebble.issuing_root_pem).await.unwrap();
     let serial = X509Certificate::from_der(&leaf).unwrap().1.raw_serial_as_string().replace(':', "");
@@ -269,8 +181,7 @@ async fn certificate_of_a_released_domain_is_revoked_at_the_authority() {
     };
     assert_eq!(status().await["Status"], "Valid");
 
-    let release = registry.releaseDomain(NAME.to_owned());
-    assert!(release.send().await.unwrap().get_receipt().await.unwrap().status());
+    registry.release(NAME).await;
     world.eventually("the revocation", || async { status().await["Status"] == "Revoked" }).await;
     const CESSATION_OF_OPERATION: u64 = 5;
     assert_eq!(status().await["Reason"].as_u64(), Some(CESSATION_OF_OPERATION));

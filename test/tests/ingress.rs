@@ -33,10 +33,11 @@ use mandate_guest::{
     Config, Quoter, QuoterError, Service,
     agent::KeyState,
     config::{AppConfig, ChainConfig, LogConfig, RetryConfig},
-    ingress::{AcmeSection, IngressConfig},
+    ingress::IngressConfig,
     instance::ProofKind,
 };
 use mandate_model::wire::BlockRef;
+use mandate_relayer::config::EffectsConfig;
 use mandate_runtime::{Ambient, net::free_port};
 use registry::Registry;
 use rustls::pki_types::CertificateDer;
@@ -173,7 +174,7 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, pr
         gateways: vec![format!("http://{}", gateway.api_addr)],
         alpn: vec!["http/1.1".to_owned()],
         certificates: Some(dir.join("certificates")),
-        acme: AcmeSection {
+        acme: mandate_acme::config::AcmeSection {
             directory: pebble.directory_url.clone(),
             issuer: "pebble.test".to_owned(),
             ca_file: Some(ca_file),
@@ -255,7 +256,7 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
     let (dir, tls_port, world) =
         (tempfile::tempdir().unwrap(), free_port().unwrap(), World::start(&[Manner::Honest; 4]).await);
     let registry = Registry::with_app(APP).await;
-    registry.approve(NAME, APP).await;
+    registry.approve(NAME).await;
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
     let first = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Evidence).await;
@@ -273,7 +274,10 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
     // Nobody else is told of it than the gateway, which the relayer asks.
     let stop = CancellationToken::new();
     let url = format!("http://{}", gateway.api_addr);
-    let relayer = registry.relayer(dir.path(), url, &stop).await;
+    // What is ordered at the approval is refused, since the app orders by itself: the list has to do.
+    let effects =
+        EffectsConfig { list_every: Duration::from_millis(200), attempts: 1, ..EffectsConfig::default() };
+    let relayer = registry.relayer(dir.path(), url, effects, &stop).await;
     let recorded = until(&registry, "the recording", async || {
         Some(registry.domain(NAME).await).filter(|domain| !domain.certificate.is_zero())
     })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Settings that everybody who obtains certificates has: DNS, CAA, an external account.
+//! Settings that everybody who obtains certificates has: the authority, DNS, CAA, an external account.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -17,8 +17,10 @@ use crate::{
     dns::{AccessKeyError, Dns, TokenError, TsigError},
 };
 
+mod section;
 mod zone;
 
+pub use section::AcmeSection;
 pub use zone::{CloudflareConfig, Rfc2136Config, Route53Config, ZoneConfig};
 
 /// Why a setting that reads well cannot be followed. Nothing of a secret is in it.
@@ -31,6 +33,16 @@ pub enum AcmeSetupError {
         field: String,
         /// Why.
         source: SecretFileError,
+    },
+    /// The authority's root.
+    #[error("{field}: {}: {source}", path.display())]
+    CaFile {
+        /// Which setting.
+        field: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls_pki_types::pem::Error,
     },
     /// Neither or both of a value and a file.
     #[error("{field}: exactly one of it and {field}_file must be set")]

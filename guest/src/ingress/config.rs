@@ -4,11 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
-use mandate_acme::{
-    caa::guard::CaaMode,
-    config::{DnsConfig, ExternalAccountConfig},
-    name::DomainName,
-};
+use mandate_acme::{config::AcmeSection, name::DomainName};
 use mandate_runtime::config::{Problems, Validate, duration};
 use serde::Deserialize;
 
@@ -52,31 +48,6 @@ pub struct IngressConfig {
     pub connections: usize,
 }
 
-/// Who issues certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AcmeSection {
-    /// URL of the ACME directory.
-    pub directory: String,
-    /// The authority's domain name as CAA names it.
-    pub issuer: String,
-    /// PEM file with a root of the authority's own HTTPS, when it is not a public one.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// How long an order may take.
-    #[serde(default = "order", with = "duration")]
-    pub timeout: Duration,
-    /// What to do about CAA.
-    #[serde(default)]
-    pub caa: CaaMode,
-    /// An account that the authority handed out beforehand.
-    #[serde(default)]
-    pub external_account: Option<ExternalAccountConfig>,
-    /// Whom to ask, and which zones are ours.
-    #[serde(default)]
-    pub dns: DnsConfig,
-}
-
 fn http_1() -> Vec<String> {
     vec!["http/1.1".to_owned()]
 }
@@ -91,10 +62,6 @@ fn idle() -> Duration {
 
 fn connections() -> usize {
     4_096
-}
-
-fn order() -> Duration {
-    Duration::from_secs(120)
 }
 
 impl Validate for IngressConfig {
@@ -120,18 +87,14 @@ impl Validate for IngressConfig {
             let usable = gateway.starts_with("http://");
             problems.require(usable, format!("ingress.gateways.{i}"), "must be an http:// URL");
         }
-        let https = self.acme.directory.starts_with("https://");
-        problems.require(https, "ingress.acme.directory", "must be an https:// URL");
-        self.acme.dns.validate("ingress.acme.dns", self.acme.caa, problems);
+        self.acme.validate("ingress.acme", problems);
         let lengths = self.alpn.iter().all(|protocol| (1..=255).contains(&protocol.len()));
         problems.require(lengths, "ingress.alpn", "a protocol's name has 1 to 255 bytes");
         let acme = self.alpn.iter().any(|protocol| protocol == "acme-tls/1");
         problems.require(!acme, "ingress.alpn", "acme-tls/1 is the agent's own");
-        for (field, value) in [
-            ("handshake_timeout", self.handshake_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("acme.timeout", self.acme.timeout),
-        ] {
+        for (field, value) in
+            [("handshake_timeout", self.handshake_timeout), ("idle_timeout", self.idle_timeout)]
+        {
             problems.require(!value.is_zero(), format!("ingress.{field}"), "must not be zero");
         }
         problems.require(self.connections > 0, "ingress.connections", "must not be zero");
@@ -182,6 +145,7 @@ mod tests {
             ("[\"http://10.0.0.9:7000\"]", "[]", "ingress.gateways"),
             ("http://10.0.0.9:7000", "https://10.0.0.9:7000", "ingress.gateways.0"),
             ("https://acme.example", "http://acme.example", "ingress.acme.directory"),
+            ("\"acme.example\"", "\"acme example\"", "ingress.acme.issuer"),
             ("[\"192.0.2.53:53\"]", "[]", "ingress.acme.dns"),
             ("\"h2\"", "\"\"", "ingress.alpn"),
             ("\"h2\"", &format!("\"{}\"", "h".repeat(256)), "ingress.alpn"),

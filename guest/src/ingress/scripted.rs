@@ -36,7 +36,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::{
-    AcmeSection, IngressConfig,
+    IngressConfig,
     certificates::Orders,
     keys::HeldKeys,
     offers::Offers,
@@ -206,7 +206,7 @@ impl World {
             gateways: vec!["http://127.0.0.1:1".to_owned()],
             alpn: vec!["http/1.1".to_owned()],
             certificates: dir,
-            acme: AcmeSection {
+            acme: mandate_acme::config::AcmeSection {
                 directory: "https://127.0.0.1:1/dir".to_owned(),
                 issuer: "ca.test".to_owned(),
                 ca_file: None,

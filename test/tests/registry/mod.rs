@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A registry of domains on a chain, an app at an address of the test's choice, and a relayer that records certificates.
-#![allow(unreachable_pub)]
+//! A registry of domains on a chain, an app, and a relayer that records certificates.
+#![allow(unreachable_pub, dead_code)]
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,21 +18,27 @@ use mandate_model::{
 use mandate_relayer::{
     Config as RelayerConfig, Retry, Service,
     chain::{EndpointSource, Endpoints},
+    config::EffectsConfig,
 };
 use mandate_runtime::{Ambient, config::Secret};
 use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// The code that the app may run.
+pub const CODE: B256 = B256::repeat_byte(0xc0);
+
 pub struct Registry {
     pub chain: DevChain,
     pub deployment: Deployment,
+    /// Of the chain's first account, which owns everything.
+    pub app: Address,
     wallet: DynProvider,
 }
 
 impl Registry {
-    /// With an app at `app`, which the chain's first account owns.
-    pub async fn with_app(app: Address) -> Self {
+    /// With an app whose code is in force.
+    pub async fn start() -> Self {
         let settings = ChainSettings { finalized_lag: 2, safe_lag: 1, ..ChainSettings::default() };
         let chain = DevChain::new(settings).unwrap();
         let (wallet, owner, notice) = (chain.wallet_provider(), chain.accounts()[0], U40::ZERO);
@@ -47,19 +53,15 @@ impl Registry {
             owner,
             guardian: owner,
             notice: U40::from(1),
-            codeHashes: vec![B256::repeat_byte(0xc0)],
+            codeHashes: vec![CODE],
             anyDevice: true,
             teeKinds: vec![1],
             tcbFloor: 1,
             ..AppInit::default()
         };
         let register = kms_auth.deployAndRegisterApp(init, B256::ZERO);
-        let first = register.call().await.unwrap();
+        let app = register.call().await.unwrap();
         register.send().await.unwrap().get_receipt().await.unwrap();
-        // Evidence of these tests is for an app whose address no deployment would come to.
-        chain.inject(&Injection { copies: vec![(first, app)], slots: Vec::new() });
-        let registered = kms_auth.registerApp(app).send().await.unwrap().get_receipt().await.unwrap();
-        assert!(registered.status());
         chain.mine(4);
         let deployment = Deployment {
             chain_id: chain.chain_id(),
@@ -72,17 +74,43 @@ impl Registry {
             receipt_anchor: None,
             genesis_block: 1,
         };
-        Self { chain, deployment, wallet }
+        Self { chain, deployment, app, wallet }
+    }
+
+    /// With the app at an address that no deployment would come to, for evidence that is made for that one.
+    pub async fn with_app(app: Address) -> Self {
+        let mut this = Self::start().await;
+        this.chain.inject(&Injection { copies: vec![(this.app, app)], slots: Vec::new() });
+        this.app = app;
+        let kms_auth = KmsAuth::new(this.deployment.kms_auth, &this.wallet);
+        let registered = kms_auth.registerApp(app).send().await.unwrap().get_receipt().await.unwrap();
+        assert!(registered.status());
+        this.chain.mine(4);
+        this
+    }
+
+    /// Allows an OS image.
+    pub async fn allow_image(&self, image: B256) {
+        let kms_auth = KmsAuth::new(self.deployment.kms_auth, &self.wallet);
+        let scheduled = kms_auth.scheduleOsImage(image, String::new()).send().await.unwrap();
+        assert!(scheduled.get_receipt().await.unwrap().status());
+        self.chain.mine(4);
     }
 
     fn contract(&self) -> DomainRegistry::DomainRegistryInstance<&DynProvider> {
         DomainRegistry::new(self.deployment.domain_registry, &self.wallet)
     }
 
-    pub async fn approve(&self, name: &str, app: Address) {
-        let approve = self.contract().approveDomain(name.to_owned(), app).send().await.unwrap();
+    /// Gives the domain to the app.
+    pub async fn approve(&self, name: &str) {
+        let approve = self.contract().approveDomain(name.to_owned(), self.app).send().await.unwrap();
         assert!(approve.get_receipt().await.unwrap().status());
         self.chain.mine(4);
+    }
+
+    pub async fn release(&self, name: &str) {
+        let release = self.contract().releaseDomain(name.to_owned()).send().await.unwrap();
+        assert!(release.get_receipt().await.unwrap().status());
     }
 
     pub async fn domain(&self, name: &str) -> mandate_model::bindings::Domain {
@@ -98,7 +126,14 @@ impl Registry {
         VerifiedChain::new(reader, self.deployment.kms_auth, self.deployment.domain_registry)
     }
 
-    pub async fn relayer(&self, dir: &Path, gateway: String, stop: &CancellationToken) -> JoinHandle<()> {
+    /// A relayer that tells `gateway`, until `stop`.
+    pub async fn relayer(
+        &self,
+        dir: &Path,
+        gateway: String,
+        effects: EffectsConfig,
+        stop: &CancellationToken,
+    ) -> JoinHandle<()> {
         let store = dir.join("relayer.sqlite");
         let mut config = RelayerConfig::new(
             ([127, 0, 0, 1], 0).into(),
@@ -108,10 +143,8 @@ impl Registry {
         );
         config.gateways = vec![gateway];
         config.chain.poll = Duration::from_millis(20);
-        config.effects.retry = Retry { first: Duration::from_millis(20), most: Duration::from_millis(200) };
-        config.effects.list_every = Duration::from_millis(200);
-        // What is ordered at the approval is refused, since the app orders by itself: the list has to do.
-        config.effects.attempts = 1;
+        let retry = Retry { first: Duration::from_millis(20), most: Duration::from_millis(200) };
+        config.effects = EffectsConfig { retry, ..effects };
         let payer = self.chain.signers().pop().unwrap();
         config.signer.key = Some(Secret::new(hex::encode(payer.to_bytes())));
         let source = EndpointSource {
