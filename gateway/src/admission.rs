@@ -28,9 +28,11 @@ use crate::{
 
 mod certificates;
 mod stated;
+mod turns;
 
 pub use stated::Believed;
 use stated::MAX_BOOT_REQUEST;
+pub use turns::Turns;
 
 /// The largest public key that is accepted: a little more than RSA 8192.
 const MAX_SPKI: usize = 2 << 10;
@@ -94,6 +96,8 @@ pub struct Admission {
     pub routes: Arc<Routes>,
     /// Who watches them.
     pub revocations: Arc<Revocations>,
+    /// Which instance obtains a domain's first certificate.
+    pub turns: Turns,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// For how long a registration holds.
@@ -122,7 +126,7 @@ impl Admission {
             Ok(ingress) => ingress,
             Err(outcome) => return Ok(answer(self.lease(until), None, outcome)),
         };
-        let app = facts.app;
+        let (app, instance) = (facts.app, facts.instance);
         let certificates = presented.into_iter().map(|presented| Arc::new(presented.of(app))).collect();
         let (spki, names) = (request.spki.to_vec(), ingress.clone());
         let candidate = Candidate { facts, spki, upstream, ingress, certificates };
@@ -130,6 +134,7 @@ impl Admission {
         let mut answer = answer(self.lease(until), ids, outcome);
         if matches!(answer.outcome, Outcome::Allowed { .. }) {
             answer.certificates = self.shared(&names, app);
+            answer.elsewhere = self.elsewhere(names, &answer.certificates, app, instance);
         }
         Ok(answer)
     }
@@ -230,8 +235,14 @@ fn answer(lease: Duration, names: Option<Vec<String>>, outcome: Outcome) -> Regi
         Outcome::Undecided { .. } => "undecided",
     };
     metrics::counter!("mandate_gateway_registrations_total", "outcome" => label).increment(1);
-    let (names, certificates) = (names.unwrap_or_default(), Vec::new());
-    RegisterResponse { outcome, names, lease: lease.as_secs(), certificates }
+    let names = names.unwrap_or_default();
+    RegisterResponse {
+        outcome,
+        names,
+        lease: lease.as_secs(),
+        certificates: Vec::new(),
+        elsewhere: Vec::new(),
+    }
 }
 
 /// When a proof ends, Unix seconds. Evidence is looked at here and now, and does not by itself.

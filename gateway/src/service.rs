@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin, Reload, Reloader},
-    admission::{Admission, Believed},
+    admission::{Admission, Believed, Turns},
     api::{self, Api},
     certificates::Certificates,
     chain::Chain,
@@ -138,6 +138,7 @@ impl Gateway {
             believed: Believed { chain_id: origin.deployed.chain_id, kms_auth: origin.deployed.kms_auth },
             routes: Arc::clone(&routes),
             revocations: Arc::clone(&revocations),
+            turns: Turns::default(),
             clock,
             lease: settings.lease,
             base: base.clone(),

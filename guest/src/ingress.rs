@@ -286,7 +286,7 @@ impl Ingress {
                     Ok(answer) => {
                         self.problems.clear(gateway);
                         // First, so that nobody orders what is there.
-                        offers::note(offers, gateway, &answer.certificates);
+                        offers::note(offers, gateway, answer);
                         registered.send_replace(true);
                     }
                     Err(error) => self.problems.set(gateway, error),

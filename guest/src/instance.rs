@@ -33,6 +33,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const DENIED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 /// A gateway that gives no useful lease is asked again after this.
 const SHORTEST_LEASE: u64 = 2;
+/// How soon to ask for a certificate that another instance is about to obtain.
+const ELSEWHERE: Duration = Duration::from_secs(15);
 
 /// A TLS key made for one run of one instance, with a certificate that it signed itself.
 pub struct TlsIdentity {
@@ -153,8 +155,8 @@ impl Registration {
         }
     }
 
-    /// Registers again and again until `stop` fires: at half of each lease and when there are new certificates, and with growing
-    /// pauses while it fails, longer ones while it is denied. `observe` is told what came of every try.
+    /// Registers again and again until `stop` fires: at half of each lease, when there are new certificates, sooner while another
+    /// instance obtains some, and with growing pauses while it fails, longer ones while it is denied. `observe` is told what came of every try.
     pub async fn keep(
         &self,
         ambient: &Ambient,
@@ -176,7 +178,8 @@ impl Registration {
                 Ok(route) => {
                     tracing::debug!(gateway = %self.gateway, lease = route.lease, "route");
                     failures = 0;
-                    Duration::from_secs(route.lease.max(SHORTEST_LEASE)) / 2
+                    let half = Duration::from_secs(route.lease.max(SHORTEST_LEASE)) / 2;
+                    if route.elsewhere.is_empty() { half } else { half.min(ELSEWHERE) }
                 }
                 Err(error) => {
                     tracing::warn!(gateway = %self.gateway, %error, "no route");

@@ -61,7 +61,13 @@ async fn register(
     verify(&evidence, &quoter().pki.trust_anchors(), NOW, &request.report_data()).unwrap();
     *seen.lock().unwrap() = Some(request);
     let outcome = Outcome::Allowed { valid_until: u64::MAX };
-    Json(RegisterResponse { outcome, names: Vec::new(), lease: 600, certificates: Vec::new() })
+    Json(RegisterResponse {
+        outcome,
+        names: Vec::new(),
+        lease: 600,
+        certificates: Vec::new(),
+        elsewhere: Vec::new(),
+    })
 }
 
 async fn gateway(seen: Registered) -> String {

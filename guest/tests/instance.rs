@@ -48,6 +48,7 @@ async fn register(
         names: vec!["app.example".to_owned()],
         lease: 60,
         certificates: Vec::new(),
+        elsewhere: Vec::new(),
     })
 }
 

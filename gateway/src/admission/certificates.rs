@@ -82,6 +82,18 @@ impl Admission {
         newest.map(|reported| reported.served.clone()).collect()
     }
 
+    /// The domains without a certificate that another instance obtains.
+    pub(super) fn elsewhere(
+        &self,
+        domains: Vec<DomainName>,
+        there: &[ServedCertificate],
+        app: Address,
+        instance: Address,
+    ) -> Vec<String> {
+        let wanting = domains.into_iter().filter(|name| there.iter().all(|one| one.name != name.as_str()));
+        self.turns.elsewhere(app, instance, wanting, self.clock.monotonic())
+    }
+
     /// Every domain with its certificates, for whoever records them: the gateway's own, and those of instances that end TLS
     /// themselves. Of a domain that is led to instances, theirs alone: what the gateway obtained before shows to nobody.
     pub(crate) fn certificates(&self, own: Vec<IssuedCertificate>) -> Vec<IssuedCertificate> {

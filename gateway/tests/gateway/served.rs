@@ -199,3 +199,37 @@ async fn instance_is_offered_the_newest_certificate_of_its_app_and_of_no_other()
     let elsewhere = request(&world, OTHER_APP, &other, &["b.example.org"], Vec::new());
     assert!(world.send(&elsewhere).await.unwrap().certificates.is_empty());
 }
+
+async fn of_instance(
+    world: &World,
+    seed: &[u8],
+    instance: &Instance,
+    certificates: Vec<ServedCertificate>,
+) -> RegisterResponse {
+    let instance_id = DevGuest::instance_id_of(APP, seed);
+    let guest = DevGuest { instance_id, ..DevGuest::new(APP, code(APP)) };
+    let request = world.request_for(&guest, &instance.spki, &instance.upstream(), &[DOMAIN]);
+    let answer = world.send(&world.bound(&guest, RegisterRequest { certificates, ..request })).await.unwrap();
+    assert!(matches!(answer.outcome, Outcome::Allowed { .. }), "{}", answer.outcome);
+    answer
+}
+
+#[tokio::test]
+async fn instances_that_start_together_are_told_that_one_of_them_orders() {
+    let world = World::start().await;
+    let (one, two) = (Instance::start("one").await, Instance::start("two").await);
+    world.chain.approve(DOMAIN, APP);
+    let elsewhere = async |seed, instance| of_instance(&world, seed, instance, Vec::new()).await.elsewhere;
+    for _ in 0..2 {
+        assert!(elsewhere(b"1", &one).await.is_empty());
+        assert_eq!(elsewhere(b"2", &two).await, [DOMAIN]);
+    }
+    // The first one has not obtained it within its turn: it is the next one's, and not for ever either.
+    world.clock.advance(Duration::from_secs(150));
+    assert!(elsewhere(b"2", &two).await.is_empty());
+    assert_eq!(elsewhere(b"1", &one).await, [DOMAIN]);
+    let served = vec![served(&world, DOMAIN, &KeyPair::generate().unwrap())];
+    of_instance(&world, b"2", &two, served.clone()).await;
+    let answer = of_instance(&world, b"1", &one, Vec::new()).await;
+    assert_eq!((answer.certificates, answer.elsewhere), (served, Vec::new()));
+}

@@ -26,6 +26,9 @@ const LEFT_ALONE: Duration = Duration::from_secs(24 * 3_600);
 const LOOK: Duration = Duration::from_secs(6 * 3_600);
 /// How often the authority is asked at most.
 const SOONEST_LOOK: Duration = Duration::from_secs(60);
+/// How long another instance is waited for at a time, and how often. Who says that there is one is a gateway, and an app must not
+/// stay without a certificate by a gateway's word.
+const ELSEWHERE: (Duration, u32) = (Duration::from_secs(20), 15);
 /// What [`Problems`] calls the directory.
 const DIRECTORY: &str = "certificates";
 
@@ -38,6 +41,8 @@ pub(super) enum OrderError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Issue(#[from] IssueError),
+    #[error("{name}: another instance of the app is about to obtain the certificate")]
+    Elsewhere { name: DomainName },
     #[error("{name}: the certificate is refused: {source}")]
     Certificate { name: DomainName, source: CertificateError },
 }
@@ -113,7 +118,7 @@ impl Orders {
         current: &mut Option<Current>,
         failures: &mut u32,
     ) -> Duration {
-        match self.look(name, current).await {
+        match self.look(name, current, *failures).await {
             Ok(wait) => {
                 *failures = 0;
                 self.problems.clear(name);
@@ -121,7 +126,9 @@ impl Orders {
             }
             Err(error) => {
                 tracing::warn!(%name, %error, "no new certificate");
-                metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => "failed").increment(1);
+                let outcome =
+                    if matches!(error, OrderError::Elsewhere { .. }) { "awaited" } else { "failed" };
+                metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => outcome).increment(1);
                 self.problems.set(name, &error);
                 let wait = self.jittered(pause(&error, *failures));
                 *failures = failures.saturating_add(1);
@@ -130,8 +137,14 @@ impl Orders {
         }
     }
 
-    /// Serves what is kept or what another instance has, orders what is due.
-    async fn look(&self, name: &DomainName, current: &mut Option<Current>) -> Result<Duration, OrderError> {
+    /// Serves what is kept or what another instance has, orders what is due. The first one is left to another instance that is
+    /// about to obtain it, unless that fails for too long.
+    async fn look(
+        &self,
+        name: &DomainName,
+        current: &mut Option<Current>,
+        failures: u32,
+    ) -> Result<Duration, OrderError> {
         let key = self.key(name).await?;
         if current.is_none() {
             *current = self.restore(name, &key).await?;
@@ -145,6 +158,9 @@ impl Orders {
             if now < served.renew_at {
                 return Ok(served.wait(now));
             }
+        }
+        if current.is_none() && failures < ELSEWHERE.1 && self.is_elsewhere(name) {
+            return Err(OrderError::Elsewhere { name: name.clone() });
         }
         let certificate = self.order(name, &key, current.as_ref()).await?;
         let fresh = self.adopt(certificate).await;
@@ -271,6 +287,7 @@ fn pause(error: &OrderError, failures: u32) -> Duration {
         OrderError::Issue(IssueError::RateLimited { after, .. }) => {
             return (*after).clamp(UNREACHED.0, LEFT_ALONE);
         }
+        OrderError::Elsewhere { .. } => return ELSEWHERE.0,
         OrderError::Issue(
             IssueError::Refused { .. } | IssueError::NoChallenge { .. } | IssueError::Caa { .. },
         )

@@ -10,21 +10,32 @@ use mandate_acme::{
     keys::P256Key,
     name::{DomainName, Subject},
 };
-use mandate_model::wire::gateway::ServedCertificate;
+use mandate_model::wire::gateway::{RegisterResponse, ServedCertificate};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use super::certificates::{Current, Orders};
 
 /// What each gateway offered last.
-pub(super) type Offers = BTreeMap<String, Vec<ServedCertificate>>;
+pub(super) type Offers = BTreeMap<String, Offer>;
+
+/// What a gateway says of the domains' certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    /// Those of other instances.
+    certificates: Vec<ServedCertificate>,
+    /// Domains that another instance is about to obtain one for.
+    elsewhere: Vec<String>,
+}
 
 /// Notes what a gateway offers; wakes whoever waits when that is something else.
-pub(super) fn note(offers: &watch::Sender<Offers>, gateway: &str, offered: &[ServedCertificate]) {
+pub(super) fn note(offers: &watch::Sender<Offers>, gateway: &str, answer: &RegisterResponse) {
+    let RegisterResponse { certificates, elsewhere, .. } = answer;
+    let offer = Offer { certificates: certificates.clone(), elsewhere: elsewhere.clone() };
     offers.send_if_modified(|all| {
-        let is_new = all.get(gateway).map(Vec::as_slice) != Some(offered);
+        let is_new = all.get(gateway) != Some(&offer);
         if is_new {
-            all.insert(gateway.to_owned(), offered.to_vec());
+            all.insert(gateway.to_owned(), offer);
         }
         is_new
     });
@@ -50,11 +61,20 @@ impl Orders {
         false
     }
 
+    /// Whether every gateway says that another instance is about to obtain the domain's certificate. One that says nothing of
+    /// the kind has given this instance the turn.
+    pub(super) fn is_elsewhere(&self, name: &DomainName) -> bool {
+        let offers = self.offers.borrow();
+        let says = |offer: &Offer| offer.elsewhere.iter().any(|elsewhere| elsewhere == name.as_str());
+        !offers.is_empty() && offers.values().all(says)
+    }
+
     /// Chains on offer that begin later than `since`, the newest first.
     fn newer(&self, name: &DomainName, since: u64) -> Vec<Vec<CertificateDer<'static>>> {
         let (now, offers) = (self.ambient.clock.unix(), self.offers.borrow());
         let mut newer = Vec::new();
-        for offered in offers.values().flatten().filter(|offered| offered.name == name.as_str()) {
+        let all = offers.values().flat_map(|offer| &offer.certificates);
+        for offered in all.filter(|offered| offered.name == name.as_str()) {
             let fits =
                 offered.chain.len() <= MAX_CHAIN && offered.chain.iter().all(|der| der.len() <= MAX_DER);
             if !fits || offered.issuer != self.config.acme.issuer {

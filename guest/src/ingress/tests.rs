@@ -29,7 +29,13 @@ struct Rig {
 async fn gateway(world: &World) -> String {
     let register = async |Json(_): Json<RegisterRequest>| {
         let outcome = Outcome::Allowed { valid_until: u64::MAX };
-        Json(RegisterResponse { outcome, names: Vec::new(), lease: 600, certificates: Vec::new() })
+        Json(RegisterResponse {
+            outcome,
+            names: Vec::new(),
+            lease: 600,
+            certificates: Vec::new(),
+            elsewhere: Vec::new(),
+        })
     };
     let listener = world.ambient.net.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

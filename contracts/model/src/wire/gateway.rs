@@ -138,6 +138,9 @@ pub struct RegisterResponse {
     /// With which other instances of the app serve the same domains: the key is the app's, so this one may serve them as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<ServedCertificate>,
+    /// Domains that have none yet, which another instance of the app is about to obtain: this one had better wait for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
 }
 
 /// What a gateway did about a [`super::kms::RevocationNotice`], by its own reading of the chain.

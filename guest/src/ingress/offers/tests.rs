@@ -20,6 +20,16 @@ async fn instances() -> (World, World, ServedCertificate) {
     (one, two, served)
 }
 
+fn offer(certificates: &[&ServedCertificate], elsewhere: &[&str]) -> RegisterResponse {
+    RegisterResponse {
+        outcome: mandate_model::outcome::Outcome::Allowed { valid_until: 1 },
+        names: Vec::new(),
+        lease: 600,
+        certificates: certificates.iter().map(|one| (*one).clone()).collect(),
+        elsewhere: elsewhere.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
 fn fingerprint(world: &World) -> Option<[u8; 32]> {
     world.shown.find(&world.domain()).map(|certificate| certificate.fingerprint())
 }
@@ -35,7 +45,7 @@ async fn step(world: &World) {
 #[tokio::test]
 async fn certificate_of_another_instance_is_served_kept_and_told_in_place_of_an_order() {
     let (one, two, served) = instances().await;
-    note(&two.offers, "http://gw", std::slice::from_ref(&served));
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
     step(&two).await;
     assert_eq!((orders(&two), fingerprint(&two)), (0, fingerprint(&one)));
     assert_eq!(*two.shown.told().borrow(), [served]);
@@ -46,14 +56,14 @@ async fn certificate_of_another_instance_is_served_kept_and_told_in_place_of_an_
 async fn renewal_by_another_instance_is_taken_over_while_this_one_waits() {
     let (one, two, served) = instances().await;
     let (mut current, mut failures) = (None, 0);
-    note(&two.offers, "http://gw", &[served]);
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
     let wait = two.orders().step(&two.domain(), &mut current, &mut failures).await;
     one.clock.advance(DAY / 2);
     one.certified().await;
     let renewed = one.shown.told().borrow()[0].clone();
     let (resting, name) = (two.orders(), two.domain());
     let mut rest = std::pin::pin!(resting.rest(&name, &mut current, &mut failures, wait));
-    note(&two.offers, "http://other", &[renewed]);
+    note(&two.offers, "http://other", &offer(&[&renewed], &[]));
     while fingerprint(&two) != fingerprint(&one) {
         tokio::select! {
             () = &mut rest => panic!("nothing is due"),
@@ -80,7 +90,7 @@ async fn attack_what_a_gateway_makes_up_is_not_served() {
     for offered in [foreign, cut, other_issuer, endless, none] {
         let world = World::new(NOWHERE, None);
         world.clock.advance(DAY);
-        note(&world.offers, "http://gw", &[offered]);
+        note(&world.offers, "http://gw", &offer(&[&offered], &[]));
         step(&world).await;
         assert_eq!(orders(&world), 1, "it orders its own");
     }
@@ -91,7 +101,7 @@ async fn attack_what_a_gateway_makes_up_is_not_served() {
 async fn attack_certificate_that_leads_to_no_root_is_not_served() {
     let (_, two, served) = instances().await;
     two.ca.knows.store(false, Ordering::SeqCst);
-    note(&two.offers, "http://gw", &[served]);
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
     step(&two).await;
     assert_eq!(orders(&two), 1);
 }
@@ -101,7 +111,7 @@ async fn attack_certificate_that_leads_to_no_root_is_not_served() {
 async fn attack_account_is_the_authoritys_word_and_not_the_gateways() {
     let (_, two, mut served) = instances().await;
     served.account_uri = "https://ca.test/account/mallory".to_owned();
-    note(&two.offers, "http://gw", &[served]);
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
     step(&two).await;
     let shown = two.shown.find(&two.domain()).unwrap();
     assert_eq!(shown.issued().account_uri, "https://ca.test/account/1");
@@ -113,7 +123,7 @@ async fn attack_older_certificate_does_not_take_a_newer_ones_place() {
     let (mut current, mut failures) = (None, 0);
     two.orders().step(&two.domain(), &mut current, &mut failures).await;
     let own = fingerprint(&two);
-    note(&two.offers, "http://gw", &[served]);
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
     two.orders().step(&two.domain(), &mut current, &mut failures).await;
     assert_eq!((orders(&two), fingerprint(&two)), (1, own));
 }
@@ -132,11 +142,8 @@ async fn attack_offers_make_nobody_order_sooner() {
     let mut rest = std::pin::pin!(orders.rest(&name, &mut current, &mut failures, wait));
     for n in 0..20 {
         let (name, issuer, account_uri) = (name.to_string(), format!("{n}"), String::new());
-        note(
-            &world.offers,
-            "http://gw",
-            &[ServedCertificate { name, issuer, account_uri, chain: Vec::new() }],
-        );
+        let new = ServedCertificate { name, issuer, account_uri, chain: Vec::new() };
+        note(&world.offers, "http://gw", &offer(&[&new], &[]));
         tokio::select! {
             biased;
             () = &mut rest => panic!("it is too soon"),
@@ -146,4 +153,38 @@ async fn attack_offers_make_nobody_order_sooner() {
     world.clock.advance(wait);
     rest.await;
     assert_eq!(self::orders(&world), 1);
+}
+
+#[tokio::test]
+async fn certificate_that_another_instance_is_about_to_obtain_is_waited_for() {
+    let (one, two, served) = instances().await;
+    note(&two.offers, "http://gw", &offer(&[], &["other.example.org", "app.example.org"]));
+    let (mut current, mut failures) = (None, 0);
+    let wait = two.orders().step(&two.domain(), &mut current, &mut failures).await;
+    assert!(wait < Duration::from_secs(30), "{wait:?}");
+    assert!(two.health.problems().iter().any(|problem| problem.contains("another instance")));
+    note(&two.offers, "http://gw", &offer(&[&served], &[]));
+    two.orders().step(&two.domain(), &mut current, &mut failures).await;
+    assert_eq!((orders(&two), fingerprint(&two)), (0, fingerprint(&one)));
+}
+
+#[tokio::test]
+async fn instance_orders_when_one_of_its_gateways_gives_it_the_turn() {
+    let world = World::new(NOWHERE, None);
+    note(&world.offers, "http://gw", &offer(&[], &["app.example.org"]));
+    note(&world.offers, "http://other", &offer(&[], &[]));
+    step(&world).await;
+    assert_eq!(orders(&world), 1);
+}
+
+#[tokio::test]
+async fn attack_gateway_does_not_keep_an_app_without_a_certificate_for_ever() {
+    let world = World::new(NOWHERE, None);
+    note(&world.offers, "http://gw", &offer(&[], &["app.example.org"]));
+    let (mut current, mut failures, mut waited) = (None, 0, Duration::ZERO);
+    while current.is_none() {
+        waited += world.orders().step(&world.domain(), &mut current, &mut failures).await;
+        assert!(waited < Duration::from_secs(3_600) || current.is_some());
+    }
+    assert_eq!(orders(&world), 1);
 }
