@@ -30,7 +30,7 @@ fn check(chain: Vec<Vec<u8>>) {
     let (_, key, subject) = &*GOOD;
     let chain: Vec<_> = chain.into_iter().map(Into::into).collect();
     let issued = Issued { chain, issuer: "ca.example".to_owned(), account_uri: String::new() };
-    let Ok(certificate) = Certificate::check(subject.clone(), issued, key, NOW) else { return };
+    let Ok(certificate) = Certificate::check(subject.clone(), issued, key.secret(), NOW) else { return };
     let chain = &certificate.issued().chain;
     assert!((1..=MAX_CHAIN).contains(&chain.len()) && chain.iter().all(|der| der.len() <= MAX_DER));
     assert!(certificate.not_before() <= NOW && !certificate.is_expired(NOW));
