@@ -21,7 +21,10 @@ use mandate_acme::{
     keys::DevelopmentKeys,
     name::DomainName,
 };
-use mandate_attestation::{Evidence, dev_pki::DevPki};
+use mandate_attestation::{
+    Evidence,
+    dev_pki::{DevGuest, DevPki},
+};
 use mandate_cli::demo::{client::Connection, pebble::Pebble};
 use mandate_gateway::{
     Gateway, Live, Parts, Running, Settings,
@@ -159,7 +162,14 @@ async fn app() -> SocketAddr {
     address
 }
 
-async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, proof: ProofKind) -> DropGuard {
+/// An instance with its files in `dir`, and an id of its own for each `seed`.
+async fn agent(
+    world: &World,
+    (dir, seed): (&Path, &[u8]),
+    pebble: &Pebble,
+    gateway: &Running,
+    proof: ProofKind,
+) -> DropGuard {
     let ca_file = dir.join("pebble-ca.pem");
     std::fs::write(&ca_file, [pebble.ca_pem.as_str(), &pebble.issuing_root_pem].concat()).unwrap();
     // The agent's port has to be known before it is bound, since it is what the gateway is told.
@@ -205,7 +215,9 @@ async fn agent(world: &World, dir: &Path, pebble: &Pebble, gateway: &Running, pr
         ingress: Some(ingress),
         log: LogConfig::default(),
     };
-    let quoter = Arc::new(OfBothTimes(support::quoter(), OnceLock::new()));
+    let mut quoter = support::quoter();
+    quoter.guest.instance_id = DevGuest::instance_id_of(APP, seed);
+    let quoter = Arc::new(OfBothTimes(quoter, OnceLock::new()));
     let service = Service::start(config, Ambient::system(), Arc::clone(&quoter) as _).await.unwrap();
     quoter.1.set(service.keys()).unwrap();
     let stop = CancellationToken::new();
@@ -259,7 +271,7 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
     registry.approve(NAME).await;
     let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
     let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
-    let first = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Evidence).await;
+    let first = agent(&world, (dir.path(), b"1"), &pebble, &gateway, ProofKind::Evidence).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     // The gateway has no certificate for the domain: it could not have read a word of that.
     assert!(gateway.certificates().is_empty());
@@ -288,7 +300,7 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
 
     // Another instance, on another machine: what the first one ordered will do for it as well.
     let elsewhere = tempfile::tempdir().unwrap();
-    let _other = agent(&world, elsewhere.path(), &pebble, &gateway, ProofKind::Evidence).await;
+    let _other = agent(&world, (elsewhere.path(), b"2"), &pebble, &gateway, ProofKind::Evidence).await;
     let shared =
         until(&registry, "a certificate of the other instance", async || kept(elsewhere.path())).await;
     assert_eq!(shared, ordered, "another certificate was ordered");
@@ -296,9 +308,30 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
     drop(first);
     std::fs::remove_file(dir.path().join("dstack.sock")).ok();
     // This one proves itself by the committee's statement.
-    let _second = agent(&world, dir.path(), &pebble, &gateway, ProofKind::Statement).await;
+    let _second = agent(&world, (dir.path(), b"1"), &pebble, &gateway, ProofKind::Statement).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     assert_eq!(kept(dir.path()).unwrap(), ordered, "another certificate was ordered");
     stop.cancel();
     relayer.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_start_together_order_one_certificate() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (dir, tls_port, world) =
+        (tempfile::tempdir().unwrap(), free_port().unwrap(), World::start(&[Manner::Honest; 4]).await);
+    let registry = Registry::with_app(APP).await;
+    registry.approve(NAME).await;
+    let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
+    let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
+    let machines = [b"1", b"2", b"3"].map(|seed| (tempfile::tempdir().unwrap(), seed));
+    let starting = machines
+        .iter()
+        .map(|(dir, seed)| agent(&world, (dir.path(), *seed), &pebble, &gateway, ProofKind::Evidence));
+    let _running = futures::future::join_all(starting).await;
+    let all = until(&registry, "a certificate for each", async || {
+        machines.iter().map(|(dir, _)| kept(dir.path())).collect::<Option<Vec<_>>>()
+    })
+    .await;
+    assert!(all.iter().all(|kept| *kept == all[0]), "more than one was ordered");
 }
