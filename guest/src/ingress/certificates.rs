@@ -70,6 +70,15 @@ pub(super) struct Current {
     ask_at: u64,
 }
 
+/// What was in vain since the last certificate.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// One failure after the other, by which pauses grow.
+    failures: u32,
+    /// How often another instance was waited for.
+    awaited: u32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Window {
     start: u64,
@@ -104,10 +113,10 @@ impl Orders {
     }
 
     async fn keep_one(&self, name: &DomainName) {
-        let (mut current, mut failures) = (None, 0);
+        let (mut current, mut tries) = (None, Tries::default());
         loop {
-            let wait = self.step(name, &mut current, &mut failures).await;
-            self.rest(name, &mut current, &mut failures, wait).await;
+            let wait = self.step(name, &mut current, &mut tries).await;
+            self.rest(name, &mut current, &mut tries, wait).await;
         }
     }
 
@@ -116,25 +125,27 @@ impl Orders {
         &self,
         name: &DomainName,
         current: &mut Option<Current>,
-        failures: &mut u32,
+        tries: &mut Tries,
     ) -> Duration {
-        match self.look(name, current, *failures).await {
+        let error = match self.look(name, current, tries.awaited).await {
             Ok(wait) => {
-                *failures = 0;
+                *tries = Tries::default();
                 self.problems.clear(name);
-                wait
+                return wait;
             }
-            Err(error) => {
-                tracing::warn!(%name, %error, "no new certificate");
-                let outcome =
-                    if matches!(error, OrderError::Elsewhere { .. }) { "awaited" } else { "failed" };
-                metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => outcome).increment(1);
-                self.problems.set(name, &error);
-                let wait = self.jittered(pause(&error, *failures));
-                *failures = failures.saturating_add(1);
-                wait
-            }
-        }
+            Err(error) => error,
+        };
+        tracing::warn!(%name, %error, "no new certificate");
+        self.problems.set(name, &error);
+        let wait = self.jittered(pause(&error, tries.failures));
+        // To wait for another instance is no failure of the authority's, which is to be left alone for the longer.
+        let (outcome, count) = match error {
+            OrderError::Elsewhere { .. } => ("awaited", &mut tries.awaited),
+            _ => ("failed", &mut tries.failures),
+        };
+        *count = count.saturating_add(1);
+        metrics::counter!("mandate_guest_ingress_orders_total", "outcome" => outcome).increment(1);
+        wait
     }
 
     /// Serves what is kept or what another instance has, orders what is due. The first one is left to another instance that is
@@ -143,7 +154,7 @@ impl Orders {
         &self,
         name: &DomainName,
         current: &mut Option<Current>,
-        failures: u32,
+        awaited: u32,
     ) -> Result<Duration, OrderError> {
         let key = self.key(name).await?;
         if current.is_none() {
@@ -159,7 +170,7 @@ impl Orders {
                 return Ok(served.wait(now));
             }
         }
-        if current.is_none() && failures < ELSEWHERE.1 && self.is_elsewhere(name) {
+        if current.is_none() && awaited < ELSEWHERE.1 && self.is_elsewhere(name) {
             return Err(OrderError::Elsewhere { name: name.clone() });
         }
         let certificate = self.order(name, &key, current.as_ref()).await?;

@@ -14,7 +14,7 @@ use mandate_model::wire::gateway::{RegisterResponse, ServedCertificate};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use super::certificates::{Current, Orders};
+use super::certificates::{Current, Orders, Tries};
 
 /// What each gateway offered last.
 pub(super) type Offers = BTreeMap<String, Offer>;
@@ -113,7 +113,7 @@ impl Orders {
         &self,
         name: &DomainName,
         current: &mut Option<Current>,
-        failures: &mut u32,
+        tries: &mut Tries,
         wait: Duration,
     ) {
         let clock = self.ambient.clock.as_ref();
@@ -131,7 +131,7 @@ impl Orders {
             }
             let Ok(key) = self.key(name).await else { continue };
             if self.take_offer(name, &key, current).await {
-                *failures = 0;
+                *tries = Tries::default();
                 self.problems.clear(name);
                 let wait = current.as_ref().map_or(Duration::ZERO, |now| now.wait(self.ambient.clock.unix()));
                 due = clock.monotonic().saturating_add(wait);

@@ -271,7 +271,7 @@ impl World {
 
     /// One order that comes to something.
     pub(super) async fn certified(&self) {
-        self.orders().step(&self.domain(), &mut None, &mut 0).await;
+        self.orders().step(&self.domain(), &mut None, &mut Default::default()).await;
         assert!(self.shown.find(&self.domain()).is_some());
     }
 }

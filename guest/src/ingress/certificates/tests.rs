@@ -27,12 +27,12 @@ fn limited(name: DomainName) -> IssueError {
 #[derive(Default)]
 struct Domain {
     current: Option<Current>,
-    failures: u32,
+    tries: Tries,
 }
 
 impl Domain {
     async fn step(&mut self, world: &World) -> Duration {
-        world.orders().step(&world.domain(), &mut self.current, &mut self.failures).await
+        world.orders().step(&world.domain(), &mut self.current, &mut self.tries).await
     }
 
     fn renew_at(&self) -> u64 {
@@ -125,7 +125,7 @@ async fn refusals_are_repeated_rarely_and_a_rate_limit_is_kept_to() {
     assert!(waits[1] >= least(240) && waits[2] >= least(480) && waits[3] >= least(7_200), "{waits:?}");
     assert!(world.health.problems()[0].contains("too many"), "{:?}", world.health.problems());
     domain.step(&world).await;
-    assert_eq!(domain.failures, 0);
+    assert_eq!(domain.tries, Tries::default());
     assert!(world.health.problems().is_empty());
 }
 
