@@ -21,7 +21,7 @@ use mandate_runtime::{
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::{certificates::Certificates, front::Live, routes::Routes};
+use crate::{certificates::Certificates, live::Live, routes::Routes};
 
 /// Reads the configuration again and says what may change while the gateway runs.
 pub type Reload = Arc<dyn Fn() -> Result<Live, ReloadError> + Send + Sync>;

@@ -13,7 +13,7 @@ use mandate_runtime::{
 use mandate_witness::Fork;
 use serde::Deserialize;
 
-use crate::{front::Live, limits::Limits, network::Network};
+use crate::{limits::Limits, live::Live, network::Network};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

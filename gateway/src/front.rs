@@ -16,19 +16,15 @@ use mandate_runtime::{
     net::{Listener, Peer, Stream},
     peek::Rewind,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use tokio::{io::AsyncWriteExt, sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     certificates::Certificates,
     challenges::FleetChallenges,
-    limits::{Counts, Limits},
+    limits::Counts,
+    live::{Live, Lives},
     name::{Mode, Target},
-    network::Network,
     proxy_protocol,
     routes::Routes,
     sni::{Hello, read_hello},
@@ -49,18 +45,6 @@ use serving::{Configs, Ends};
 pub const MAX_HELLO: usize = 32 << 10;
 /// Instances that are probed at a time.
 const PROBES: usize = 16;
-
-/// What may change while the gateway runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Live {
-    /// How much, how many and how long.
-    pub limits: Limits,
-    /// Who is believed, and where instances may be.
-    pub network: Network,
-}
-
-/// Tells of the present [`Live`].
-pub type Lives = watch::Receiver<Arc<Live>>;
 
 /// What the port serves from.
 #[derive(Debug)]
