@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use mandate_acme::{ACME_TLS, challenge::ChallengeStore, name::DomainName};
+use mandate_acme::{challenge::ChallengeStore, name::DomainName};
 use mandate_runtime::{
     Ambient,
     carry::End,
@@ -32,14 +32,16 @@ use crate::{
 
 mod access;
 mod dial;
+mod ends;
 mod pages;
 mod refusal;
 mod serving;
 
 use access::Access;
 use dial::Dialler;
+use ends::Ends;
 pub use refusal::Refusal;
-use serving::{Configs, Ends};
+use serving::Configs;
 
 /// Many times what a ClientHello takes, post-quantum key shares included.
 pub const MAX_HELLO: usize = 32 << 10;
@@ -283,7 +285,7 @@ impl Front {
 }
 
 fn speaks_http_1(hello: &Hello) -> bool {
-    hello.protocols.is_empty() || hello.protocols.iter().any(|protocol| protocol == serving::HTTP_1)
+    hello.protocols.is_empty() || hello.protocols.iter().any(|protocol| protocol == ends::HTTP_1)
 }
 
 /// A name of which the client offers no protocol is refused before anybody is asked.

@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Live, Refusal, Wanted, serving::Ends};
+use super::{Live, Refusal, Wanted, ends::Ends};
 use crate::{
     limits::{Counted, Counts},
     name::IdName,
