@@ -46,6 +46,7 @@ use registry::Registry;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use support::{APP, DevQuoter, Manner, World};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -261,16 +262,32 @@ async fn until<T>(registry: &Registry, what: &str, mut found: impl AsyncFnMut() 
     }
 }
 
+/// What stands before any instance starts: the domain is the app's, and the gateway serves it nowhere yet.
+struct Stage {
+    dir: TempDir,
+    world: World,
+    registry: Registry,
+    pebble: Pebble,
+    gateway: Running,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (dir, tls_port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
+        let world = World::start(&[Manner::Honest; 4]).await;
+        let registry = Registry::with_app(APP).await;
+        registry.approve(NAME).await;
+        let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
+        let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
+        Self { dir, world, registry, pebble, gateway }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chain_and_its_other_instances_share_it()
  {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (dir, tls_port, world) =
-        (tempfile::tempdir().unwrap(), free_port().unwrap(), World::start(&[Manner::Honest; 4]).await);
-    let registry = Registry::with_app(APP).await;
-    registry.approve(NAME).await;
-    let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
-    let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
+    let Stage { dir, world, registry, pebble, gateway } = Stage::set().await;
     let first = agent(&world, (dir.path(), b"1"), &pebble, &gateway, ProofKind::Evidence).await;
     assert_eq!(page(&gateway, &pebble.issuing_root_pem).await, PAGE);
     // The gateway has no certificate for the domain: it could not have read a word of that.
@@ -317,13 +334,7 @@ async fn app_gets_its_own_certificate_through_the_gateway_it_is_recorded_on_chai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_that_start_together_order_one_certificate() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (dir, tls_port, world) =
-        (tempfile::tempdir().unwrap(), free_port().unwrap(), World::start(&[Manner::Honest; 4]).await);
-    let registry = Registry::with_app(APP).await;
-    registry.approve(NAME).await;
-    let pebble = Pebble::start(dir.path(), tls_port).await.unwrap();
-    let gateway = gateway(tls_port, &support::quoter().pki, &registry, &world).await;
+    let Stage { dir: _dir, world, registry, pebble, gateway } = Stage::set().await;
     let machines = [b"1", b"2", b"3"].map(|seed| (tempfile::tempdir().unwrap(), seed));
     let starting = machines
         .iter()
