@@ -103,7 +103,7 @@ async fn attestation_is_renewed_in_time_and_without_one_nothing_is_released() {
         town.mined(committee(&town).setNodeUrl(key, url).into_transaction_request()).await;
     }
     town.until_admitted(&FOUR).await;
-    town.final_block(town.chain.head().number()).await;
+    town.until_seated(1, &alone).await;
     let (_, answers) = town.ask(&[&alone], &DevGuest::new(app, CODE)).await;
     assert!(matches!(answers[0].outcome, Outcome::Allowed { .. }), "{}", answers[0].outcome);
 }

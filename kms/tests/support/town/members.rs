@@ -104,6 +104,12 @@ impl Town {
         }
     }
 
+    /// Waits until the node has seen final what the contract says of its attestation: it looks at its own pace.
+    pub async fn until_seated(&self, n: u8, node: &Running) {
+        let until = self.attested_until(n).await;
+        self.until(node, "its attestation", |status| status.attested_until == until).await;
+    }
+
     /// Waits until the node says this of its membership.
     pub async fn until_complains(&self, node: &Running, of: &str) {
         let complains = async || node.health().problems().iter().any(|problem| problem.contains(of));
