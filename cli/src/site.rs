@@ -16,7 +16,7 @@ use mandate_acme::name::DomainName;
 use mandate_attestation::{Evidence, Verified, Verifier};
 use mandate_model::{
     Outcome,
-    bindings::{Domain, DomainRegistry, Epoch, KmsAuth},
+    bindings::{Domain, DomainRegistry, KmsAuth},
     boot,
     deployment::Deployment,
     wire::provenance::{DomainProvenance, DomainStatement},
@@ -311,14 +311,6 @@ pub(crate) fn registry(
             ),
         ),
     }
-}
-
-/// The group keys that a statement may be signed under: the present one, and the one before while its handover runs.
-pub(crate) fn group_keys(current: &Epoch, outgoing: &Epoch, now: u64) -> Vec<[u8; GROUP_KEY_LENGTH]> {
-    let key = |bytes: &[u8]| bytes.try_into().ok();
-    let former =
-        (outgoing.number != 0 && now < outgoing.validUntil.to::<u64>()).then_some(&outgoing.groupKey);
-    [Some(&current.groupKey), former].into_iter().flatten().filter_map(|bytes| key(bytes)).collect()
 }
 
 /// What is read of the registry.

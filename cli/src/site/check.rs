@@ -9,6 +9,7 @@ use mandate_acme::{dns::Dns, name::DomainName};
 use mandate_attestation::{Verified, Verifier};
 use mandate_model::{
     bindings::{DomainRegistry, KmsAuth, KmsCommittee},
+    committee::group_keys,
     deployment::Deployment,
     wire::{BlockRef, provenance::DomainProvenance},
 };
@@ -20,7 +21,7 @@ use rustls::pki_types::CertificateDer;
 use super::{
     Published, Recorded, Relevant, Shown, Step, Twice, Verdict, caa, code, committee,
     connection::Unanswered,
-    domain_call, evidence, group_keys, incidents, logged,
+    domain_call, evidence, incidents, logged,
     own::{gateways_own, is_gateways_own},
     provenance, registry, step,
 };

@@ -7,6 +7,7 @@ pub mod abi;
 pub mod bindings;
 pub mod boot;
 pub mod bundle;
+pub mod committee;
 pub mod compose;
 pub mod deployment;
 pub mod event;

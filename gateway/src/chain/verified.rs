@@ -8,11 +8,12 @@ use futures::future::{BoxFuture, FutureExt};
 use mandate_acme::name::DomainName;
 use mandate_model::{
     Reason,
-    bindings::{AppAuth, BootRequest, DomainRegistry, Epoch, KmsAuth, KmsCommittee},
+    bindings::{AppAuth, BootRequest, DomainRegistry, KmsAuth, KmsCommittee},
+    committee::group_keys,
     outcome::PolicyReason,
+    wire::BlockRef,
 };
 use mandate_runtime::redact::without_urls;
-use mandate_threshold::GROUP_KEY_LENGTH;
 use mandate_witness::{At, Read, VerifiedReader};
 
 use super::{Chain, GroupKeys, Holder, Standing, Undecided, Verdict};
@@ -60,27 +61,29 @@ impl VerifiedChain {
 
     async fn holder(&self, name: &DomainName, at: At) -> Result<Holder, Undecided> {
         let call = DomainRegistry::appOfCall { name: name.to_string() };
-        let read = self.ask(self.domain_registry, &call, at).await?;
+        let read = self.ask(self.domain_registry, &call, self.block(at).await?).await?;
         let app = Some(read.value).filter(|app| *app != Address::ZERO);
         Ok(Holder { app, block: read.block })
     }
 
     async fn standing_of(&self, app: Address, at: At) -> Result<Standing, Undecided> {
-        let registered = self.ask(self.kms_auth, &KmsAuth::isRegisteredCall { app }, at).await?.value;
+        // Answers of two blocks may never have been true together.
+        let block = self.block(at).await?;
+        let registered = self.ask(self.kms_auth, &KmsAuth::isRegisteredCall { app }, block).await?.value;
         if !registered.registered {
             return Ok(Standing::Halted);
         }
         // A foreign app has rules of its own, which decide about instances; it cannot be asked whether it has ended.
         if !registered.foreign {
-            if self.ask(app, &AppAuth::isSunsetCall {}, at).await?.value {
+            if self.ask(app, &AppAuth::isSunsetCall {}, block).await?.value {
                 return Ok(Standing::Ended);
             }
-            let paused = self.ask(app, &AppAuth::pausedUntilCall {}, at).await?;
+            let paused = self.ask(app, &AppAuth::pausedUntilCall {}, block).await?;
             if paused.timestamp < paused.value.to::<u64>() {
                 return Ok(Standing::Halted);
             }
         }
-        match self.ask(self.kms_auth, &KmsAuth::isSuspendedCall { app }, at).await?.value {
+        match self.ask(self.kms_auth, &KmsAuth::isSuspendedCall { app }, block).await?.value {
             true => Ok(Standing::Halted),
             false => Ok(Standing::Active),
         }
@@ -89,16 +92,25 @@ impl VerifiedChain {
     async fn keys(&self, at: At) -> Result<GroupKeys, Undecided> {
         let unset = || Undecided("statements cannot be checked: chain.committee is not set".to_owned());
         let committee = self.committee.ok_or_else(unset)?;
-        let current = self.ask(committee, &KmsCommittee::currentEpochCall {}, at).await?;
-        let outgoing = self.ask(committee, &KmsCommittee::outgoingEpochCall {}, at).await?;
-        // Time only goes on, so that of the later read ends the former key no later than it should.
-        let keys = group_keys(&current.value, &outgoing.value, outgoing.timestamp);
+        let block = self.block(at).await?;
+        let current = self.ask(committee, &KmsCommittee::currentEpochCall {}, block).await?;
+        let outgoing = self.ask(committee, &KmsCommittee::outgoingEpochCall {}, block).await?;
+        let keys = group_keys(&current.value, &outgoing.value, current.timestamp);
         let none = || Undecided(format!("KmsCommittee {committee} has no group key yet"));
-        if keys.is_empty() { Err(none()) } else { Ok(GroupKeys { keys, block: outgoing.block }) }
+        if keys.is_empty() { Err(none()) } else { Ok(GroupKeys { keys, block }) }
     }
 
-    async fn ask<C: SolCall>(&self, to: Address, call: &C, at: At) -> Result<Read<C::Return>, Undecided> {
-        self.reader.read(to, call, at).await.map_err(|e| Undecided(unread(e)))
+    async fn block(&self, at: At) -> Result<BlockRef, Undecided> {
+        self.reader.block(at).await.map_err(|e| Undecided(unread(e)))
+    }
+
+    async fn ask<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        block: BlockRef,
+    ) -> Result<Read<C::Return>, Undecided> {
+        self.reader.read_at(block, to, call).await.map_err(|e| Undecided(unread(e)))
     }
 }
 
@@ -120,14 +132,6 @@ impl Chain for VerifiedChain {
     }
 }
 
-/// The present key, and the one before while its handover runs (G-11).
-fn group_keys(current: &Epoch, outgoing: &Epoch, now: u64) -> Vec<[u8; GROUP_KEY_LENGTH]> {
-    let key = |epoch: &Epoch| epoch.groupKey.as_ref().try_into().ok();
-    let former = (outgoing.number != 0 && now < outgoing.validUntil.to::<u64>()).then_some(outgoing);
-    let current = (current.number != 0).then_some(current);
-    current.into_iter().chain(former).filter_map(key).collect()
-}
-
 fn unread(error: mandate_witness::Undecided) -> String {
     without_urls(&error.to_string()).into_owned()
 }
@@ -137,31 +141,5 @@ fn policy_reason(number: u8) -> Reason {
     match PolicyReason::try_from(number) {
         Ok(reason) => Reason::Policy(reason),
         Err(number) => Reason::Request(format!("policy reason {number}, which this build does not know")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use alloy::primitives::aliases::U40;
-
-    use super::*;
-
-    fn epoch(number: u64, key: u8, until: u64) -> Epoch {
-        let group_key = vec![key; GROUP_KEY_LENGTH].into();
-        Epoch { number, groupKey: group_key, validUntil: U40::from(until), ..Epoch::default() }
-    }
-
-    #[test]
-    fn g11_former_group_key_counts_until_its_handover_ends() {
-        let (current, former) = (epoch(2, 2, u64::from(u32::MAX)), epoch(1, 1, 101));
-        let [one, two] = [[1; GROUP_KEY_LENGTH], [2; GROUP_KEY_LENGTH]];
-        assert_eq!(group_keys(&current, &former, 100), [two, one]);
-        assert_eq!(group_keys(&current, &former, 101), [two]);
-        assert_eq!(group_keys(&current, &Epoch::default(), 100), [two]);
-        assert!(group_keys(&Epoch::default(), &Epoch::default(), 100).is_empty());
-        let short = Epoch { groupKey: vec![2; 47].into(), ..current };
-        assert!(group_keys(&short, &Epoch::default(), 100).is_empty());
     }
 }

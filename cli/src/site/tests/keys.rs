@@ -2,11 +2,11 @@
 //! What the committee's word on the gateway app's keys is worth.
 
 use alloy::{
-    primitives::{aliases::U40, keccak256},
+    primitives::keccak256,
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use mandate_model::wire::provenance::{AppKeys, KEY_PURPOSE, StatementSignature};
-use mandate_threshold::{CeremonyInfo, DealerSession, DealingKey, PlayerSession};
+use mandate_threshold::{CeremonyInfo, DealerSession, DealingKey, GROUP_KEY_LENGTH, PlayerSession};
 
 use super::*;
 
@@ -96,19 +96,4 @@ fn signed(app: &PrivateKeySigner, statement: &DomainStatement) -> StatementSigna
         signature: key.sign_hash_sync(&statement.signing_hash()).unwrap().as_bytes().to_vec().into(),
         public_key: public.into(),
     }
-}
-
-#[test]
-fn former_group_key_counts_until_its_handover_ends() {
-    let epoch = |number: u64, until: u64, byte: u8| Epoch {
-        number,
-        validUntil: U40::from(until),
-        groupKey: vec![byte; GROUP_KEY_LENGTH].into(),
-        ..Epoch::default()
-    };
-    let current = epoch(2, 0, 2);
-    let keys = |outgoing: &Epoch| group_keys(&current, outgoing, 100).len();
-    assert_eq!(keys(&epoch(1, 101, 1)), 2);
-    assert_eq!(keys(&epoch(1, 100, 1)), 1);
-    assert_eq!(keys(&epoch(0, 101, 1)), 1);
 }
