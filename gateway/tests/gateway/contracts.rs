@@ -72,7 +72,7 @@ async fn deploy() -> Deployed {
     Deployed { chain, provider, verified, kms_auth, registry, app, facts }
 }
 
-fn verified(chain: &DevChain, kms_auth: Address, registry: Address) -> VerifiedChain {
+pub(crate) fn verified(chain: &DevChain, kms_auth: Address, registry: Address) -> VerifiedChain {
     let spec = ChainSpec::dev(31_337);
     let provider = chain.provider().erased();
     let endpoint = Endpoint { name: "dev".to_owned(), provider: provider.clone() };

@@ -6,6 +6,7 @@ mod admin;
 mod agent;
 mod agent_answers;
 mod claims;
+mod committee;
 mod contracts;
 mod database;
 mod domains;
