@@ -14,7 +14,7 @@ use mandate_model::{
     signed,
 };
 
-use crate::contracts::verified;
+use crate::contracts::{GoesOn, newest, reader, verified};
 
 const DAY: u64 = 86_400;
 const GENESIS: u8 = 1;
@@ -101,6 +101,22 @@ async fn g11_statements_count_under_both_keys_until_the_handover_ends() {
     committee.chain.increase_time(DAY + 3_600);
     committee.chain.mine(1);
     assert_eq!(committee.keys(At::Head).await, Some(vec![2]));
+}
+
+/// The root is rotated between two reads: the later one alone would make the key before it of the one in force.
+#[tokio::test]
+async fn g11_both_epochs_are_read_at_one_block() {
+    let committee = Committee::found().await;
+    committee.hold(GENESIS, 1).await;
+    let before = newest(&committee.chain);
+    committee.hold(ROTATE, 2).await;
+    let headers = GoesOn::through([before, newest(&committee.chain)]);
+    let reader = reader(&committee.chain, headers);
+    let nowhere = Address::ZERO;
+    let verified =
+        VerifiedChain::new(reader, nowhere, nowhere).with_committee(Some(*committee.contract.address()));
+    let keys = verified.group_keys(At::Head).await.unwrap();
+    assert_eq!((keys.keys, keys.block), (vec![[1; 48]], before));
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The verified chain over the real contracts on the development chain.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use alloy::{
     primitives::{Address, B256, aliases::U40},
     providers::{DynProvider, Provider, ProviderBuilder},
 };
+use futures::future::{BoxFuture, FutureExt, ready};
 use mandate_acme::name::DomainName;
 use mandate_attestation::{
     dev_pki::{DevGuest, DevPki},
@@ -22,7 +26,9 @@ use mandate_model::{
     bindings::{AppAuth, AppInit, DomainRegistry, KmsAuth},
     outcome::PolicyReason,
 };
-use mandate_witness::{ChainSpec, Endpoint, Quorum, RpcWitnessSource, VerifiedReader};
+use mandate_witness::{
+    BlockRef, ChainSpec, Endpoint, HeaderError, HeaderSource, Quorum, RpcWitnessSource, VerifiedReader,
+};
 
 use crate::world::{DOMAIN, NOW};
 
@@ -73,13 +79,42 @@ async fn deploy() -> Deployed {
 }
 
 pub(crate) fn verified(chain: &DevChain, kms_auth: Address, registry: Address) -> VerifiedChain {
-    let spec = ChainSpec::dev(31_337);
-    let provider = chain.provider().erased();
-    let endpoint = Endpoint { name: "dev".to_owned(), provider: provider.clone() };
+    let endpoint = Endpoint { name: "dev".to_owned(), provider: chain.provider().erased() };
     let headers = Quorum::new(31_337, 1, vec![endpoint]).unwrap();
-    let witnesses = RpcWitnessSource::new("dev", provider, spec.clone());
-    let reader = VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec);
-    VerifiedChain::new(reader, kms_auth, registry)
+    VerifiedChain::new(reader(chain, headers), kms_auth, registry)
+}
+
+pub(crate) fn reader(chain: &DevChain, headers: impl HeaderSource + 'static) -> VerifiedReader {
+    let spec = ChainSpec::dev(31_337);
+    let witnesses = RpcWitnessSource::new("dev", chain.provider().erased(), spec.clone());
+    VerifiedReader::new(Arc::new(headers), Arc::new(witnesses), spec)
+}
+
+/// A chain that goes on while it is asked: one block after the other is the newest, and the last one stays.
+#[derive(Debug)]
+pub(crate) struct GoesOn(Mutex<VecDeque<BlockRef>>);
+
+impl GoesOn {
+    pub(crate) fn through(blocks: impl IntoIterator<Item = BlockRef>) -> Self {
+        Self(Mutex::new(blocks.into_iter().collect()))
+    }
+}
+
+impl HeaderSource for GoesOn {
+    fn finalized(&self) -> BoxFuture<'_, Result<BlockRef, HeaderError>> {
+        self.head()
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<BlockRef, HeaderError>> {
+        let mut blocks = self.0.lock().unwrap();
+        let newest = if blocks.len() > 1 { blocks.pop_front().unwrap() } else { blocks[0] };
+        ready(Ok(newest)).boxed()
+    }
+}
+
+pub(crate) fn newest(chain: &DevChain) -> BlockRef {
+    let head = chain.head();
+    BlockRef { number: head.number(), hash: head.hash() }
 }
 
 fn facts_of(guest: &DevGuest) -> Facts {
@@ -175,6 +210,26 @@ async fn standing_tells_what_passes_from_what_lasts() {
     assert_eq!(world.verified.standing(world.app, At::Finalized).await.unwrap(), Ended);
     let nobody = world.verified.standing(Address::repeat_byte(7), At::Head).await.unwrap();
     assert_eq!(nobody, Halted, "not registered");
+}
+
+/// Suspended in one block, paused in a later one: whoever reads of each what is best for the app takes it for active.
+#[tokio::test]
+async fn what_is_read_of_an_app_is_read_at_one_block() {
+    let world = deploy().await;
+    let (app, kms_auth) =
+        (AppAuth::new(world.app, &world.provider), KmsAuth::new(world.kms_auth, &world.provider));
+    kms_auth.suspendApp(world.app).send().await.unwrap().get_receipt().await.unwrap();
+    let suspended = newest(&world.chain);
+    kms_auth.liftSuspension(world.app).send().await.unwrap().get_receipt().await.unwrap();
+    world.chain.increase_time(120);
+    world.chain.mine(1);
+    let end = U40::from(world.chain.head().timestamp() + 1_000);
+    app.pause(end).send().await.unwrap().get_receipt().await.unwrap();
+    let paused = newest(&world.chain);
+    // Registration, sunset, pause, suspension.
+    let headers = GoesOn::through([suspended, suspended, suspended, paused]);
+    let chain = VerifiedChain::new(reader(&world.chain, headers), world.kms_auth, world.registry);
+    assert_eq!(chain.standing(world.app, At::Head).await.unwrap(), Standing::Halted);
 }
 
 #[tokio::test]
