@@ -247,7 +247,7 @@ async fn g6_node_whose_nonces_do_not_arrive_stops_granting() {
     let (_, responses) = town.ask(&[&node], &DevGuest::new(app, CODE)).await;
     assert!(matches!(responses[0].outcome, Outcome::Undecided { .. }), "{:?}", outcomes(&responses));
     assert!(responses[0].given.is_none() && responses[0].receipt.is_none());
-    town.until_complains(&node, "freshness").await;
+    town.until_complains(&node, "the node's own nonce was not seen finalised in time").await;
     town.carrier.drops.store(false, Ordering::SeqCst);
     town.until(&node, "lease again", |status| status.fresh).await;
     pulse.abort();

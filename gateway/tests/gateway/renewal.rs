@@ -54,23 +54,21 @@ impl Rig {
         let by = unix.saturating_sub(self.clock.unix());
         self.clock.advance(Duration::from_secs(by));
         for _ in 0..3 {
-            self.review().await;
+            self.clock.advance(Duration::from_secs(61));
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 
-    /// Time for a review, if the machine has nothing else to do.
-    async fn review(&self) {
-        self.clock.advance(Duration::from_secs(61));
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
-
-    /// Lets more reviews run until it is so.
+    /// Waits until it is so, for as long as a loaded machine may take; the clock goes on by one more review and no further.
     async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        for _ in 0..600 {
+        for round in 0..2_000 {
             if is_so().await {
                 return;
             }
-            self.review().await;
+            if round < 61 {
+                self.clock.advance(Duration::from_secs(1));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("no {what}");
     }

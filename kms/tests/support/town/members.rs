@@ -110,7 +110,7 @@ impl Town {
         self.until(node, "its attestation", |status| status.attested_until == until).await;
     }
 
-    /// Waits until the node says this of its membership.
+    /// Waits until the node complains of this.
     pub async fn until_complains(&self, node: &Running, of: &str) {
         let complains = async || node.health().problems().iter().any(|problem| problem.contains(of));
         self.patiently(of, complains).await;
